@@ -1,0 +1,6 @@
+"""Findings: from a probability and a heatmap to what is said about a radiograph.
+
+Enters: probability, heatmap on the film's grid, the bundle's threshold.
+Leaves: `Finding` (decision, regions in the film's pixels) and its JSON schema.
+May import: numpy, scikit-image, pydantic. No torch, no other room.
+"""
