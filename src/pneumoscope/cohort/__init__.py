@@ -5,3 +5,24 @@ Leaves: `Manifest` (patients, labels, splits), an audit (duplicates, leakage, un
 and phantom cohorts with exact lesion masks.
 May import: imaging, numpy, pandas. No torch.
 """
+
+from pneumoscope.cohort.audit import Audit, Count, DuplicateGroup, Part, Unreadable
+from pneumoscope.cohort.labels import infer_labels
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.cohort.scan import ScanResult, ScanSettings, scan
+from pneumoscope.cohort.split import EXCLUDED, SPLITS
+
+__all__ = [
+    "EXCLUDED",
+    "SPLITS",
+    "Audit",
+    "Count",
+    "DuplicateGroup",
+    "Manifest",
+    "Part",
+    "ScanResult",
+    "ScanSettings",
+    "Unreadable",
+    "infer_labels",
+    "scan",
+]

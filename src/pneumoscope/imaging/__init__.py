@@ -5,4 +5,27 @@ Leaves: `Radiograph` (float32 pixels in [0, 1], bright = dense), `Letterbox` (th
 map between a film's pixel grid and a model's square input), `model_input` (uint8), and an
 `ImageError` that names the file and the remedy for anything else.
 May import: numpy, Pillow, pydicom. No torch, no other room.
+
+Inside: `read` looks at a file's first bytes and hands it to `raster` (Pillow) or `dicom` (pydicom,
+imported when the first DICOM file comes); `tone` turns stored DICOM values into gray, `colour`
+decides whether three channels are one gray film, `limits` stops huge files before they are decoded.
 """
+
+from pneumoscope.imaging.letterbox import Box, Letterbox, model_input
+from pneumoscope.imaging.limits import DEFAULT_LIMITS, Limits
+from pneumoscope.imaging.radiograph import Header, Radiograph
+from pneumoscope.imaging.read import SUFFIXES, is_radiograph_file, read_header, read_radiograph
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "SUFFIXES",
+    "Box",
+    "Header",
+    "Letterbox",
+    "Limits",
+    "Radiograph",
+    "is_radiograph_file",
+    "model_input",
+    "read_header",
+    "read_radiograph",
+]

@@ -1,0 +1,70 @@
+"""The command `pneumoscope`: its subcommands, and how errors reach people."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+from pneumoscope import __version__
+from pneumoscope.cli import demo, evaluate, phantom, predict, scan, train
+from pneumoscope.cli.console import errors
+from pneumoscope.errors import PneumoscopeError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+app = typer.Typer(
+    name="pneumoscope",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Learns [bold]where[/bold] pneumonia is on a chest radiograph from labels that only say "
+    "[bold]whether[/bold] it is there. Research software, not a medical device.",
+    epilog="A first look: [bold]pneumoscope demo[/bold]. With your own radiographs: "
+    "[bold]scan[/bold], [bold]train[/bold], [bold]evaluate[/bold], [bold]predict[/bold].",
+)
+for _panel, _commands in (
+    ("Your radiographs", (scan.scan, train.train, evaluate.evaluate, predict.predict)),
+    ("Without data", (demo.demo, phantom.phantom)),
+):
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"pneumoscope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+def main() -> None:
+    """Run the command line; every foreseen problem is one line and exit code 2."""
+    try:
+        app()
+    except PneumoscopeError as error:
+        _fail(str(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept", INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise
+        _fail(
+            f"{error.filename or 'output'}: {error.strerror}. Check free space and permissions",
+            BAD_INPUT,
+        )
+
+
+def _fail(message: str, code: int) -> None:
+    errors.print(f"[bold red]error:[/bold red] {errors.render_str(message, markup=False)}")
+    sys.exit(code)

@@ -1,0 +1,80 @@
+"""`pneumoscope scan`: from folders or a CSV to a manifest and its audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from pneumoscope.cli.console import console, errors, progress
+
+if TYPE_CHECKING:
+    from pneumoscope.cohort.audit import Audit
+    from pneumoscope.cohort.scan import ScanResult, ScanSettings
+
+
+def scan(
+    path: Annotated[Path, typer.Argument(help="Folder of radiographs, or a CSV with image,label.")],
+    out: Annotated[Path, typer.Option(help="Manifest to write.")] = Path("cohort.csv"),
+    keep_official: Annotated[
+        bool,
+        typer.Option(
+            "--keep-official",
+            help="Keep the official test folder as test; take val out of train, by patient.",
+        ),
+    ] = False,
+    patient_pattern: Annotated[
+        str | None,
+        typer.Option(metavar="REGEX", help="Patient = group 1 of this, searched in the path."),
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="The positive label, if it is not evident.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 42,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
+) -> None:
+    """Find radiographs, patients and duplicates; split by patient 70/15/15; write a manifest.
+
+    Beside [bold]cohort.csv[/bold] stand [bold]cohort.json[/bold] (root, labels, seed) and
+    [bold]cohort.audit.json[/bold] (duplicates, leakage, unreadable files).
+
+    [dim]Examples:[/dim]
+      pneumoscope scan chest_xray --out cohort.csv
+      pneumoscope scan chest_xray --keep-official --out official.csv
+      pneumoscope scan films.csv --patient-pattern '^(P[0-9]+)_'
+    """
+    from pneumoscope.cohort.scan import ScanSettings
+    from pneumoscope.errors import OutputError
+
+    if out.exists() and not force:
+        raise OutputError("already exists", path=out, remedy="choose another name or add --force")
+    settings = ScanSettings(
+        seed=seed, keep_official=keep_official, patient_pattern=patient_pattern, positive=positive
+    )
+    show_audit(run_scan(path, out, settings).audit)
+    console.print(f"Manifest: [bold]{out}[/bold]   Next: pneumoscope train {out} --out RUN")
+
+
+def run_scan(path: Path, out: Path, settings: ScanSettings) -> ScanResult:
+    """Scan and write the manifest and, beside it, the audit."""
+    from pneumoscope.cohort.scan import scan as run
+
+    with progress("Reading films") as update:
+        result = run(path, settings, update)
+    result.manifest.write(out)
+    result.audit.write(out.with_suffix(".audit.json"))
+    return result
+
+
+def show_audit(audit: Audit) -> None:
+    """Print the audit's table and warnings."""
+    table = Table(title="Cohort", title_justify="left", title_style="bold", show_header=False)
+    table.add_column("what", style="dim")
+    table.add_column("found")
+    for name, value in audit.summary():
+        table.add_row(name, value)
+    console.print(table)
+    for warning in audit.warnings:
+        errors.print(f"[yellow]warning:[/yellow] {warning}")

@@ -1,0 +1,147 @@
+"""`pneumoscope train`: from a manifest to a run with its bundle."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, show_metrics
+from pneumoscope.errors import SettingsError
+
+
+def train(
+    cohort: Annotated[
+        Path | None, typer.Argument(help="Manifest of scan, or a CSV with image,label.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("run"),
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="resnet18, resnet50, densenet121, efficientnet_b0, mobilenet_v2, mobilenet_v3, "
+            "vit_b_16, efficientnet_lite0."
+        ),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="'default', or 'paper': the protocol of arXiv 2511.00456.")
+    ] = "default",
+    weights: Annotated[
+        str | None, typer.Option(metavar="auto|none|FILE", help="What the backbone starts from.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over train.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order, augmentation.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print the resolved settings and stop.")
+    ] = False,
+) -> None:
+    """Train a classifier from image-level labels; keep the epoch that is best on val.
+
+    Writes the run folder: [bold]bundle/[/bold] (the trained model), [bold]metrics.json[/bold] and
+    [bold]report.html[/bold] (on val), [bold]history.csv[/bold], [bold]checkpoints/[/bold],
+    [bold]config.yaml[/bold], [bold]manifest.csv[/bold].
+
+    [dim]Examples:[/dim]
+      pneumoscope train cohort.csv --out run
+      pneumoscope train cohort.csv --backbone resnet18 --weights none --out scratch
+      pneumoscope train cohort.csv --preset paper --out paper
+      pneumoscope train cohort.csv --set size=320 --set batch_size=16 --out large
+      pneumoscope train --out run --resume
+    """
+    chosen = {"backbone": backbone, "weights": weights, "epochs": epochs, "seed": seed}
+    overrides = {**chosen, **parse_settings(set_ or [])}
+    if show_config:
+        from pneumoscope.training.settings import make_settings
+
+        settings = make_settings(preset, **overrides)
+        console.print(yaml.safe_dump(settings.model_dump(), sort_keys=False), end="")
+        return
+    if resume:
+        given = [name for name, value in overrides.items() if value is not None]
+        if given or cohort is not None:
+            raise SettingsError(
+                "a resumed run keeps its cohort and settings",
+                remedy="give --out and --resume alone",
+            )
+    elif cohort is None:
+        raise SettingsError("no cohort was given", remedy="pneumoscope train cohort.csv --out RUN")
+    metrics = run_training(cohort, out, preset, overrides)
+    show_metrics(f"{metrics['model']} on val", metrics)
+    console.print(f"Bundle: [bold]{out / 'bundle'}[/bold]   Report: {out / 'report.html'}")
+    console.print("[dim]Val chose the epoch and the threshold: measure on test with[/dim]")
+    console.print(f"  pneumoscope evaluate {out / 'manifest.csv'} --bundle {out}")
+    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """`NAME=VALUE` pairs to settings; values are read as YAML.
+
+    Raises:
+        SettingsError: a pair has no '='.
+    """
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingsError(f"'{pair}' is no setting", remedy="write --set name=value")
+        settings[name.strip().replace("-", "_")] = yaml.safe_load(value)
+    return settings
+
+
+def run_training(
+    cohort: Path | None, out: Path, preset: str, overrides: dict[str, Any]
+) -> dict[str, Any]:
+    """Train, or resume without a cohort, then measure on val; the val metrics."""
+    from pneumoscope.training.runner import (
+        RunListener,
+        resume_run,
+        start_run,
+    )
+
+    with progress("Decoding films") as decoding:
+        listener = RunListener(decoding, _show_epoch, progress_bar=sys.stderr.isatty())
+        if cohort is None:
+            result = resume_run(out, listener)
+        else:
+            from pneumoscope.cohort.manifest import Manifest
+            from pneumoscope.training.settings import make_settings
+
+            settings = make_settings(preset, **overrides)
+            result = start_run(Manifest.read(cohort), settings, out, listener)
+    return _document(result)
+
+
+def _show_epoch(row: dict[str, float]) -> None:
+    errors.print(
+        f"epoch {int(row['epoch']) + 1}: loss {row['train_loss']:.4f}, val loss "
+        f"{row['val_loss']:.4f}, val accuracy {row['val_accuracy']:.4f}, val ROC-AUC "
+        f"{row['val_roc_auc']:.4f}, {row['seconds']:.0f} s"
+    )
+
+
+def _document(result: Any) -> dict[str, Any]:
+    """Measure the bundle on val; write the run's metrics, report and model card."""
+    from pneumoscope.cli.evaluation import evaluation_figures, measure
+    from pneumoscope.cli.pages import evaluation_page, history_picture, model_card
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.files import write_json, write_text
+    from pneumoscope.inference import load_engine
+
+    folder = result.folder
+    engine = load_engine(folder)
+    with progress("Measuring on val") as update:
+        evaluation = measure(engine, Manifest.read(folder / "manifest.csv"), "val", progress=update)
+    write_json(folder / "metrics.json", evaluation.metrics)
+    history = history_picture(result.history, engine.info.training.selected_epoch)
+    figures = [history, *evaluation_figures(evaluation).values()]
+    page = evaluation_page(engine.info, evaluation, figures, [], "", kind="training")
+    write_text(folder / "report.html", page)
+    write_text(folder / "bundle" / "MODEL_CARD.md", model_card(engine.info, evaluation.metrics))
+    return evaluation.metrics

@@ -1,0 +1,87 @@
+"""Which of two labels says "pneumonia": the order (negative, positive) every room relies on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pneumoscope.errors import CohortError
+
+_NEGATIVE = re.compile(
+    r"^(?:no|not|non|without|negative|normal|healthy|control|clear|absent|false|f|n)(?![a-z])"
+    r"|(?<![a-z])(?:normal|negative|healthy)(?![a-z])"
+)
+_POSITIVE = re.compile(
+    r"pneumonia|opacity|opacities|consolidation|infiltrat|covid|(?<![a-z])(?:positive|abnormal|"
+    r"bacteria|bacterial|virus|viral|disease|diseased|sick|present|true|yes|t|y)(?![a-z])"
+)
+
+
+def infer_labels(values: Iterable[str], positive: str | None = None) -> tuple[str, str]:
+    """Order the two labels of a cohort as (negative, positive).
+
+    Args:
+        values: the labels of all radiographs, at least one of each.
+        positive: the positive label, compared without case; inferred from the words when None
+            (pneumonia, opacity, positive, abnormal, 1, true, ... against normal, no ..., 0, ...).
+
+    Raises:
+        CohortError: there are not exactly two labels, `positive` is none of them, or the words
+            do not tell which one is positive.
+    """
+    found = sorted(set(values))
+    if len(found) == 1:
+        raise CohortError(
+            f"only one label is present ({found[0]})",
+            remedy="a cohort needs radiographs of two labels, such as NORMAL and PNEUMONIA",
+        )
+    if len(found) != 2:
+        named = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
+        raise CohortError(
+            f"{len(found)} labels are present ({named or 'none'}), two are needed",
+            remedy="relabel the others or leave them out; --positive picks the positive label "
+            "of two, it does not merge labels",
+        )
+    chosen = _chosen(found, positive) if positive is not None else _inferred(found)
+    (other,) = (label for label in found if label != chosen)
+    return other, chosen
+
+
+def _chosen(found: list[str], positive: str) -> str:
+    exact = [label for label in found if label == positive.strip()]
+    loose = [label for label in found if label.casefold() == positive.strip().casefold()]
+    matches = exact or loose
+    if len(matches) != 1:
+        raise CohortError(
+            f"the positive label {positive!r} is not one of the labels ({', '.join(found)})",
+            remedy="give one of them with --positive",
+        )
+    return matches[0]
+
+
+def _inferred(found: list[str]) -> str:
+    negative = [label for label in found if _says_negative(label)]
+    positive = [label for label in found if label not in negative and _says_positive(label)]
+    if len(positive) == 1:
+        return positive[0]
+    if len(negative) == 1:
+        return next(label for label in found if label != negative[0])
+    raise CohortError(
+        f"cannot tell which label is positive ({found[0]} or {found[1]})",
+        remedy="name it with --positive",
+    )
+
+
+def _says_negative(label: str) -> bool:
+    return _number(label) == 0 or _NEGATIVE.search(label.casefold()) is not None
+
+
+def _says_positive(label: str) -> bool:
+    return _number(label) == 1 or _POSITIVE.search(label.casefold()) is not None
+
+
+def _number(label: str) -> float | None:
+    try:
+        return float(label)
+    except ValueError:
+        return None

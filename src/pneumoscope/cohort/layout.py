@@ -1,0 +1,159 @@
+"""Finding the radiographs of a cohort: Kaggle's folders, plain label folders, or a CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from pneumoscope.cohort.manifest import COLUMNS, split_name
+from pneumoscope.cohort.sidecar import read_sidecar
+from pneumoscope.cohort.split import EXCLUDED
+from pneumoscope.cohort.tables import read_table
+from pneumoscope.errors import CohortError
+from pneumoscope.imaging import is_radiograph_file
+
+OFFICIAL = "official"
+"""The extra column that keeps the part (train, val, test) a radiograph came in."""
+
+_SKIPPED = frozenset({"__MACOSX", "@eaDir", "lost+found"})
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The radiographs found, before any is read.
+
+    Args:
+        root: absolute folder that `image` is relative to.
+        table: strings; columns `image` and `label`, `patient` if stated, `official` if the set
+            comes in parts (train, val, test, excluded, or what else a CSV says), and the extra
+            columns of a CSV.
+        ignored: files that are not radiographs, or lie outside the label folders, relative to
+            the root.
+    """
+
+    root: Path
+    table: pd.DataFrame
+    ignored: tuple[str, ...] = field(default=())
+
+    @property
+    def official(self) -> list[str] | None:
+        """The part each radiograph comes in, None when the set has none."""
+        return list(self.table[OFFICIAL]) if OFFICIAL in self.table.columns else None
+
+
+def list_cohort(path: Path) -> Listing:
+    """Find the radiographs of a folder or CSV.
+
+    A folder with `train`, `val` (or `valid`, `validation`) or `test` in it is read as Kaggle lays
+    sets out, `test/LABEL/...`; otherwise each folder in it is a label. A folder that holds only
+    such a set in one folder more is understood too. Files may lie deeper than the label folder.
+    Hidden files and folders are passed over.
+
+    Raises:
+        CohortError: there is no such path, no radiograph, or the CSV cannot be used.
+    """
+    path = Path(path).resolve()
+    if path.is_dir():
+        return _from_folder(path)
+    if path.exists():
+        return _from_csv(path)
+    raise CohortError(
+        "does not exist", path=path, remedy="give a folder of radiographs or a CSV with image,label"
+    )
+
+
+def _from_csv(path: Path) -> Listing:
+    table = read_table(path)
+    root = (path.parent / read_sidecar(path).root).resolve()
+    source = next((name for name in (OFFICIAL, "split") if name in table.columns), None)
+    parts = (
+        [] if source is None else [split_name(value) or value.strip() for value in table[source]]
+    )
+    kept = [
+        name
+        for name in table.columns
+        if name not in COLUMNS or name in ("image", "label", "patient")
+    ]
+    table = table[kept].copy()
+    if any(parts):
+        table[OFFICIAL] = parts
+    return Listing(root, table)
+
+
+def _from_folder(root: Path) -> Listing:
+    root = _unwrapped(root)
+    parts = _part_folders(root)
+    ignored = [file.name for file in _files(root)]
+    rows: list[tuple[str, str, str]] = []
+    if parts:
+        ignored += [f"{folder.name}/" for folder in _folders(root) if folder not in parts]
+    for part, name in parts.items() if parts else [(root, "")]:
+        if parts:
+            ignored += [f"{part.name}/{file.name}" for file in _files(part)]
+        for label in _folders(part):
+            for file in _walk(label):
+                image = file.relative_to(root).as_posix()
+                if is_radiograph_file(file):
+                    rows.append((image, label.name, name))
+                else:
+                    ignored.append(image)
+    if not rows:
+        raise CohortError(
+            "holds no radiographs in label folders",
+            path=root,
+            remedy="lay it out as LABEL/image.png or train/LABEL/image.png, or give a CSV",
+        )
+    columns = pd.Index(["image", "label", OFFICIAL])
+    table = pd.DataFrame(sorted(rows), columns=columns, dtype=str)
+    return Listing(root, table if parts else table.drop(columns=OFFICIAL), tuple(sorted(ignored)))
+
+
+def _unwrapped(root: Path) -> Path:
+    """The set's own folder when an archive was unpacked into one folder more."""
+    inner = _folders(root)
+    if not _part_folders(root) and len(inner) == 1 and _folders(inner[0]):
+        return _unwrapped(inner[0])
+    return root
+
+
+def _part_folders(root: Path) -> dict[Path, str]:
+    found = {folder: split_name(folder.name) for folder in _folders(root)}
+    return {folder: name for folder, name in found.items() if name is not None and name != EXCLUDED}
+
+
+def _visible(path: Path) -> bool:
+    return not path.name.startswith(".") and path.name not in _SKIPPED
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(inner for inner in _entries(path) if inner.is_dir())
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(inner for inner in _entries(path) if not inner.is_dir())
+
+
+def _entries(path: Path) -> list[Path]:
+    try:
+        return [inner for inner in path.iterdir() if _visible(inner)]
+    except OSError as error:
+        raise CohortError(
+            f"cannot be read ({error.strerror or error})", path=path, remedy="check permissions"
+        ) from error
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All visible files below `folder`; linked folders are followed, each place once."""
+    seen: set[Path] = set()
+    waiting = [folder]
+    while waiting:
+        current = waiting.pop()
+        place = current.resolve()
+        if place in seen:
+            continue
+        seen.add(place)
+        yield from _files(current)
+        waiting.extend(_folders(current))

@@ -1,0 +1,256 @@
+"""The manifest: the table of a cohort, its root and its labels (contract 1 of the architecture)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pneumoscope.cohort.labels import infer_labels
+from pneumoscope.cohort.patients import dicom_patient_id, identify
+from pneumoscope.cohort.sidecar import Sidecar, read_sidecar, write_sidecar
+from pneumoscope.cohort.split import EXCLUDED, SPLITS, split_rows
+from pneumoscope.cohort.tables import read_table
+from pneumoscope.errors import CohortError
+from pneumoscope.files import atomic_path, sha256_file
+
+COLUMNS = ("image", "label", "patient", "split", "sha256", "width", "height")
+SEED = 42
+
+_SPLIT_NAMES = {name: name for name in (*SPLITS, EXCLUDED)} | {
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "testing": "test",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """The radiographs of a cohort with label, patient and split.
+
+    Args:
+        table: one row per radiograph; columns `image` (path below the root, `/` separated),
+            `label`, `patient`, `split` (train, val, test or excluded), `sha256` (hex, "" when not
+            computed), `width`, `height` (int pixels, 0 when not known), then any others. All but
+            width and height are strings.
+        root: the folder the images lie in, made absolute (links resolved).
+        labels: (negative, positive).
+        seed: the seed of the split.
+
+    Raises:
+        CohortError: a column is missing, or a label or split is unknown.
+    """
+
+    table: pd.DataFrame
+    root: Path
+    labels: tuple[str, str]
+    seed: int = SEED
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root).resolve())
+        missing = [name for name in COLUMNS if name not in self.table.columns]
+        if missing:
+            raise CohortError(f"the manifest lacks the columns {', '.join(missing)}")
+        strange = sorted(set(self.table["label"]) - set(self.labels))
+        if strange:
+            raise CohortError(
+                f"the manifest has labels ({', '.join(strange[:5])}) other than "
+                f"{self.labels[0]} and {self.labels[1]}",
+                remedy="correct the labels in the CSV, or in the JSON file beside it",
+            )
+        strange = sorted(set(self.table["split"]) - {*SPLITS, EXCLUDED})
+        if strange:
+            raise CohortError(
+                f"the manifest has unknown splits ({', '.join(map(repr, strange[:5]))})",
+                remedy=f"use {', '.join(SPLITS)} or {EXCLUDED}",
+            )
+
+    @classmethod
+    def read(cls, path: Path, *, positive: str | None = None) -> Manifest:
+        """Read a manifest, or any CSV with at least `image,label`.
+
+        The JSON sidecar beside it, if there is one, names root, labels and seed; else the root is
+        the CSV's own folder and the labels are inferred. A patient that is missing is derived as
+        `identify` does (blank `patient` column, DICOM PatientID, file names, file); a `split`
+        column that is missing or blank is made by patient, stratified, 70/15/15. Missing
+        `sha256`, `width` and `height` become "" and 0. Images are not opened, but for the headers
+        of DICOM files without a patient.
+
+        Args:
+            path: the CSV.
+            positive: the positive label, when neither sidecar nor words tell (see `infer_labels`).
+
+        Raises:
+            CohortError: table or sidecar cannot be used; see `read_table` and `infer_labels`.
+        """
+        path = Path(path)
+        table = read_table(path)
+        sidecar = read_sidecar(path)
+        root = path.parent / sidecar.root
+        labels = sidecar.labels
+        try:
+            if labels is None or positive is not None:
+                labels = infer_labels(labels or table["label"], positive)
+            table["patient"] = _patients(table, root)
+            for name in ("width", "height"):
+                table[name] = _integers(table, name)
+            if "sha256" not in table.columns:
+                table["sha256"] = ""
+            table["split"] = _splits(table, labels[1], sidecar.seed)
+            return cls(ordered_columns(table), root, labels, sidecar.seed)
+        except CohortError as error:
+            raise CohortError(error.problem, path=path, remedy=error.remedy) from error
+
+    def write(self, path: Path) -> None:
+        """Write the CSV and its JSON sidecar, each atomically.
+
+        The sidecar keeps the root relative to the CSV's folder when it is near, so that both can
+        be moved together; else absolute.
+
+        Raises:
+            CohortError: `path` ends in `.json`, which is the sidecar's name.
+            OutputError: the files cannot be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".json":
+            raise CohortError(
+                "a manifest is a CSV; the JSON file beside it is written by itself",
+                path=path,
+                remedy="name it for example cohort.csv",
+            )
+        with atomic_path(path) as temporary:
+            self.table.to_csv(temporary, index=False, lineterminator="\n")
+        write_sidecar(path, Sidecar(str(self.root), self.labels, self.seed))
+
+    def subset(self, split: str) -> Manifest:
+        """The radiographs of one split; "all" is train, val and test without the excluded.
+
+        Raises:
+            CohortError: the split is unknown or empty.
+        """
+        if split not in (*SPLITS, EXCLUDED, "all"):
+            raise CohortError(
+                f"there is no split {split!r}", remedy=f"use {', '.join(SPLITS)} or all"
+            )
+        chosen = self.table["split"].isin(SPLITS if split == "all" else [split])
+        if not chosen.any():
+            raise CohortError(
+                f"the split {split!r} is empty",
+                path=self.root,
+                remedy="scan a larger cohort or use another split",
+            )
+        return replace(self, table=self.table[chosen].reset_index(drop=True))
+
+    def paths(self) -> list[Path]:
+        """The files, in the order of the table.
+
+        Raises:
+            CohortError: the root is no folder (manifest moved without its radiographs).
+        """
+        if not self.root.is_dir():
+            raise CohortError(
+                "the folder of the radiographs does not exist",
+                path=self.root,
+                remedy="move it back, or correct 'root' in the JSON file beside the manifest",
+            )
+        return [self.root / image for image in self.table["image"]]
+
+    def targets(self) -> NDArray[np.int64]:
+        """int64 (radiographs,): 1 for the positive label, 0 for the negative."""
+        return np.asarray(self.table["label"] == self.labels[1], dtype=np.int64)
+
+    def patients(self) -> list[str]:
+        """The patient of each radiograph."""
+        return [str(patient) for patient in self.table["patient"]]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def digest(self) -> str:
+        """Hex SHA-256 that identifies the data: image, label, patient, split and file digests.
+
+        Independent of the order of rows, of the root and of extra columns. File digests that the
+        table lacks are computed.
+
+        Raises:
+            CohortError: a file whose digest is missing cannot be read.
+        """
+        columns = ["image", "label", "patient", "split", "sha256"]
+        total = hashlib.sha256()
+        for row in sorted(self.table[columns].itertuples(index=False, name=None)):
+            fields = [str(value) for value in row]
+            fields[-1] = fields[-1] or _file_digest(self.root / fields[0])
+            total.update((json.dumps(fields, ensure_ascii=True) + "\n").encode())
+        return total.hexdigest()
+
+
+def ordered_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The manifest's columns first and in their order, then the others in theirs."""
+    extras = [name for name in table.columns if name not in COLUMNS]
+    return table[[*COLUMNS, *extras]].reset_index(drop=True)
+
+
+def split_name(text: str) -> str | None:
+    """train, val, test or excluded for the names people use (`valid`, `Train`); None if unknown."""
+    return _SPLIT_NAMES.get(text.strip().lower())
+
+
+def _patients(table: pd.DataFrame, root: Path) -> list[str]:
+    stated = table["patient"] if "patient" in table.columns else [""] * len(table)
+    found = [
+        identify(
+            image,
+            column=column,
+            dicom_id=None if column.strip() else dicom_patient_id(root / image),
+        )
+        for image, column in zip(table["image"], stated, strict=True)
+    ]
+    unknown = sum(identity.rule == "file" for identity in found)
+    if unknown:
+        warnings.warn(
+            f"the patient of {unknown} of {len(found)} radiographs is not known; each counts as "
+            "its own patient. Add a patient column, or scan with --patient-pattern",
+            UserWarning,
+            stacklevel=3,
+        )
+    return [identity.patient for identity in found]
+
+
+def _splits(table: pd.DataFrame, positive: str, seed: int) -> list[str]:
+    stated = list(table["split"]) if "split" in table.columns else []
+    if any(value.strip() for value in stated):
+        # An unknown name stays as it is and is refused by the manifest itself.
+        return [split_name(value) or value for value in stated]
+    is_positive = [label == positive for label in table["label"]]
+    return split_rows(list(table["patient"]), is_positive, seed=seed)
+
+
+def _integers(table: pd.DataFrame, name: str) -> list[int]:
+    if name not in table.columns:
+        return [0] * len(table)
+    values = []
+    for text in table[name]:
+        if text.strip() and not text.strip().isdecimal():
+            raise CohortError(
+                f"the column {name} holds {text!r}", remedy="give whole pixels or leave it blank"
+            )
+        values.append(int(text.strip() or 0))
+    return values
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise CohortError(
+            f"cannot be read ({error.strerror or error})",
+            path=path,
+            remedy="move the radiographs back, or scan the cohort again",
+        ) from error

@@ -1,0 +1,27 @@
+"""Phantom cohorts: procedural chest radiographs with exact lesion masks and boxes.
+
+Enters: `PhantomSettings`.
+Leaves: a folder (`write_cohort`), or one radiograph in memory (`render`).
+For tests, tutorials and sanity checks; no phantom is derived from a patient.
+"""
+
+from pneumoscope.cohort.phantom.anatomy import Anatomy, View, draw_anatomy, draw_view
+from pneumoscope.cohort.phantom.lesions import KINDS, Lesions, draw_lesions
+from pneumoscope.cohort.phantom.rendering import Phantom, render
+from pneumoscope.cohort.phantom.settings import PhantomSettings
+from pneumoscope.cohort.phantom.writing import PhantomCohort, write_cohort
+
+__all__ = [
+    "KINDS",
+    "Anatomy",
+    "Lesions",
+    "Phantom",
+    "PhantomCohort",
+    "PhantomSettings",
+    "View",
+    "draw_anatomy",
+    "draw_lesions",
+    "draw_view",
+    "render",
+    "write_cohort",
+]

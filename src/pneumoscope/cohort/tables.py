@@ -1,0 +1,150 @@
+"""Reading a cohort's CSV strictly: every defect of the table is named, with its line."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import pandas as pd
+
+from pneumoscope.errors import CohortError
+
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV with a header and at least `image` and `label`.
+
+    Args:
+        path: UTF-8 (with or without byte order mark), separated by commas.
+
+    Returns:
+        All columns as strings, untouched, but for `image` (normalised by `safe_image_path`) and
+        `label` (stripped).
+
+    Raises:
+        CohortError: the file is missing, not UTF-8, not separated by commas, empty or ragged; a
+            column is missing or named twice; an image is blank, outside the root or named twice;
+            a label is blank.
+    """
+    header, rows, lines = _read_rows(path)
+    _check_header(path, header)
+    if not rows:
+        raise CohortError("the table has no rows", path=path, remedy="list radiographs in it")
+    table = pd.DataFrame(rows, columns=pd.Index(header), dtype=str)
+    table["label"] = [label.strip() for label in table["label"]]
+    images = []
+    for line, image, label in zip(lines, table["image"], table["label"], strict=True):
+        images.append(safe_image_path(image, table=path, line=line))
+        if not label:
+            raise CohortError(
+                f"line {line} has no label", path=path, remedy="give one or remove the line"
+            )
+    _check_unique(path, images, lines)
+    table["image"] = images
+    return table
+
+
+def safe_image_path(image: str, *, table: Path, line: int) -> str:
+    r"""Normalise an image path to one below the root, `/` separated (`a\b`, `./a/b` -> `a/b`).
+
+    Raises:
+        CohortError: it is blank, absolute, or leads out of the root.
+    """
+    text = image.strip().replace("\\", "/")
+    if not text or "\0" in text:
+        raise CohortError(f"line {line} names no image", path=table, remedy="remove the line")
+    if PurePosixPath(text).is_absolute() or PureWindowsPath(text).drive:
+        raise CohortError(
+            f"line {line} has an absolute path ({image})",
+            path=table,
+            remedy="paths are relative to the folder of the table",
+        )
+    parts: list[str] = []
+    for part in PurePosixPath(text).parts:
+        if part != "..":
+            parts.append(part)
+        elif parts:
+            parts.pop()
+        else:
+            raise CohortError(
+                f"line {line} has a path that leads out of the cohort's folder ({image})",
+                path=table,
+                remedy="move the table to a folder that holds all radiographs",
+            )
+    if not parts:
+        raise CohortError(f"line {line} names no image ({image})", path=table)
+    return "/".join(parts)
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
+    header: list[str] | None = None
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, strict=True)
+            for row in reader:
+                if not any(field.strip() for field in row):
+                    continue
+                if header is None:
+                    header = [name.strip() for name in row]
+                    continue
+                if len(row) != len(header):
+                    raise CohortError(
+                        f"line {reader.line_num} has {len(row)} fields, the header {len(header)}",
+                        path=path,
+                        remedy="put fields that contain commas in double quotes",
+                    )
+                rows.append(row)
+                lines.append(reader.line_num)
+    except UnicodeDecodeError as error:
+        raise CohortError(
+            "is not UTF-8 text", path=path, remedy="save it as 'CSV UTF-8 (comma separated)'"
+        ) from error
+    except csv.Error as error:
+        raise CohortError(
+            f"is not a CSV ({error})", path=path, remedy="save it as 'CSV UTF-8'"
+        ) from error
+    except OSError as error:
+        raise CohortError(
+            f"cannot be read ({error.strerror or error})", path=path, remedy="check the path"
+        ) from error
+    if header is None:
+        raise CohortError(
+            "the table is empty", path=path, remedy="it needs a header with image and label"
+        )
+    return header, rows, lines
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    missing = [name for name in ("image", "label") if name not in header]
+    if missing:
+        for delimiter, name in _DELIMITERS.items():
+            if any(delimiter in field for field in header):
+                raise CohortError(
+                    f"the columns are separated by {name}", path=path, remedy="use commas"
+                )
+        raise CohortError(
+            f"the column {' and '.join(missing)} is missing (found: {', '.join(header)})",
+            path=path,
+            remedy="name the columns image and label, in lower case",
+        )
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice or "" in header:
+        problem = (
+            f"the column {twice[0]} is there twice" if twice[:1] > [""] else "a column has no name"
+        )
+        raise CohortError(problem, path=path, remedy="rename or remove it")
+
+
+def _check_unique(path: Path, images: list[str], lines: list[int]) -> None:
+    first: dict[str, int] = {}
+    for line, image in zip(lines, images, strict=True):
+        if image in first:
+            raise CohortError(
+                f"lines {first[image]} and {line} name the same image ({image})",
+                path=path,
+                remedy="keep one of them",
+            )
+        first[image] = line

@@ -1,0 +1,122 @@
+"""Thresholds: fitted on val, stored in the bundle, never tuned on test.
+
+A radiograph is called positive when its probability is *at least* the threshold.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pneumoscope.errors import EvaluationError
+from pneumoscope.evaluate import _checks, _weighted
+
+NEUTRAL_THRESHOLD = 0.5
+"""Taken when no threshold does better than calling all radiographs the same."""
+
+
+def choose_threshold(probabilities: ArrayLike, targets: ArrayLike) -> float:
+    """The threshold with the largest Youden's J = sensitivity + specificity - 1 (Youden 1950).
+
+    This is the one with the largest balanced accuracy. All thresholds between two adjacent scores
+    decide alike, so the middle between them is taken: a probability that differs in its last digits
+    on another machine is decided the same. If several intervals are equally good, adjacent ones are
+    joined and the widest is taken (then the lowest, which misses fewer). If none is better than
+    chance, `NEUTRAL_THRESHOLD`.
+
+    Args:
+        probabilities: (n,) calibrated probabilities of val.
+        targets: (n,) of 0 and 1.
+
+    Returns:
+        A threshold in (0, 1].
+
+    Raises:
+        EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
+    """
+    scores, tp, fp = _cuts(probabilities, targets, "choosing a threshold")
+    # Whole numbers, so that equally good cuts compare equal: J x positives x negatives.
+    merit = tp * fp[-1] - fp * tp[-1]
+    if merit.max() <= 0:
+        return NEUTRAL_THRESHOLD
+    return _middle_of_best(scores, merit == merit.max())
+
+
+def best_f1(probabilities: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
+    """The largest F1 over all thresholds, and the threshold that reaches it.
+
+    The middle between adjacent scores is taken as in `choose_threshold`. On the data it was found
+    on, this F1 is optimistic: fit on val, report on test.
+
+    Args:
+        probabilities: (n,) in [0, 1].
+        targets: (n,) of 0 and 1.
+
+    Returns:
+        (F1, threshold).
+
+    Raises:
+        EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
+    """
+    scores, tp, fp = _cuts(probabilities, targets, "the best F1")
+    f1 = 2.0 * tp / (tp[-1] + tp + fp)
+    return float(f1.max()), _middle_of_best(scores, f1 >= f1.max() * (1.0 - 1e-12))
+
+
+def sensitivity_at_specificity(
+    probabilities: ArrayLike, targets: ArrayLike, specificity: float = 0.90
+) -> float:
+    """The largest sensitivity among thresholds whose specificity is at least `specificity`.
+
+    Args:
+        probabilities: (n,) in [0, 1].
+        targets: (n,) of 0 and 1.
+        specificity: the floor, in [0, 1].
+
+    Raises:
+        EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
+    """
+    if not 0.0 <= specificity <= 1.0:
+        raise EvaluationError(
+            f"specificity {specificity:g} is outside [0, 1]", remedy="use for instance 0.9"
+        )
+    p, y = _checked(probabilities, targets, "sensitivity at a specificity")
+    figures = _weighted.Ranking(y, p).figures(np.ones((1, y.size)), specificity)
+    return float(figures["sensitivity"][0])
+
+
+def _checked(
+    probabilities: ArrayLike, targets: ArrayLike, purpose: str
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    p = _checks.probability_vector(probabilities)
+    y = _checks.target_vector(targets)
+    _checks.same_length(probabilities=p.size, targets=y.size)
+    _checks.both_classes(y, purpose)
+    return p, y
+
+
+def _cuts(
+    probabilities: ArrayLike, targets: ArrayLike, purpose: str
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct scores (steps,), falling, and positives called (tp, fp), (steps + 1,), at each cut.
+
+    Cut i calls the i highest distinct scores positive: cut 0 calls none, the last calls all.
+    """
+    p, y = _checked(probabilities, targets, purpose)
+    ranking = _weighted.Ranking(y, p)
+    tp, fp = ranking.cumulative(np.ones((1, y.size)))
+    scores = p[ranking.order][ranking.ends]
+    return scores, np.rint(tp[0]).astype(np.int64), np.rint(fp[0]).astype(np.int64)
+
+
+def _middle_of_best(scores: NDArray[np.float64], best: NDArray[np.bool_]) -> float:
+    """The middle of the widest run of best cuts; `scores` fall, `best` has one element more."""
+    # Cut i covers the thresholds (edges[i + 1], edges[i]]; the outermost reach to 1 and to 0.
+    edges = np.concatenate([[1.0], scores, [0.0]])
+    steps = np.diff(np.concatenate([[False], best, [False]]).astype(np.int8))
+    upper = edges[np.flatnonzero(steps == 1)]
+    lower = edges[np.flatnonzero(steps == -1)]
+    widest = upper.size - 1 - int(np.argmax((upper - lower)[::-1]))
+    middle = float((upper[widest] + lower[widest]) / 2.0)
+    # Neighbouring floats have no number between them; the upper one still decides as the cut does.
+    return middle if middle > lower[widest] else float(upper[widest])

@@ -1,0 +1,177 @@
+"""What is said about one radiograph, and how it is written down.
+
+A `Finding` is one line of `findings.jsonl`, the same from the command line and from Python. A
+radiograph that could not be read or scored still gets a line: its `error` says why and everything
+that would have been a result is null, so that an archive's output has as many lines as its input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pneumoscope.errors import BundleError, SettingsError
+
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_CONFIG = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Region(BaseModel):
+    """A box derived from a heatmap, in pixels of the film.
+
+    The origin is the top-left corner of the film's top-left pixel; the box covers the columns
+    `x` to `x + width - 1` and the rows `y` to `y + height - 1`, that is the area
+    [x, x + width] x [y, y + height] between pixel edges.
+    """
+
+    model_config = _CONFIG
+
+    x: int = Field(ge=0, description="Left edge in pixels of the film")
+    y: int = Field(ge=0, description="Top edge in pixels of the film")
+    width: int = Field(ge=1, description="Width in pixels of the film")
+    height: int = Field(ge=1, description="Height in pixels of the film")
+    score: float = Field(ge=0, le=1, description="Highest heat inside the region, 0 to 1")
+
+
+class Finding(BaseModel):
+    """The prediction for a radiograph, or why there is none.
+
+    Either `error` is null and `label`, `probability` and `threshold` are given, or `error` is a
+    message and everything but `image` and `model` is null or empty.
+    """
+
+    model_config = _CONFIG | ConfigDict(title="Finding")
+
+    image: str = Field(min_length=1, description="The radiograph's file, as it was given")
+    label: str | None = Field(description="The decision, one of the model's labels")
+    probability: float | None = Field(
+        ge=0, le=1, description="Calibrated probability of the positive label"
+    )
+    threshold: float | None = Field(
+        ge=0, le=1, description="The positive label is decided from this probability on"
+    )
+    # Lax for the container only: JSON has lists and callers have lists; a frozen model has tuples.
+    regions: tuple[Region, ...] = Field(
+        strict=False, description="Where the evidence is, the strongest first"
+    )
+    heatmap: str | None = Field(
+        description="Heatmap file (16-bit grayscale PNG), relative to the findings file"
+    )
+    model: str = Field(min_length=1, description="Which model said it: architecture@digest")
+    error: str | None = Field(description="Why there is no prediction, or null")
+
+    @field_validator("heatmap")
+    @classmethod
+    def _heatmap_is_relative(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        path = PurePosixPath(value)
+        if not value or PureWindowsPath(value).anchor or path.anchor or ".." in path.parts:
+            raise ValueError("the heatmap's path must be relative and stay below its folder")
+        return value
+
+    @model_validator(mode="after")
+    def _result_or_error(self) -> Self:
+        result = (self.label, self.probability, self.threshold)
+        if self.error is None:
+            if None in result:
+                raise ValueError("a finding without an error needs label, probability, threshold")
+        elif not self.error:
+            raise ValueError("an error must say what was wrong")
+        elif result != (None, None, None) or self.regions or self.heatmap is not None:
+            raise ValueError("a finding with an error has no result")
+        return self
+
+    @classmethod
+    def from_prediction(
+        cls,
+        image: str,
+        *,
+        probability: float,
+        threshold: float,
+        labels: Sequence[str],
+        model: str,
+        regions: Sequence[Region] = (),
+        heatmap: str | None = None,
+    ) -> Self:
+        """The finding for a radiograph that was scored; the label comes from `decide`.
+
+        Args:
+            image: the radiograph's file, as it was given.
+            probability: of the positive label, 0 to 1; numpy numbers are welcome.
+            threshold: the bundle's or the user's, 0 to 1.
+            labels: the two labels, negative first.
+            model: a short identifier such as `efficientnet_lite0@ab12cd34`.
+            regions: boxes in pixels of the film.
+            heatmap: relative path of the heatmap file, if one was written.
+
+        Raises:
+            BundleError, SettingsError: as `decide`.
+        """
+        return cls(
+            image=image,
+            label=decide(probability, threshold, labels),
+            probability=float(probability),
+            threshold=float(threshold),
+            regions=tuple(regions),
+            heatmap=heatmap,
+            model=model,
+            error=None,
+        )
+
+    @classmethod
+    def from_error(cls, image: str, error: str | Exception, model: str) -> Self:
+        """The finding for a radiograph that could not be read or scored."""
+        return cls(
+            image=image,
+            label=None,
+            probability=None,
+            threshold=None,
+            regions=(),
+            heatmap=None,
+            model=model,
+            error=str(error) or type(error).__name__,
+        )
+
+    def json_line(self) -> str:
+        """One line of `findings.jsonl`, without the line end."""
+        return self.model_dump_json()
+
+
+def decide(probability: float, threshold: float, labels: Sequence[str]) -> str:
+    """The label of a radiograph: `labels[1]` from the threshold on, `labels[0]` below it.
+
+    Args:
+        probability: of the positive label, 0 to 1.
+        threshold: 0 to 1; a probability equal to it is positive.
+        labels: two labels, negative first.
+
+    Raises:
+        SettingsError: the threshold is outside [0, 1].
+        BundleError: the probability is not a number in [0, 1], or there are not two labels.
+    """
+    if len(labels) != 2:
+        raise BundleError(
+            f"has {len(labels)} labels instead of two", remedy="use a bundle made by this version"
+        )
+    if not 0 <= threshold <= 1:
+        raise SettingsError(
+            f"the threshold is {threshold:g}", remedy="give a probability from 0 to 1"
+        )
+    if not 0 <= probability <= 1:
+        raise BundleError(
+            f"the model answered with the probability {probability:g}",
+            remedy="check the bundle's weights: they do not give a number from 0 to 1",
+        )
+    negative, positive = labels
+    return positive if probability >= threshold else negative
+
+
+def finding_schema() -> dict[str, Any]:
+    """JSON schema (draft 2020-12) of one line of `findings.jsonl`; every key is required."""
+    schema = Finding.model_json_schema(mode="serialization")
+    return {"$schema": SCHEMA_DIALECT, **schema}

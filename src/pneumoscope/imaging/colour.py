@@ -1,0 +1,35 @@
+"""Deciding whether three colour channels hold one gray film."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+COLOUR_TOLERANCE = 24
+"""Largest 99th percentile of (max - min of the channels), out of 255, that still counts as gray.
+
+Gray films saved as colour JPEG differ by a few levels where chroma was quantised; photographs, and
+films with a coloured overlay on more than one pixel in a hundred, differ by many tens.
+"""
+
+
+def gray_of_rgb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The gray film in a colour picture, or None when the picture is truly coloured.
+
+    Args:
+        rgb: uint8 (height, width, 3).
+
+    Returns:
+        uint8 (height, width): the channel itself where the three are equal, ITU-R 601 luma where
+        they nearly are; None when the 99th percentile of the spread is above `COLOUR_TOLERANCE`.
+    """
+    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
+    highest = np.maximum(np.maximum(red, green), blue)
+    spread = highest - np.minimum(np.minimum(red, green), blue)
+    if not spread.any():
+        return np.ascontiguousarray(red)
+    coloured = np.count_nonzero(spread > COLOUR_TOLERANCE)
+    if coloured > 0.01 * spread.size:
+        return None
+    return np.asarray(Image.fromarray(rgb).convert("L"))

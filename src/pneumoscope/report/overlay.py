@@ -1,0 +1,221 @@
+"""The film with the heatmap over it, and heatmaps as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+
+from pneumoscope.errors import UnreadableImage, UnsupportedImage
+from pneumoscope.files import atomic_path
+from pneumoscope.findings import Region
+
+Box = tuple[float, float, float, float]
+"""`x, y, width, height` in pixels of the film, between pixel edges."""
+
+# "Inferno" is perceptually uniform and readable with every common colour blindness. Its dark end
+# is never seen, because cold areas are transparent; its hot end is a yellow that no film has.
+COLORMAP = "inferno"
+REGION_COLOUR = (255, 255, 255)
+LESION_COLOUR = (86, 200, 255)
+_HALO = (0, 0, 0)
+_SIXTEEN_BIT = 65535
+
+
+def overlay(
+    pixels: NDArray[np.floating[Any]],
+    heatmap: NDArray[np.floating[Any]],
+    regions: Sequence[Region] = (),
+    *,
+    opacity: float = 0.45,
+    lesions: Sequence[Box] = (),
+    lesion_mask: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint8]:
+    """The film in gray, heat in colour over it, regions boxed, lesion annotations dashed.
+
+    Opacity grows with heat, so that cold areas show the bare film. Heat that is not a number
+    counts as cold. The heatmap is drawn as it is, never stretched.
+
+    Args:
+        pixels: (h, w) in [0, 1], the film.
+        heatmap: (h, w) in [0, 1], on the same grid.
+        regions: solid white boxes with their scores.
+        opacity: of the hottest pixel's colour, 0 to 1.
+        lesions: boxes somebody drew, dashed blue.
+        lesion_mask: (h, w), the outline somebody drew, blue.
+
+    Returns:
+        (h, w, 3) uint8.
+    """
+    if pixels.ndim != 2 or pixels.shape != heatmap.shape:
+        raise ValueError(f"film {pixels.shape} and heatmap {heatmap.shape} must be one (h, w)")
+    if lesion_mask is not None and lesion_mask.shape != pixels.shape:
+        raise ValueError(f"film {pixels.shape} and mask {lesion_mask.shape} must be one (h, w)")
+    if not 0 <= opacity <= 1:
+        raise ValueError(f"opacity is from 0 to 1, not {opacity:g}")
+    blended = _blend(pixels, heatmap, opacity)
+    line = _line_width(pixels.shape)
+    if lesion_mask is not None:
+        blended[_outline(lesion_mask, line)] = LESION_COLOUR
+    if not regions and not lesions:
+        return blended
+    image = Image.fromarray(blended)
+    draw = ImageDraw.Draw(image)
+    for box in lesions:
+        _draw_dashed(draw, box, line)
+    for region in regions:
+        _draw_region(draw, region, line)
+    # Scores come last: no box may run through a number.
+    for region in regions:
+        _draw_score(draw, region, line, pixels.shape)
+    return np.array(image)
+
+
+def save_overlay(
+    path: Path,
+    pixels: NDArray[np.floating[Any]],
+    heatmap: NDArray[np.floating[Any]],
+    regions: Sequence[Region] = (),
+    *,
+    opacity: float = 0.45,
+    lesions: Sequence[Box] = (),
+    lesion_mask: NDArray[np.bool_] | None = None,
+) -> None:
+    """Write `overlay` of the same arguments as an RGB PNG, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    picture = overlay(
+        pixels, heatmap, regions, opacity=opacity, lesions=lesions, lesion_mask=lesion_mask
+    )
+    with atomic_path(path) as temporary:
+        Image.fromarray(picture).save(temporary, format="PNG", compress_level=3)
+
+
+def save_heatmap(path: Path, heatmap: NDArray[np.floating[Any]]) -> None:
+    """Write a heatmap (h, w) in [0, 1] as a 16-bit grayscale PNG, 0 to 65535, atomically.
+
+    Raises:
+        ValueError: the heatmap is not (h, w), or has values outside [0, 1] or that are no numbers.
+        OutputError: the file cannot be written.
+    """
+    if heatmap.ndim != 2 or heatmap.size == 0:
+        raise ValueError(f"a heatmap is (h, w), not {heatmap.shape}")
+    if not (heatmap.min() >= 0 and heatmap.max() <= 1):
+        raise ValueError("a heatmap's values are numbers from 0 to 1")
+    levels = np.rint(heatmap * _SIXTEEN_BIT).astype(np.uint16)
+    with atomic_path(path) as temporary:
+        Image.fromarray(levels).save(temporary, format="PNG", compress_level=3)
+
+
+def load_heatmap(path: Path) -> NDArray[np.float32]:
+    """Read what `save_heatmap` wrote: (h, w) in [0, 1], within 1/131070 of what was saved.
+
+    Raises:
+        UnreadableImage: the file is missing, truncated or no image.
+        UnsupportedImage: the image is not a 16-bit grayscale PNG.
+    """
+    remedy = "give a heatmap written by this program"
+    try:
+        with Image.open(path) as image:
+            if image.format != "PNG" or image.mode not in ("I;16", "I"):
+                raise UnsupportedImage("is not a 16-bit grayscale PNG", path=path, remedy=remedy)
+            levels = np.asarray(image, dtype=np.float32)
+    except FileNotFoundError as error:
+        raise UnreadableImage("does not exist", path=path, remedy=remedy) from error
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise UnreadableImage("cannot be read as an image", path=path, remedy=remedy) from error
+    return levels / np.float32(_SIXTEEN_BIT)
+
+
+@lru_cache(maxsize=1)
+def _colours() -> NDArray[np.float32]:
+    """(256, 3) colours in [0, 255] for heat from 0 to 1."""
+    from matplotlib import colormaps
+
+    table: NDArray[np.float32] = colormaps[COLORMAP](np.linspace(0, 1, 256))[:, :3] * 255
+    return table.astype(np.float32)
+
+
+def _blend(
+    pixels: NDArray[np.floating[Any]], heatmap: NDArray[np.floating[Any]], opacity: float
+) -> NDArray[np.uint8]:
+    gray = np.clip(pixels, 0, 1).astype(np.float32) * 255
+    heat = np.clip(np.nan_to_num(heatmap, nan=0.0), 0, 1)
+    level = np.rint(heat * 255).astype(np.uint8)
+    alpha = np.full(256, opacity, dtype=np.float32)
+    tint = _colours() * alpha[:, None]
+    gray *= (1 - alpha)[level]
+    blended = np.empty((*gray.shape, 3), dtype=np.uint8)
+    for channel in range(3):
+        blended[..., channel] = gray + tint[:, channel][level] + np.float32(0.5)
+    return blended
+
+
+def _line_width(shape: tuple[int, ...]) -> int:
+    """Lines of the same look on every film: about 1/300 of its shorter side."""
+    return max(1, round(min(shape) / 300))
+
+
+def _outline(mask: NDArray[np.bool_], line: int) -> NDArray[np.bool_]:
+    """The pixels of a mask within `line` pixels of its border."""
+    from scipy import ndimage
+
+    inner = ndimage.binary_erosion(mask, iterations=line, border_value=1)
+    return np.asarray(mask & ~inner)
+
+
+def _draw_region(draw: ImageDraw.ImageDraw, region: Region, line: int) -> None:
+    left, top = region.x, region.y
+    # Pillow's rectangles include their last pixel.
+    right, bottom = left + region.width - 1, top + region.height - 1
+    draw.rectangle(
+        (left - line, top - line, right + line, bottom + line), outline=_HALO, width=line
+    )
+    draw.rectangle((left, top, right, bottom), outline=REGION_COLOUR, width=line)
+
+
+def _draw_dashed(draw: ImageDraw.ImageDraw, box: Box, line: int) -> None:
+    x, y, width, height = box
+    right, bottom = x + max(width, 1) - 1, y + max(height, 1) - 1
+    corners = [(x, y), (right, y), (right, bottom), (x, bottom), (x, y)]
+    for start, end in pairwise(corners):
+        draw.line((start, end), fill=_HALO, width=line + 2)
+        length = max(abs(end[0] - start[0]), abs(end[1] - start[1]))
+        count = max(1, round(length / (12 * line)))
+        for dash in range(count):
+            # 0.6 of each period is drawn, centred, so that both corners look alike.
+            first, last = (dash + 0.2) / count, (dash + 0.8) / count
+            draw.line(
+                (_between(start, end, first), _between(start, end, last)),
+                fill=LESION_COLOUR,
+                width=line,
+            )
+
+
+def _between(
+    start: tuple[float, float], end: tuple[float, float], part: float
+) -> tuple[float, float]:
+    return (start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]))
+
+
+def _draw_score(
+    draw: ImageDraw.ImageDraw, region: Region, line: int, shape: tuple[int, ...]
+) -> None:
+    """The score on a dark tag above the box, or inside it where the film ends."""
+    size = max(9, round(min(shape) / 32))
+    font = ImageFont.load_default(size)
+    text, pad = f"{region.score:.2f}", max(1, size // 5)
+    _, _, width, height = draw.textbbox((0, 0), text, font=font)
+    wide, high = width + 2 * pad, height + 2 * pad
+    left = max(0, min(region.x, shape[1] - wide))
+    top = region.y - line - high if region.y - line >= high else region.y + line
+    draw.rectangle((left, top, left + wide - 1, top + high - 1), fill=_HALO)
+    draw.text((left + pad, top + pad), text, fill=REGION_COLOUR, font=font)

@@ -1,0 +1,139 @@
+"""Augmentation of batches (B, 1, H, W), on the device that trains.
+
+`default` draws one affine map and one exposure per radiograph and applies them to the whole batch
+at once. `paper` is arXiv 2511.00456's list, drawn per radiograph; where it gives no amount, the
+defaults of the library its authors name (albumentations) are taken. Neither flips: the heart is on
+one side. All draws come from torch's global generator, which training seeds for every step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as TF  # noqa: N812
+
+Augmentation = Callable[[Tensor], Tensor]
+
+
+def augmentation(name: str) -> Augmentation:
+    """The augmentation of that name: `default`, `paper` or `none`.
+
+    It takes uint8 pixels (B, 1, H, W) and gives float32 pixels in [0, 1] of the same shape.
+    """
+    return {"default": augment_default, "paper": augment_paper, "none": to_float}[name]
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """uint8 to float32 in [0, 1]."""
+    return pixels.float() / 255
+
+
+def augment_default(pixels: Tensor) -> Tensor:
+    """Rotation +-12 deg, scale .88-1.12, shift +-6 %, exposure +-20 %, light noise."""
+    images = to_float(pixels)
+    count, device = len(images), images.device
+
+    def between(low: float, high: float) -> Tensor:
+        return torch.empty(count, device=device).uniform_(low, high)
+
+    angle, scale = between(-12, 12) * (math.pi / 180), between(0.88, 1.12)
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    # affine_grid's coordinates span [-1, 1], so 6 % of the side is .12.
+    theta = torch.stack([cos, -sin, between(-0.12, 0.12), sin, cos, between(-0.12, 0.12)], dim=1)
+    grid = F.affine_grid(theta.view(-1, 2, 3), list(images.shape), align_corners=False)
+    images = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+
+    def per_image(values: Tensor) -> Tensor:
+        return values.view(-1, 1, 1, 1)
+
+    images = images.clamp(0, 1) ** per_image(torch.exp2(between(-0.3, 0.3)))
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = (images - mean) * per_image(between(0.8, 1.2)) + mean + per_image(between(-0.15, 0.15))
+    images = images + torch.randn_like(images) * per_image(between(0, 0.03))
+    return images.clamp(0, 1)
+
+
+def augment_paper(pixels: Tensor) -> Tensor:
+    """The paper's list, each entry with its probability, for every radiograph of the batch."""
+    return torch.stack([_paper_one(image) for image in to_float(pixels)])
+
+
+def _uniform(low: float, high: float) -> float:
+    return float(torch.empty(()).uniform_(low, high))
+
+
+def _chance(probability: float) -> bool:
+    return bool(torch.rand(()) < probability)
+
+
+def _paper_one(image: Tensor) -> Tensor:
+    bilinear = InterpolationMode.BILINEAR
+    if _chance(0.5):
+        image = TF.rotate(image, _uniform(-15, 15), interpolation=bilinear)
+    if _chance(0.5):
+        height, width = image.shape[-2:]
+        image = TF.affine(
+            image,
+            angle=0.0,
+            translate=[_uniform(-0.05, 0.05) * width, _uniform(-0.05, 0.05) * height],
+            scale=_uniform(0.9, 1.1),
+            shear=[0.0, 0.0],
+            interpolation=bilinear,
+        )
+    if _chance(0.5):
+        image = image * _uniform(0.8, 1.2) + _uniform(-0.2, 0.2)
+    image = image.clamp(0, 1)
+    if _chance(0.3):
+        image = _clahe(image)
+    if _chance(0.3):
+        image = TF.adjust_gamma(image, _uniform(0.8, 1.2))
+    if _chance(0.2):
+        image = TF.gaussian_noise(image, sigma=_uniform(0.01, 0.05))
+    if _chance(0.1):
+        image = _motion_blur(image)
+    if _chance(0.1):
+        image = _median_blur(image)
+    if _chance(0.1):
+        image = _coarse_dropout(image)
+    return image.clamp(0, 1)
+
+
+def _clahe(image: Tensor) -> Tensor:
+    from skimage.exposure import equalize_adapthist
+
+    tiles = max(image.shape[-1] // 8, 1)
+    array = equalize_adapthist(image[0].cpu().numpy(), kernel_size=tiles, clip_limit=0.01)
+    return torch.from_numpy(np.asarray(array, dtype=np.float32))[None].to(image.device)
+
+
+def _motion_blur(image: Tensor) -> Tensor:
+    side = (3, 5, 7)[int(torch.randint(3, ()))]
+    kernel = torch.zeros(1, side, side)
+    kernel[0, side // 2] = 1.0 / side
+    kernel = TF.rotate(kernel, _uniform(0, 180), interpolation=InterpolationMode.BILINEAR)
+    kernel = (kernel / kernel.sum()).to(image.device)
+    padded = F.pad(image[None], [side // 2] * 4, mode="replicate")
+    return F.conv2d(padded, kernel[None])[0]
+
+
+def _median_blur(image: Tensor) -> Tensor:
+    padded = F.pad(image[None], [1, 1, 1, 1], mode="replicate")
+    windows = padded.unfold(2, 3, 1).unfold(3, 3, 1).flatten(-2)
+    return windows.median(dim=-1).values[0]
+
+
+def _coarse_dropout(image: Tensor) -> Tensor:
+    height, width = image.shape[-2:]
+    image = image.clone()
+    for _ in range(int(torch.randint(1, 9, ()))):
+        tall, wide = max(height * 8 // 224, 1), max(width * 8 // 224, 1)
+        top = int(torch.randint(height - tall + 1, ()))
+        left = int(torch.randint(width - wide + 1, ()))
+        image[:, top : top + tall, left : left + wide] = 0
+    return image

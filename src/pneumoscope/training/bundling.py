@@ -1,0 +1,111 @@
+"""The end of a run: threshold and temperature fitted on val, and the bundle written."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+import pneumoscope
+from pneumoscope.bundles import BundleInfo, write_bundle
+from pneumoscope.bundles.info import WEIGHTS_FILE
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.cohort.split import SPLITS
+from pneumoscope.evaluate.calibration import (
+    calibrated,
+    expected_calibration_error,
+    fit_temperature,
+)
+from pneumoscope.evaluate.thresholds import choose_threshold
+from pneumoscope.models.classifier import Classifier
+from pneumoscope.models.weights import WeightRecord
+from pneumoscope.training.settings import TrainingSettings
+
+
+def make_bundle(
+    folder: Path,
+    classifier: Classifier,
+    manifest: Manifest,
+    settings: TrainingSettings,
+    weights: WeightRecord,
+    *,
+    selected_epoch: int,
+    val_logits: NDArray[np.float64],
+    val_targets: NDArray[np.int64],
+) -> BundleInfo:
+    """Write the bundle of a trained classifier.
+
+    A bundle is written beside its final place and moved there whole, replacing one of an earlier
+    attempt.
+
+    Args:
+        folder: the bundle's folder.
+        classifier: on the CPU, in eval mode.
+        manifest: the cohort it was trained on.
+        settings, weights: of the run.
+        selected_epoch: zero-based epoch whose weights these are.
+        val_logits: (N,) log-odds on val, from which temperature and threshold are fitted.
+        val_targets: (N,) 1 = positive.
+    """
+    temperature = fit_temperature(val_logits, val_targets)
+    before = calibrated(val_logits, 1.0)
+    after = calibrated(val_logits, temperature)
+    draft = folder.with_name(f".{folder.name}-draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    state = {name: tensor.contiguous() for name, tensor in classifier.state_dict().items()}
+    save_file(state, draft / WEIGHTS_FILE)
+    architecture = classifier.architecture
+    info = write_bundle(
+        draft,
+        {
+            "version": pneumoscope.__version__,
+            "architecture": {
+                "backbone": architecture.backbone,
+                "head": architecture.head,
+                "size": architecture.size,
+                "mean": architecture.mean,
+                "std": architecture.std,
+                "options": architecture.options,
+            },
+            "labels": manifest.labels,
+            "threshold": choose_threshold(after, val_targets),
+            "temperature": temperature,
+            "calibration": {
+                "val_ece_before": expected_calibration_error(before, val_targets),
+                "val_ece_after": expected_calibration_error(after, val_targets),
+            },
+            "training": {
+                "data_digest": manifest.digest(),
+                "splits": {split: split_counts(manifest, split) for split in SPLITS},
+                "weights": weights.to_dict(),
+                "settings": settings.model_dump(),
+                "selected_epoch": selected_epoch,
+                "versions": _versions(),
+            },
+        },
+        [WEIGHTS_FILE],
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+    return info
+
+
+def split_counts(manifest: Manifest, split: str) -> dict[str, int]:
+    """Radiographs per label, and patients, in a split."""
+    rows = manifest.table[manifest.table["split"] == split]
+    counts = {label: int((rows["label"] == label).sum()) for label in manifest.labels}
+    return {**counts, "patients": int(rows["patient"].nunique())}
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "timm", "lightning", "numpy")
+    found = {name: version(name) for name in names}
+    threads = str(torch.get_num_threads())
+    return {"python": platform.python_version(), **found, "threads": threads}

@@ -1,0 +1,116 @@
+"""Radiographs decoded once: letterboxed to uint8 and kept on disk, keyed by content.
+
+A cohort's pixels at one size are one array (N, size, size), memory-mapped, so that any number of
+runs and processes share it. Its name is the digest of the radiographs' own digests, the size, and
+the version of the preprocessing: another split or seed of the same cohort finds the same array.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.errors import CohortError, ImageError
+from pneumoscope.files import atomic_path, sha256_file
+from pneumoscope.imaging import model_input, read_radiograph
+
+Progress = Callable[[int, int], None]
+# Raise when `imaging.model_input` gives other pixels for the same file.
+_PREPROCESSING = 1
+
+
+def cache_folder() -> Path:
+    """`$PNEUMOSCOPE_CACHE`, else the user's cache folder."""
+    named = os.environ.get("PNEUMOSCOPE_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "pneumoscope"
+
+
+def cached_pixels(
+    manifest: Manifest, size: int, *, folder: Path | None = None, progress: Progress | None = None
+) -> NDArray[np.uint8]:
+    """The pixels of a manifest's radiographs, in its order.
+
+    Args:
+        manifest: radiographs; those without a digest are read to get one.
+        size: side of the square in pixels.
+        folder: where to keep the array; `cache_folder()` by default.
+        progress: called with (done, total) while decoding.
+
+    Returns:
+        (N, size, size) uint8, read-only, memory-mapped.
+
+    Raises:
+        CohortError: a radiograph cannot be read, or is not the one the manifest names.
+    """
+    digests = [
+        str(known) or sha256_file(path)
+        for known, path in zip(manifest.table["sha256"], manifest.paths(), strict=True)
+    ]
+    unique = dict(zip(digests, manifest.paths(), strict=True))
+    order = sorted(unique)
+    array = _array([unique[digest] for digest in order], order, size, folder, progress)
+    row = {digest: index for index, digest in enumerate(order)}
+    return _rows(array, [row[digest] for digest in digests])
+
+
+def _rows(array: NDArray[np.uint8], rows: list[int]) -> NDArray[np.uint8]:
+    """Rows of the shared array, copied only when their order is not the array's own."""
+    if rows == list(range(len(array))):
+        return array
+    taken: NDArray[np.uint8] = array[np.asarray(rows)]
+    taken.flags.writeable = False
+    return taken
+
+
+def _array(
+    paths: list[Path],
+    digests: list[str],
+    size: int,
+    folder: Path | None,
+    progress: Progress | None,
+) -> NDArray[np.uint8]:
+    key = hashlib.sha256(f"{_PREPROCESSING} {size} {' '.join(digests)}".encode()).hexdigest()[:32]
+    path = (folder or cache_folder()) / "pixels" / f"{key}.npy"
+    if not path.is_file():
+        _write(path, paths, size, progress)
+    mapped: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
+
+
+def _write(path: Path, paths: list[Path], size: int, progress: Progress | None) -> None:
+    with atomic_path(path) as temporary:
+        array = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=np.uint8, shape=(len(paths), size, size)
+        )
+        for index, pixels in enumerate(_decode(paths, size)):
+            array[index] = pixels
+            if progress is not None:
+                progress(index + 1, len(paths))
+        array.flush()
+        del array
+
+
+def _decode(paths: list[Path], size: int) -> Iterator[NDArray[np.uint8]]:
+    def one(path: Path) -> NDArray[np.uint8]:
+        try:
+            return model_input(read_radiograph(path), size)[0]
+        except ImageError as error:
+            raise CohortError(
+                error.problem,
+                path=path,
+                remedy="run `pneumoscope scan`, which leaves unreadable files out",
+            ) from error
+
+    # Pillow and the JPEG decoders release the interpreter's lock, so threads are enough.
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        yield from pool.map(one, paths)

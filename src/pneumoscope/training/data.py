@@ -1,0 +1,89 @@
+"""Batches from cached pixels, in an order that depends only on the seed and the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+Batch = tuple[Tensor, Tensor]
+
+
+class PixelDataset(Dataset[Batch]):
+    """Pixels (N, size, size) uint8 and targets (N,), fetched a whole batch at a time."""
+
+    def __init__(self, pixels: NDArray[np.uint8], targets: NDArray[np.int64]) -> None:
+        self.pixels = pixels
+        self.targets = torch.from_numpy(np.asarray(targets, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Pixels (B, 1, size, size) uint8 and targets (B,)."""
+        rows = np.asarray(indices)
+        return torch.from_numpy(self.pixels[rows][:, None]), self.targets[torch.from_numpy(rows)]
+
+
+class EpochSampler(Sampler[int]):
+    """A fresh order every epoch, drawn from (seed, epoch) alone, so that a resumed run repeats it.
+
+    Args:
+        targets: (N,) class indices.
+        seed: any integer.
+        balanced: draw with replacement, each class equally often, instead of shuffling.
+    """
+
+    def __init__(self, targets: NDArray[np.int64], seed: int, balanced: bool) -> None:
+        self.targets = targets
+        self.seed = seed
+        self.balanced = balanced
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        if self.balanced:
+            frequency = np.bincount(self.targets)[self.targets]
+            weights = (1 / frequency) / (1 / frequency).sum()
+            order = rng.choice(len(self.targets), size=len(self.targets), p=weights)
+        else:
+            order = rng.permutation(len(self.targets))
+        return iter(order.tolist())
+
+
+def train_loader(
+    dataset: PixelDataset, *, batch_size: int, seed: int, balanced: bool
+) -> DataLoader[Batch]:
+    """Batches for training; the last, smaller one is dropped, for batch normalisation's sake."""
+    sampler = EpochSampler(dataset.targets.numpy(), seed, balanced)
+    return DataLoader(
+        dataset,
+        batch_size=min(batch_size, len(dataset)),
+        sampler=sampler,
+        drop_last=True,
+        collate_fn=_as_fetched,
+    )
+
+
+def plain_loader(dataset: PixelDataset, *, batch_size: int) -> DataLoader[Batch]:
+    """All radiographs once, in order."""
+    return DataLoader(dataset, batch_size=batch_size, collate_fn=_as_fetched)
+
+
+def _as_fetched(batch: object) -> Batch:
+    return cast(Batch, batch)

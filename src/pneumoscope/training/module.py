@@ -1,0 +1,96 @@
+"""One training step and one validation epoch, as a LightningModule."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from pneumoscope.models.classifier import Classifier, positive_logit
+from pneumoscope.training.augment import augmentation
+from pneumoscope.training.data import Batch
+from pneumoscope.training.loss import FocalLoss
+from pneumoscope.training.settings import TrainingSettings
+
+
+class ClassifierModule(lightning.LightningModule):
+    """Trains a `Classifier` by the settings.
+
+    Every random draw of a step is seeded by (seed, step), so that a resumed run draws the same.
+    """
+
+    def __init__(
+        self, classifier: Classifier, settings: TrainingSettings, alpha: Tensor | None
+    ) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.settings = settings
+        self.loss = FocalLoss(settings.focal_gamma, alpha)
+        self.augment = augmentation(settings.augmentation)
+        self._val: list[tuple[Tensor, Tensor]] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of one batch of uint8 pixels (B, 1, H, W)."""
+        torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
+        pixels, targets = batch
+        loss: Tensor = self.loss(self.classifier(self.augment(pixels)), targets)
+        self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect logits; the figures are those of the whole val split."""
+        pixels, targets = batch
+        self._val.append((self.classifier(pixels).float().cpu(), targets.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log val loss, accuracy at probability .5 and ROC-AUC."""
+        logits = torch.cat([part for part, _ in self._val])
+        targets = torch.cat([part for _, part in self._val])
+        self._val.clear()
+        score = positive_logit(logits)
+        figures = {
+            "val_loss": float(self.loss(logits.to(self.device), targets.to(self.device))),
+            "val_accuracy": float(((score > 0).long() == targets).float().mean()),
+            "val_roc_auc": float(roc_auc_score(targets.numpy(), score.numpy())),
+        }
+        self.log_dict(figures, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and its schedule per step."""
+        settings = self.settings
+        kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+        # Decay pulls weights of layers towards zero; of normalisation and bias it only distorts.
+        # Adam's decay is the paper's and covers everything.
+        spare = settings.optimizer == "adamw"
+        parameters = [p for p in self.classifier.parameters() if p.requires_grad]
+        groups = [
+            {
+                "params": [p for p in parameters if p.ndim > 1 or not spare],
+                "weight_decay": settings.weight_decay,
+            },
+            {"params": [p for p in parameters if p.ndim <= 1 and spare], "weight_decay": 0.0},
+        ]
+        optimizer = kind([g for g in groups if g["params"]], lr=settings.learning_rate, fused=True)
+        if settings.schedule == "constant":
+            return optimizer
+        total = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warmup_cosine(step, total, settings.warmup)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def warmup_cosine(step: int, total: int, warmup: float) -> float:
+    """Factor on the learning rate: linear rise over `warmup * total` steps, cosine fall to .01."""
+    rise = max(round(warmup * total), 1)
+    if step < rise:
+        return (step + 1) / rise
+    progress = min((step - rise) / max(total - rise, 1), 1.0)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))

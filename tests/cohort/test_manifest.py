@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pneumoscope.cohort import Manifest
+from pneumoscope.cohort.sidecar import portable_root
+from pneumoscope.errors import CohortError, OutputError
+
+from .films import film, save, save_dicom
+
+
+def _manifest(root: Path, splits: str = "train train val test excluded") -> Manifest:
+    names = splits.split()
+    labels = ["PNEUMONIA" if k % 2 else "NORMAL" for k in range(len(names))]
+    table = pd.DataFrame(
+        {
+            "image": [f"{label}/{k},é.png" for k, label in enumerate(labels)],
+            "label": labels,
+            "patient": [f"00{k}" for k in range(len(names))],
+            "split": names,
+            "sha256": ["ab"] * len(names),
+            "width": range(len(names)),
+            "height": 7,
+            "age": ["007", "", "NA", " 4", "5"][: len(names)],
+        }
+    )
+    return Manifest(table, root, ("NORMAL", "PNEUMONIA"), 9)
+
+
+def test_written_and_read_again_it_is_the_same(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    before = _manifest(tmp_path / "data")
+    before.write(tmp_path / "out" / "cohort.csv")
+    after = Manifest.read(tmp_path / "out" / "cohort.csv")
+    pd.testing.assert_frame_equal(after.table, before.table, check_dtype=False)
+    assert (after.root, after.labels, after.seed) == (before.root, before.labels, 9)
+    assert after.digest() == before.digest()
+    assert after.table["width"].to_numpy().dtype.kind == "i"
+    content = json.loads((tmp_path / "out" / "cohort.json").read_text())
+    assert content == {
+        "version": 1,
+        "name": "cohort",
+        "root": "../data",
+        "labels": ["NORMAL", "PNEUMONIA"],
+        "seed": 9,
+    }
+
+
+def test_cohort_and_manifest_move_together(tmp_path: Path) -> None:
+    save(tmp_path / "a" / "NORMAL" / "0,é.png", film(1))
+    _manifest(tmp_path / "a", "train").write(tmp_path / "a" / "cohort.csv")
+    shutil.move(tmp_path / "a", tmp_path / "b")
+    moved = Manifest.read(tmp_path / "b" / "cohort.csv")
+    assert moved.paths()[0].is_file()
+    assert moved.root == tmp_path / "b"
+
+
+def test_a_far_root_is_stored_absolute(tmp_path: Path) -> None:
+    assert portable_root(tmp_path, tmp_path) == "."
+    assert portable_root(tmp_path / "data", tmp_path / "runs" / "one") == "../../data"
+    far = portable_root(tmp_path / "data", tmp_path / "a" / "b" / "c" / "d")
+    assert far == (tmp_path / "data").as_posix()
+    assert portable_root(Path("/srv/films"), Path("/home/me")) == "/srv/films"
+
+
+def test_subsets_targets_and_patients(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path)
+    assert len(manifest) == 5
+    assert len(manifest.subset("all")) == 4
+    train = manifest.subset("train")
+    assert train.targets().tolist() == [0, 1]
+    assert train.targets().dtype == np.int64
+    assert train.patients() == ["000", "001"]
+    assert train.paths()[1] == tmp_path / "PNEUMONIA" / "1,é.png"
+    assert list(train.table.index) == [0, 1]
+    # One label only, but both labels stay known.
+    assert manifest.subset("val").labels == ("NORMAL", "PNEUMONIA")
+    with pytest.raises(CohortError, match="no split 'tests'"):
+        manifest.subset("tests")
+    with pytest.raises(CohortError, match="'val' is empty"):
+        train.subset("val")
+
+
+def test_the_digest_sees_the_data_and_nothing_else(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path)
+    table = manifest.table
+    reference = manifest.digest()
+    same = replace(manifest, table=table[::-1].assign(age="x"), root=tmp_path / "z", seed=1)
+    assert same.digest() == reference
+    changes = {"label": "NORMAL", "patient": "other", "split": "test", "sha256": "cd"}
+    for column, value in changes.items():
+        changed = table.copy()
+        changed.loc[1, column] = value
+        assert replace(manifest, table=changed).digest() != reference, column
+
+
+def test_the_digest_computes_missing_file_digests(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", film(1))
+    save(tmp_path / "b.png", film(2))
+    (tmp_path / "c.csv").write_text("image,label,patient\na.png,NORMAL,1\nb.png,PNEUMONIA,2\n")
+    manifest = Manifest.read(tmp_path / "c.csv")
+    before = manifest.digest()
+    save(tmp_path / "b.png", film(3))
+    assert manifest.digest() != before
+    (tmp_path / "b.png").unlink()
+    with pytest.raises(CohortError, match="No such file"):
+        manifest.digest()
+
+
+def test_a_plain_csv_gets_patients_splits_and_labels(tmp_path: Path) -> None:
+    lines = [f"NORMAL/IM-{k:04d}-0001.jpeg,NORMAL" for k in range(20)]
+    lines += [f"P/person{k}_virus_{v}.jpeg,PNEUMONIA" for k in range(40) for v in range(2)]
+    path = tmp_path / "plain.csv"
+    path.write_text("image,label\n" + "\n".join(lines) + "\n")
+    manifest = Manifest.read(path)
+    table = manifest.table
+    assert manifest.labels == ("NORMAL", "PNEUMONIA")
+    assert manifest.root == tmp_path
+    assert table["patient"].iloc[0] == "IM-0000"
+    assert table["patient"].nunique() == 60
+    assert (table.groupby("patient")["split"].nunique() == 1).all()
+    patients = table.drop_duplicates("patient")
+    counts = patients.groupby(["label", "split"]).size().to_dict()
+    assert counts["NORMAL", "train"] == 14
+    assert counts["PNEUMONIA", "train"] == 28
+    assert counts["PNEUMONIA", "val"] == counts["PNEUMONIA", "test"] == 6
+    assert set(table["sha256"]) == {""}
+    assert set(table["width"]) == {0}
+
+
+def test_unknown_patients_are_warned_about(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("image,label,patient\na.png,NORMAL,\nb.png,PNEUMONIA,7\n")
+    with pytest.warns(UserWarning, match="patient of 1 of 2 radiographs is not known"):
+        manifest = Manifest.read(path)
+    assert manifest.patients() == ["file:a.png", "7"]
+
+
+def test_dicom_patients_are_hashed(tmp_path: Path) -> None:
+    save_dicom(tmp_path / "a.dcm", film(1), "MRN-4711")
+    save_dicom(tmp_path / "b.dcm", film(2), "MRN-4711")
+    path = tmp_path / "c.csv"
+    path.write_text("image,label\na.dcm,NORMAL\nb.dcm,PNEUMONIA\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        manifest = Manifest.read(path)
+    assert len(set(manifest.patients())) == 1
+    manifest.write(tmp_path / "out.csv")
+    assert "4711" not in (tmp_path / "out.csv").read_text()
+
+
+def test_split_names_are_understood_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    rows = "image,label,patient,split\na.png,NORMAL,1,Train\nb.png,PNEUMONIA,2,{}\n"
+    path.write_text(rows.format("valid"))
+    assert list(Manifest.read(path).table["split"]) == ["train", "val"]
+    for wrong in ("fold3", ""):
+        path.write_text(rows.format(wrong))
+        with pytest.raises(CohortError, match="unknown splits") as caught:
+            Manifest.read(path)
+        assert caught.value.path == path
+
+
+def test_labels_of_the_sidecar_and_positive(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("image,label,patient\na.png,A,1\nb.png,B,2\n")
+    with pytest.raises(CohortError, match="--positive"):
+        Manifest.read(path)
+    assert Manifest.read(path, positive="A").labels == ("B", "A")
+    (tmp_path / "c.json").write_text('{"root": ".", "labels": ["A", "B"]}')
+    assert Manifest.read(path).labels == ("A", "B")
+    assert Manifest.read(path, positive="A").labels == ("B", "A")
+    (tmp_path / "c.json").write_text('{"root": ".", "labels": ["A", "C"]}')
+    with pytest.raises(CohortError, match="labels \\(B\\) other than A and C"):
+        Manifest.read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{", "cannot be read"),
+        ('{"version": 2}', "version 2"),
+        ('{"version": 1, "labels": ["A"]}', "two labels"),
+        ('{"version": 1, "labels": ["A", "A"]}', "two labels"),
+        ('{"version": 1, "root": 3}', "needs a root"),
+        ('{"version": 1, "seed": "x"}', "a seed"),
+    ],
+)
+def test_a_damaged_sidecar_is_refused(tmp_path: Path, content: str, problem: str) -> None:
+    (tmp_path / "c.csv").write_text("image,label,patient\na.png,NORMAL,1\nb.png,PNEUMONIA,2\n")
+    (tmp_path / "c.json").write_text(content)
+    with pytest.raises(CohortError, match=problem):
+        Manifest.read(tmp_path / "c.csv")
+
+
+def test_a_json_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("image,label,patient\na.png,NORMAL,1\nb.png,PNEUMONIA,2\n")
+    (tmp_path / "c.json").write_text('{"labels": 3}')
+    assert Manifest.read(tmp_path / "c.csv").root == tmp_path
+
+
+def test_bad_sizes_columns_and_roots(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("image,label,patient,width\na.png,NORMAL,1,12.5\nb.png,PNEUMONIA,2,3\n")
+    with pytest.raises(CohortError, match="column width holds '12\\.5'"):
+        Manifest.read(path)
+    with pytest.raises(CohortError, match="lacks the columns split"):
+        replace(_manifest(tmp_path), table=_manifest(tmp_path).table.drop(columns="split"))
+    with pytest.raises(CohortError, match="does not exist"):
+        _manifest(tmp_path / "gone").paths()
+
+
+def test_writing_where_one_cannot(tmp_path: Path) -> None:
+    manifest = _manifest(tmp_path)
+    with pytest.raises(CohortError, match="a manifest is a CSV"):
+        manifest.write(tmp_path / "cohort.json")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        manifest.write(tmp_path / "file" / "cohort.csv")

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pneumoscope.imaging import Letterbox, Radiograph, model_input
+
+SIDE = st.integers(1, 5000)
+SIZE = st.integers(1, 1024)
+PLACE = st.floats(-1000, 6000)
+EXTENT = st.floats(0, 6000)
+
+
+@given(SIDE, SIDE, SIZE)
+def test_the_film_lies_inside_the_square_and_touches_two_sides(h: int, w: int, size: int) -> None:
+    box = Letterbox.fit(h, w, size)
+    assert max(box.content_height, box.content_width) == size
+    assert 0 <= box.top <= box.top + box.content_height <= size
+    assert 0 <= box.left <= box.left + box.content_width <= size
+    assert abs(2 * box.top + box.content_height - size) <= 1
+    scale = size / max(h, w)
+    assert abs(box.content_height - max(1, h * scale)) <= 0.5
+    assert abs(box.content_width - max(1, w * scale)) <= 0.5
+
+
+@given(SIDE, SIDE, SIZE, PLACE, PLACE, EXTENT, EXTENT)
+def test_boxes_go_there_and_back(
+    h: int, w: int, size: int, x: float, y: float, bw: float, bh: float
+) -> None:
+    letterbox = Letterbox.fit(h, w, size)
+    there = letterbox.box_to_model((x, y, bw, bh))
+    assert letterbox.box_to_film(there) == pytest.approx((x, y, bw, bh), rel=1e-9, abs=1e-9 * h * w)
+    whole = letterbox.box_to_model((0, 0, w, h))
+    assert whole == pytest.approx(
+        (letterbox.left, letterbox.top, letterbox.content_width, letterbox.content_height)
+    )
+    assert letterbox.box_to_film(whole) == pytest.approx((0, 0, w, h), abs=1e-9)
+
+
+@pytest.mark.parametrize("sides", [(0, 4, 4), (4, -1, 4), (4, 4, 0)])
+def test_empty_sides_are_refused(sides: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        Letterbox.fit(*sides)
+
+
+def test_a_film_that_fits_passes_through() -> None:
+    pixels = np.random.default_rng(0).random((64, 64), dtype=np.float32)
+    assert Letterbox.fit(64, 64, 64).apply(pixels) is pixels
+
+
+def test_the_margin_is_black_and_the_film_keeps_its_mean() -> None:
+    pixels = np.full((100, 50), 0.7, np.float32)
+    letterbox = Letterbox.fit(100, 50, 40)
+    square = letterbox.apply(pixels)
+    assert square.shape == (40, 40)
+    assert (letterbox.top, letterbox.left, letterbox.content_width) == (0, 10, 20)
+    np.testing.assert_array_equal(square[:, 10:30], np.float32(0.7))
+    assert square[:, :10].max() == square[:, 30:].max() == 0
+
+
+def test_reduction_averages_instead_of_skipping() -> None:
+    checkers = (np.indices((512, 512)).sum(axis=0) % 2).astype(np.float32)
+    square = Letterbox.fit(512, 512, 64).apply(checkers)
+    np.testing.assert_allclose(square[2:-2, 2:-2], 0.5, atol=0.01)
+
+
+def test_pixels_of_another_film_are_refused() -> None:
+    with pytest.raises(ValueError, match="film is 8 x 6"):
+        Letterbox.fit(8, 6, 4).apply(np.zeros((6, 8), np.float32))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 64), st.integers(0, 99))
+def test_values_stay_within_what_went_in(h: int, w: int, size: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    pixels = random.random((h, w), dtype=np.float32)
+    letterbox = Letterbox.fit(h, w, size)
+    square = letterbox.apply(pixels)
+    assert square.min() >= 0
+    assert square.max() <= pixels.max()
+    grid = random.normal(size=(random.integers(1, 9), random.integers(1, 9)))
+    film = letterbox.to_film(grid)
+    assert film.shape == (h, w)
+    assert film.dtype == np.float32
+    assert film.min() >= np.float32(grid.min())
+    assert film.max() <= np.float32(grid.max())
+
+
+def brute_force(letterbox: Letterbox, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bilinear by definition, one film pixel at a time."""
+    film = np.zeros((letterbox.height, letterbox.width))
+    rows, columns = grid.shape
+    for i in range(letterbox.height):
+        for j in range(letterbox.width):
+            y = (letterbox.top + (i + 0.5) * letterbox.scale_y) * rows / letterbox.size - 0.5
+            x = (letterbox.left + (j + 0.5) * letterbox.scale_x) * columns / letterbox.size - 0.5
+            y, x = min(max(y, 0), rows - 1), min(max(x, 0), columns - 1)
+            y0, x0 = int(y), int(x)
+            y1, x1 = min(y0 + 1, rows - 1), min(x0 + 1, columns - 1)
+            above = grid[y0, x0] * (1 - (x - x0)) + grid[y0, x1] * (x - x0)
+            below = grid[y1, x0] * (1 - (x - x0)) + grid[y1, x1] * (x - x0)
+            film[i, j] = above * (1 - (y - y0)) + below * (y - y0)
+    return film
+
+
+@pytest.mark.parametrize(("h", "w", "size"), [(31, 47, 28), (60, 20, 32), (9, 9, 64), (14, 14, 14)])
+@pytest.mark.parametrize("shape", [(7, 7), (1, 1), (2, 5), (14, 14), (1, 6)])
+def test_heatmaps_follow_the_definition(h: int, w: int, size: int, shape: tuple[int, int]) -> None:
+    grid = np.random.default_rng(1).random(shape)
+    letterbox = Letterbox.fit(h, w, size)
+    np.testing.assert_allclose(letterbox.to_film(grid), brute_force(letterbox, grid), atol=1e-5)
+
+
+def test_a_heatmap_on_the_films_own_grid_is_unchanged() -> None:
+    grid = np.random.default_rng(2).random((32, 32), dtype=np.float32)
+    np.testing.assert_allclose(Letterbox.fit(32, 32, 32).to_film(grid), grid, atol=1e-6)
+
+
+def test_a_peak_lands_where_its_box_lands() -> None:
+    letterbox = Letterbox.fit(300, 200, 224)
+    grid = np.zeros((7, 7))
+    grid[2, 4] = 1
+    x, y, width, height = letterbox.box_to_film((4 * 32, 2 * 32, 32, 32))
+    film = letterbox.to_film(grid)
+    row, column = np.unravel_index(int(film.argmax()), film.shape)
+    assert y <= row < y + height
+    assert x <= column < x + width
+    assert abs(row + 0.5 - (y + height / 2)) < 1
+    assert abs(column + 0.5 - (x + width / 2)) < 1
+
+
+def test_a_heatmap_without_a_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match="heatmap"):
+        Letterbox.fit(8, 8, 8).to_film(np.zeros((1, 2, 2)))
+
+
+def test_heatmaps_come_back_fast() -> None:
+    letterbox, grid = Letterbox.fit(1024, 1024, 224), np.random.default_rng(3).random((7, 7))
+    best = min(_seconds(letterbox, grid) for _ in range(5))
+    assert best < 0.05  # about 5 ms on one core; the margin is for a busy machine
+
+
+def _seconds(letterbox: Letterbox, grid: NDArray[np.float64]) -> float:
+    start = time.perf_counter()
+    letterbox.to_film(grid)
+    return time.perf_counter() - start
+
+
+@given(st.integers(1, 80))
+@settings(max_examples=30, deadline=None)
+def test_model_input_keeps_8_bit_films_of_its_size(size: int) -> None:
+    stored = np.random.default_rng(size).integers(0, 256, (size, size), dtype=np.uint8)
+    film = Radiograph((stored / np.float32(255)).astype(np.float32), Path("film.png"))
+    square, _ = model_input(film, size)
+    assert np.array_equal(square, stored)
+
+
+def test_model_input_letterboxes_and_rounds() -> None:
+    film = Radiograph(np.full((80, 120), 0.5, np.float32), Path("film.png"))
+    square, letterbox = model_input(film, 60)
+    assert square.shape == (60, 60)
+    assert letterbox == Letterbox.fit(80, 120, 60)
+    assert set(np.unique(square)) == {0, 128}
