@@ -56,7 +56,7 @@ def test_strangers_who_look_alike_are_no_copies() -> None:
     """The synthetic films share their shape, as chests do: gray levels agree, textures do not."""
     thumbnails = np.stack([thumbnail(film(seed, side=192)) for seed in range(60)])
     pairs = np.triu_indices(60, 1)
-    assert np.corrcoef(thumbnails.reshape(60, -1))[pairs].min() > MIN_SIMILARITY
+    assert np.asarray(np.corrcoef(thumbnails.reshape(60, -1)))[pairs].min() > 0.7
     rows = texture(thumbnails)
     assert (rows @ rows.T)[pairs].max() < 0.5
     assert near_pairs(thumbnails) == []

@@ -149,6 +149,22 @@ def test_a_frame_larger_than_the_header_says_is_not_decoded(
         read_radiograph(path)
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_a_truncated_frame_is_refused(tmp_path: Path, share: float) -> None:
+    frame = jpeg()
+    path = write_jpeg(tmp_path / "film.dcm", frame[: int(share * len(frame))])
+    with pytest.raises(UnreadableImage, match="truncated JPEG frame"):
+        read_radiograph(path)
+
+
+def test_a_frame_under_the_wrong_label_is_still_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "open", None)  # as if the frame were of a kind unknown to Pillow
+    film = read_radiograph(write_jpeg(tmp_path / "film.dcm", jpeg()))
+    assert np.abs(film.pixels * 255 - gray8()).max() <= 4
+
+
 def test_codestream_sizes() -> None:
     assert codestream_size(jpeg(48, 40)) == (40, 48)
     for mode in ("jp2", "j2k"):

@@ -150,7 +150,7 @@ def _blend(
     gray = np.clip(pixels, 0, 1).astype(np.float32) * 255
     heat = np.clip(np.nan_to_num(heatmap, nan=0.0), 0, 1)
     level = np.rint(heat * 255).astype(np.uint8)
-    alpha = np.full(256, opacity, dtype=np.float32)
+    alpha = np.linspace(0, opacity, 256, dtype=np.float32)
     tint = _colours() * alpha[:, None]
     gray *= (1 - alpha)[level]
     blended = np.empty((*gray.shape, 3), dtype=np.uint8)

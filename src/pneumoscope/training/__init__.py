@@ -5,3 +5,6 @@ Leaves: a run folder: `config.yaml`, `manifest.csv`, `checkpoints/`, `history.cs
 May import: imaging, cohort, bundles, models, evaluate, lightning. Importing this room imports
 torch.
 """
+
+# The models room makes torchvision importable beside torch's CPU build; augmentation needs that.
+import pneumoscope.models  # noqa: F401

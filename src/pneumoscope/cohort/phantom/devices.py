@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pneumoscope.cohort.phantom.anatomy import Anatomy, View
 from pneumoscope.cohort.phantom.fields import Canvas, Field, Frame, curve
 
+METAL = 1.5
 LETTER = 0.045
 PLANTED_RADIUS = 0.03
 
@@ -74,7 +75,7 @@ def hardware(frame: Frame, anatomy: Anatomy, devices: Devices) -> Field:
             canvas.line(curve(loop), 0.004, 0.9)
     if anatomy.pacemaker:
         _draw_pacemaker(canvas, anatomy)
-    return canvas.field(blur=0.001)
+    return METAL * canvas.field(blur=0.001)
 
 
 def letters(frame: Frame, devices: Devices, planted: bool) -> Field:
@@ -91,7 +92,7 @@ def letters(frame: Frame, devices: Devices, planted: bool) -> Field:
     if planted:
         radius = PLANTED_RADIUS * frame.height
         draw.circle((1.6 * radius, 1.6 * radius), radius, fill=235)
-    return np.asarray(image, dtype=np.float32) / np.float32(255)
+    return np.asarray(image, dtype=np.float32) / 255
 
 
 @cache

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, sin
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 Points = NDArray[np.float64]
 
@@ -140,16 +141,18 @@ def _level(value: float) -> int:
 
 def ramp(distance: Field, width: float) -> Field:
     """Smooth step from 0 to 1 as `distance` goes from -width/2 to width/2."""
-    t = distance * np.float32(1 / width)
-    t += np.float32(0.5)
+    t = distance * (1 / width)
+    t += 0.5
     np.clip(t, 0, 1, out=t)
-    return t * t * (3 - 2 * t)
+    step: Field = t * t * (3 - 2 * t)
+    return step
 
 
 def chord(distance: Field, radius: float | Field) -> Field:
     """Depth in [0, 1] of a rounded body at `distance` inside its edge: 1 beyond `radius`."""
     t = 1 - np.clip(distance / radius, 0.0, 1.0)
-    return np.sqrt(1 - t * t)
+    depth: Field = np.sqrt(1 - t * t)
+    return depth
 
 
 def capsule(
@@ -158,10 +161,11 @@ def capsule(
     """Thickness in [0, 1] along the beam of a round-ended rod."""
     along = (end[0] - start[0], end[1] - start[1])
     length = along[0] ** 2 + along[1] ** 2
-    dx, dy = frame.x - np.float32(start[0]), frame.y - np.float32(start[1])
-    t = np.clip((dx * np.float32(along[0]) + dy * np.float32(along[1])) / np.float32(length), 0, 1)
-    squared = (dx - t * np.float32(along[0])) ** 2 + (dy - t * np.float32(along[1])) ** 2
-    return np.sqrt(np.clip(1 - squared / np.float32(radius**2), 0.0, 1.0))
+    dx, dy = frame.x - start[0], frame.y - start[1]
+    t = np.clip((dx * along[0] + dy * along[1]) / length, 0, 1)
+    squared = (dx - t * along[0]) ** 2 + (dy - t * along[1]) ** 2
+    thickness: Field = np.sqrt(np.clip(1 - squared / radius**2, 0.0, 1.0))
+    return thickness
 
 
 def table_axis() -> Points:
@@ -171,13 +175,14 @@ def table_axis() -> Points:
 
 def lookup(tables: Points, frame: Frame, coordinate: Field) -> Field:
     """Read, at each pixel, its own side's table: `tables` is (2, TABLE_STEPS) on `table_axis()`."""
-    scale = np.float32((TABLE_STEPS - 1) / (TABLE_HIGH - TABLE_LOW))
-    position = np.clip((coordinate - np.float32(TABLE_LOW)) * scale, 0, TABLE_STEPS - 1.001)
+    scale = (TABLE_STEPS - 1) / (TABLE_HIGH - TABLE_LOW)
+    position = np.clip((coordinate - TABLE_LOW) * scale, 0, TABLE_STEPS - 1.001)
     low = position.astype(np.intp)
     index = low + frame.side * TABLE_STEPS
     flat = tables.astype(np.float32).ravel()
     below = flat[index]
-    return below + (position - low).astype(np.float32) * (flat[index + 1] - below)
+    read: Field = below + (position - low).astype(np.float32) * (flat[index + 1] - below)
+    return read
 
 
 def bump(axis: Points, centre: float, up: float, down: float) -> Points:
@@ -204,19 +209,21 @@ def _interpolate_rows(field: Field, count: int, step: int) -> Field:
     low = np.minimum(position.astype(np.intp), max(field.shape[0] - 2, 0))
     share = np.minimum(position - low, 1).astype(np.float32)[:, None]
     below = field[low]
-    return below + share * (field[low + 1] - below)
+    rows: Field = below + share * (field[low + 1] - below)
+    return rows
 
 
 def noise_lattice(rng: np.random.Generator, cells: int) -> Field:
     """Smooth noise of mean 0 and deviation 1, tabulated for `sample_lattice`."""
     lattice = smooth(rng.standard_normal((cells, cells), dtype=np.float32), 1.4)
-    return (lattice - lattice.mean()) / lattice.std()
+    normal: Field = (lattice - lattice.mean()) / lattice.std()
+    return normal
 
 
 def sample_lattice(lattice: Field, frame: Frame) -> Field:
     """Noise fixed to the patient: the lattice spans x in [-0.7, 0.7] and y in [-0.2, 1.2]."""
-    step = np.float32((lattice.shape[0] - 1) / 1.4)
-    where = np.stack([(frame.y + np.float32(0.2)) * step, (frame.x + np.float32(0.7)) * step])
+    step = (lattice.shape[0] - 1) / 1.4
+    where = np.stack([(frame.y + 0.2) * step, (frame.x + 0.7) * step])
     noise: Field = ndimage.map_coordinates(lattice, where, order=1, mode="reflect")
     return noise
 

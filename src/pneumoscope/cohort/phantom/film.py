@@ -15,18 +15,20 @@ def expose(rng: np.random.Generator, attenuation: Field, view: View) -> Field:
     """Send the beam through: log exposure, with scatter, quantum noise and the detector's blur.
 
     Beer-Lambert: the transmitted share is exp(-attenuation); scatter arises in tissue,
-    spreads wide and is added; the photons that arrive are counted with Poisson noise (in its Gaussian limit).
+    spreads wide and is added; the photons that arrive are counted with Poisson noise (in its
+    Gaussian limit).
     """
     height = attenuation.shape[0]
-    transmitted = np.exp(-np.float32(view.contrast) * attenuation)
+    transmitted = np.exp(-view.contrast * attenuation)
     if view.blur * height > 0.2:
         transmitted = smooth(transmitted, view.blur * height)
     scattered = transmitted * np.minimum(attenuation, 4)
-    transmitted += np.float32(0.35 * view.scatter) * _spread(scattered, SCATTER_REACH * height)
-    counts = np.float32(view.photons) * transmitted
+    transmitted += 0.35 * view.scatter * _spread(scattered, SCATTER_REACH * height)
+    counts = view.photons * transmitted
     noise = rng.standard_normal(counts.shape, dtype=np.float32)
     counts += np.sqrt(counts) * noise
-    return -np.log(np.maximum(counts, 1) / np.float32(view.photons))
+    log_exposure: Field = -np.log(np.maximum(counts, 1) / view.photons)
+    return log_exposure
 
 
 def develop(exposure: Field, body: Mask, view: View) -> Field:
@@ -36,11 +38,11 @@ def develop(exposure: Field, body: Mask, view: View) -> Field:
     gamma brings its mean to the view's brightness, so that an opacity brightens its surroundings
     but not the film.
     """
-    low, high = np.percentile(exposure[body][::7], (4, 97))
-    z = (exposure - np.float32(low)) / np.float32(max(high - low, 0.1))
-    z = (z - np.float32(0.5)) * np.float32(view.window) + np.float32(0.5)
+    low, high = np.percentile(exposure[body][::7], (4, 97)).tolist()
+    z = (exposure - low) / max(high - low, 0.1)
+    z = (z - 0.5) * view.window + 0.5
     # A film's response: nearly straight in the middle, with a toe and a shoulder.
-    gray = 1 / (1 + np.exp(np.float32(-4.7) * (z - np.float32(0.5))))
+    gray = 1 / (1 + np.exp(-4.7 * (z - 0.5)))
     return _with_mean(gray, body, view.brightness)
 
 
@@ -51,10 +53,8 @@ def collimate(frame: Frame, gray: Field, view: View) -> Field:
         return gray
     rows = np.arange(frame.height, dtype=np.float32)[:, None] / frame.height
     columns = np.arange(frame.width, dtype=np.float32)[None, :] / frame.height
-    inside = np.minimum(rows - np.float32(top), 1 - np.float32(bottom) - rows)
-    across = np.minimum(
-        columns - np.float32(left), np.float32(frame.width / frame.height - right) - columns
-    )
+    inside = np.minimum(rows - top, 1 - bottom - rows)
+    across = np.minimum(columns - left, (frame.width / frame.height - right) - columns)
     return gray * ramp(np.minimum(inside, across), 0.006)
 
 
@@ -68,10 +68,11 @@ def _with_mean(gray: Field, body: Mask, target: float) -> Field:
             low = gamma
         else:
             high = gamma
-    corrected = np.clip(gray, 1e-3, 1) ** np.float32(0.5 * (low + high))
-    return np.clip(corrected, DARKEST, BRIGHTEST)
+    corrected: Field = np.clip(gray, 1e-3, 1) ** (0.5 * (low + high))
+    return np.clip(corrected, DARKEST, BRIGHTEST, out=corrected)
 
 
 def _spread(field: Field, sigma: float) -> Field:
     """Wide blur, computed on every fourth pixel."""
-    return enlarge(smooth(field[::4, ::4], sigma / 4), *field.shape, 4)
+    height, width = field.shape
+    return enlarge(smooth(field[::4, ::4], sigma / 4), height, width, 4)

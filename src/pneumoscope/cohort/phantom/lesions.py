@@ -79,7 +79,8 @@ class Opacity:
 
     Attributes:
         density: (height, width) share of the air replaced, in [0, 1].
-        mask: (height, width) True on lesions, the union of the boxes' components.
+        mask: (height, width) True where a lesion is more than MASK_LEVEL of its full extent,
+            inside the visible lung fields.
         boxes: x, y, width, height in pixels of each 8-connected component of `mask`.
     """
 
@@ -120,14 +121,14 @@ def project(frame: Frame, lesions: Lesions, lungs: Mask) -> Opacity:
     inside = _lobe_depth(frame, lesions) if lesions.lobe else _blob_depth(frame, lesions.blobs)
     fluff = sample_lattice(lesions.fluff, frame)
     coarse = sample_lattice(lesions.border, frame.every(2))
-    border = enlarge(coarse, frame.height, frame.width, 2) + np.float32(0.4) * fluff
-    extent = ramp(inside + np.float32(lesions.ragged) * border, 1.5)
+    border = enlarge(coarse, frame.height, frame.width, 2)
+    extent = ramp(inside + lesions.ragged * (border + 0.4 * fluff), 1.5)
     mask, boxes = _components((extent > MASK_LEVEL) & lungs, lungs)
-    # Crumbs too small for a box are no lesions: they leave the picture with the mask.
-    near = ndimage.binary_dilation(mask, iterations=max(1, round(0.03 * frame.height)))
-    texture = np.clip(np.float32(0.95) + np.float32(0.2) * fluff, 0.2, 1.4)
-    density = np.clip(np.float32(lesions.fill) * extent * texture, 0, 0.97)
-    return Opacity(density * near, mask, boxes)
+    # Crumbs too small for a box are no lesions: outside the mask nothing is denser than its edge.
+    extent = np.where(mask, extent, np.minimum(extent, MASK_LEVEL))
+    texture = np.clip(0.95 + 0.13 * fluff + 0.12 * border, 0.2, 1.4)
+    density = np.clip(lesions.fill * extent * texture, 0, 0.97)
+    return Opacity(density, mask, boxes)
 
 
 def nothing(frame: Frame) -> Opacity:
@@ -156,20 +157,20 @@ def _blob_depth(frame: Frame, blobs: tuple[Blob, ...]) -> Field:
     """Largest of the blobs' depths: 0.5 at the centre, 0 on the edge, negative outside."""
     depth = np.full(frame.x.shape, -np.inf, np.float32)
     for blob in blobs:
-        dx, dy = frame.x - np.float32(blob.centre[0]), frame.y - np.float32(blob.centre[1])
+        dx, dy = frame.x - (blob.centre[0]), frame.y - (blob.centre[1])
         c, s = cos(blob.angle), sin(blob.angle)
-        along = (dx * np.float32(c) + dy * np.float32(s)) / np.float32(blob.radii[0])
-        across = (dy * np.float32(c) - dx * np.float32(s)) / np.float32(blob.radii[1])
-        np.maximum(depth, np.float32(0.5) * (1 - along * along - across * across), out=depth)
+        along = (dx * c + dy * s) / blob.radii[0]
+        across = (dy * c - dx * s) / blob.radii[1]
+        np.maximum(depth, 0.5 * (1 - along * along - across * across), out=depth)
     return depth
 
 
 def _lobe_depth(frame: Frame, lesions: Lesions) -> Field:
-    """Depth inside the lobe in softnesses of the nearest border, at most 1."""
-    depth = np.where(frame.side == lesions.side, np.float32(1), np.float32(-2))
+    """Depth inside the lobe in softnesses of the nearest border, at most 2."""
+    depth = np.where(frame.side == lesions.side, 2, -2)
     for plane in lesions.lobe:
-        inside = plane.a * frame.out + plane.b * frame.y - np.float32(plane.c)
-        depth = np.minimum(depth, inside / np.float32(plane.soft))
+        inside = plane.a * frame.out + plane.b * frame.y - plane.c
+        depth = np.minimum(depth, inside / plane.soft)
     return depth.astype(np.float32)
 
 

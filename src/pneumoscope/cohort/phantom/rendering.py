@@ -76,6 +76,6 @@ def _air(frame: Frame, anatomy: Anatomy, chest: thorax.Thorax, density: Field) -
     vessels' tree there draws the air bronchogram.
     """
     tree = bones.vessels(frame, anatomy, chest)
-    markings = tree * (1 - np.float32(2.0) * density)
+    markings = tree * (1 - 2.0 * density)
     markings += bones.interstitium(frame, anatomy, chest)
     return chest.air * (1 - density) - markings

@@ -62,7 +62,7 @@ def lay_out(frame: Frame, anatomy: Anatomy, view: View) -> Thorax:
     hilum_side, heart_side = _mediastinum(axis, anatomy, view)
     beside = frame.out - lookup(hilum_side, frame, frame.y)
     clear = frame.out - lookup(heart_side, frame, frame.y)
-    below_apex = frame.y - np.float32(anatomy.apex)
+    below_apex = frame.y - anatomy.apex
     inside = np.minimum(np.minimum(wall, clear), np.minimum(above, below_apex))
     air = _air_depth(frame, anatomy, view, wall, half, above, beside, clear)
     return Thorax(wall, half, above, air, inside > 0)
@@ -76,9 +76,9 @@ def soft_tissue(frame: Frame, anatomy: Anatomy, view: View, thorax: Thorax) -> F
     if anatomy.breast > 0:
         body += _breasts(coarse, anatomy)
     left = ramp(coarse.x, 0.12)
-    haze = np.float32(view.haze[0]) * (1 - left) + np.float32(view.haze[1]) * left
-    body += haze * ramp(thorax.wall[::2, ::2] + np.float32(0.02), 0.06)
-    body += np.float32(0.07) * sample_lattice(anatomy.soft, coarse) * ramp(body - 0.8, 0.8)
+    haze = view.haze[0] * (1 - left) + view.haze[1] * left
+    body += haze * ramp(thorax.wall[::2, ::2] + 0.02, 0.06)
+    body += 0.07 * sample_lattice(anatomy.soft, coarse) * ramp(body - 0.8, 0.8)
     body = enlarge(body, frame.height, frame.width, 2)
     body += _mediastinal_tissue(frame, anatomy, view)
     if anatomy.bubble > 0:
@@ -139,11 +139,11 @@ def _air_depth(
     clear: Field,
 ) -> Field:
     """Air along the beam: deep in the middle of each lung, a little behind heart and diaphragm."""
-    depth = chord(wall, 0.75 * half) * (np.float32(0.55) + np.float32(0.45) * chord(beside, 0.09))
-    top = np.clip((frame.y - np.float32(anatomy.apex)) / 0.3, 0, 1)
-    depth *= np.float32(0.5) + np.float32(0.5) * np.sqrt(top)
-    depth *= np.float32(0.3) * ramp(beside, 0.03) + np.float32(0.7) * ramp(clear, EDGE * 1.5)
-    recess = np.clip(1 + above / np.float32(0.13), 0, 1) * np.float32(BEHIND_DIAPHRAGM)
+    depth = chord(wall, 0.75 * half) * (0.55 + 0.45 * chord(beside, 0.09))
+    top = np.clip((frame.y - anatomy.apex) / 0.3, 0, 1)
+    depth *= 0.5 + 0.5 * np.sqrt(top)
+    depth *= 0.3 * ramp(beside, 0.03) + 0.7 * ramp(clear, EDGE * 1.5)
+    recess = np.clip(1 + above / 0.13, 0, 1) * BEHIND_DIAPHRAGM
     depth *= np.maximum(ramp(above, EDGE), recess)
     turned = np.where(frame.side == 0, 1 + 0.07 * view.turn, 1 - 0.07 * view.turn)
     deflated = 1 - 1.2 * view.breath
@@ -153,11 +153,11 @@ def _air_depth(
 def _trunk(frame: Frame, anatomy: Anatomy, view: View) -> Field:
     """Neck, shoulders, arms and trunk as rounded bodies."""
     shoulder_y = anatomy.apex + 0.07
-    across = np.float32(1) - np.clip(frame.out / np.float32(anatomy.trunk), 0, 1) ** 3
-    thickness = np.sqrt(across) * ramp(frame.y - np.float32(shoulder_y + 0.04), 0.2)
-    downward = np.clip((frame.y - np.float32(0.3)) / 0.6, 0, 1)
-    bulk = np.float32(0.35 * (anatomy.bulk - 1))
-    body = thickness * (np.float32(3.0) + bulk + np.float32(1.5) * downward)
+    across = 1 - np.clip(frame.out / anatomy.trunk, 0, 1) ** 3
+    thickness = np.sqrt(across) * ramp(frame.y - (shoulder_y + 0.04), 0.2)
+    downward = np.clip((frame.y - 0.3) / 0.6, 0, 1)
+    bulk = 0.35 * (anatomy.bulk - 1)
+    body = thickness * (3.0 + bulk + 1.5 * downward)
     reach = anatomy.trunk + 0.03
     neck = 1.9 * capsule(frame, (0.0, -0.2), (0.0, anatomy.apex + 0.16), 0.115)
     body = np.maximum(body, neck)
@@ -172,36 +172,37 @@ def _trunk(frame: Frame, anatomy: Anatomy, view: View) -> Field:
 
 def _mediastinal_tissue(frame: Frame, anatomy: Anatomy, view: View) -> Field:
     """What heart and great vessels add in the middle, less the trachea's and bronchi's air."""
-    middle = np.float32(1) - np.clip(frame.out / np.float32(0.11), 0, 1) ** 2
-    lower = ramp(frame.y - np.float32(anatomy.heart_y - 0.05), 0.3)
-    tissue = np.float32(0.22) * middle * (1 + lower)
+    middle = 1 - np.clip(frame.out / 0.11, 0, 1) ** 2
+    lower = ramp(frame.y - (anatomy.heart_y - 0.05), 0.3)
+    tissue: Field = 0.22 * middle * (1 + lower)
     shift = 0.015 * view.turn
     carina = anatomy.apex + 0.22
     airway = Canvas(frame)
     airway.line(np.array([(0.3 * shift, -0.05), (shift, carina)]), 0.034, 1.0)
     for sign, drop in ((-1.0, 0.065), (1.0, 0.05)):
-        bronchus = curve(
-            [(shift, carina - 0.008), (shift + sign * 0.03, carina + 0.6 * drop)]
-            + [(shift + sign * 0.065, carina + drop)]
-        )
-        airway.line(bronchus, 0.02, 0.7)
-    return tissue - np.float32(0.6) * airway.field(blur=0.005)
+        middle_third = (shift + sign * 0.03, carina + 0.6 * drop)
+        end = (shift + sign * 0.065, carina + drop)
+        airway.line(curve([(shift, carina - 0.008), middle_third, end]), 0.02, 0.7)
+    tissue -= 0.6 * airway.field(blur=0.005)
+    return tissue
 
 
 def _breasts(frame: Frame, anatomy: Anatomy) -> Field:
     """Breast shadows: dense towards a rounded lower edge, fading upwards."""
-    radius = np.float32(0.1 + 0.05 * anatomy.breast)
-    dx = (frame.out - np.float32(0.58 * anatomy.chest)) / (radius * np.float32(1.05))
-    dy = (frame.y - np.float32(anatomy.breast_y) + radius) / radius
-    dy = np.where(dy < 0, dy * np.float32(0.6), dy)
-    inside = np.float32(1) - dx * dx - dy * dy
-    depth = np.sqrt(np.clip(inside, 0, 1)) * ramp(dy + np.float32(0.3), 1.8)
-    return np.float32(0.8 * anatomy.breast) * depth
+    radius = 0.1 + 0.05 * anatomy.breast
+    dx = (frame.out - 0.58 * anatomy.chest) / (radius * 1.05)
+    dy = (frame.y - anatomy.breast_y + radius) / radius
+    dy = np.where(dy < 0, dy * 0.6, dy)
+    inside = 1 - dx * dx - dy * dy
+    depth = np.sqrt(np.clip(inside, 0, 1)) * ramp(dy + 0.3, 1.8)
+    shadow: Field = 0.8 * anatomy.breast * depth
+    return shadow
 
 
 def _gastric_bubble(frame: Frame, anatomy: Anatomy, thorax: Thorax) -> Field:
     """Air in the stomach, close under the left dome."""
-    dx = (frame.x - np.float32(0.13)) / np.float32(1.7 * anatomy.bubble)
-    dy = (thorax.above + np.float32(0.012 + anatomy.bubble)) / np.float32(anatomy.bubble)
+    dx = (frame.x - 0.13) / (1.7 * anatomy.bubble)
+    dy = (thorax.above + 0.012 + anatomy.bubble) / anatomy.bubble
     depth = np.sqrt(np.clip(1 - dx * dx - dy * dy, 0, 1))
-    return np.float32(1.1) * depth * (frame.x > 0)
+    bubble: Field = 1.1 * depth * (frame.x > 0)
+    return bubble

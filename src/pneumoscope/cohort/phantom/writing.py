@@ -98,9 +98,7 @@ def write_cohort(
             planted=case.planted,
         )
         image = _write_images(root, case, phantom)
-        rows.append(
-            (image, case.label, case.patient, case.view.name, case.kind, int(case.planted))
-        )
+        rows.append((image, case.label, case.patient, case.view.name, case.kind, int(case.planted)))
         boxes += [(image, *box) for box in phantom.boxes]
         if progress is not None:
             progress(len(rows), settings.n)
@@ -191,9 +189,7 @@ def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
             ) from error
 
 
-def _write_table(
-    path: Path, columns: tuple[str, ...], rows: list[tuple[str | int, ...]]
-) -> None:
+def _write_table(path: Path, columns: tuple[str, ...], rows: list[tuple[str | int, ...]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -1,0 +1,64 @@
+"""What tests share: real data if there is any, a small phantom cohort, a small trained run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Two torch processes on two cores slow each other tenfold; tests compute little anyway.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder of real radiographs; skips without it."""
+    named = os.environ.get("PNEUMOSCOPE_DATA")
+    if not named:
+        pytest.skip("PNEUMOSCOPE_DATA is not set")
+    return Path(named)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tests never touch the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["PNEUMOSCOPE_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a phantom cohort: 60 radiographs of about 128 px."""
+    from pneumoscope.cohort.phantom import PhantomSettings, write_cohort
+
+    folder = tmp_path_factory.mktemp("phantoms") / "cohort"
+    write_cohort(folder, PhantomSettings(n=60, seed=3, size=128))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def manifest_file(phantoms: Path) -> Path:
+    """Manifest of the phantom cohort."""
+    from pneumoscope.cohort.scan import ScanSettings, scan
+
+    result = scan(phantoms / "cohort.csv", ScanSettings(fractions=(0.5, 0.25, 0.25)))
+    path = phantoms.parent / "manifest.csv"
+    result.manifest.write(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_folder(manifest_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run: a small ResNet-18, one epoch from scratch at 64 px."""
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.training.runner import start_run
+    from pneumoscope.training.settings import make_settings
+
+    settings = make_settings(
+        backbone="resnet18", weights="none", size=64, epochs=1, batch_size=8, seed=1
+    )
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    start_run(Manifest.read(manifest_file), settings, folder)
+    return folder

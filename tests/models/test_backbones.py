@@ -1,0 +1,82 @@
+"""Every registered backbone, by the same tests."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pneumoscope.errors import SettingsError
+from pneumoscope.models.classifier import Architecture, Classifier, positive_logit
+from pneumoscope.models.heads import HEADS, build_head
+from pneumoscope.models.registry import BACKBONES, HALF, backbone_record
+
+# arXiv 2511.00456, table of models: millions of parameters with its head.
+PAPER_PARAMETERS = {
+    "resnet18": 11.5,
+    "resnet50": 24.6,
+    "densenet121": 7.5,
+    "efficientnet_b0": 4.7,
+    "mobilenet_v2": 2.9,
+    "mobilenet_v3": 4.9,
+    "vit_b_16": 86.3,
+}
+
+
+def build(name: str, head: str = "linear", size: int = 64) -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(Architecture(name, head, size, HALF, HALF)).eval()
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_features_then_classify_is_the_network(name: str) -> None:
+    classifier = build(name)
+    pixels = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        features = classifier.features(pixels)
+        parts = classifier.classify(features)
+        explicit = classifier.classify(features, classifier.evidence(features))
+        whole = classifier.head(classifier.backbone.network(classifier.normalise(pixels)))
+    torch.testing.assert_close(parts, whole)
+    torch.testing.assert_close(explicit, whole)
+    torch.testing.assert_close(positive_logit(whole), torch.logit(whole.softmax(1)[:, 1]))
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_grid_has_the_stride_of_the_record(name: str) -> None:
+    classifier = build(name)
+    with torch.inference_mode():
+        evidence = classifier.evidence(classifier.features(torch.zeros(1, 1, 64, 64)))
+        grid = classifier.backbone.grid(evidence)
+    cells = 64 // backbone_record(name).stride
+    assert grid.shape[2:] == (cells, cells)
+
+
+@pytest.mark.parametrize("name", PAPER_PARAMETERS)
+def test_parameters_are_the_papers(name: str) -> None:
+    with torch.device("meta"):
+        classifier = Classifier(Architecture(name, "mlp", 224, HALF, HALF))
+    millions = sum(p.numel() for p in classifier.parameters()) / 1e6
+    assert round(millions, 1) == PAPER_PARAMETERS[name]
+
+
+def test_uint8_and_float_pixels_are_the_same() -> None:
+    classifier = build("resnet18")
+    pixels = torch.randint(0, 256, (1, 1, 64, 64), dtype=torch.uint8)
+    torch.testing.assert_close(
+        classifier.normalise(pixels), classifier.normalise(pixels.float() / 255)
+    )
+    assert classifier.normalise(pixels).shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("size", [32, 100])
+def test_sizes_that_do_not_fit_are_refused(size: int) -> None:
+    with pytest.raises(SettingsError, match="multiple of 32"):
+        build("resnet18", size=size)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(SettingsError, match="unknown backbone 'alexnet'.*efficientnet_lite0"):
+        backbone_record("alexnet")
+    with pytest.raises(SettingsError, match="unknown head"):
+        build_head("deep", 8)
+    assert HEADS == ("linear", "mlp")

@@ -1,0 +1,113 @@
+"""The house keeps its walls: each room imports only what the architecture's table allows."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pneumoscope
+
+ROOT = Path(pneumoscope.__file__).parent
+LEAVES = {"errors", "files"}
+# room: (rooms it may import, heavy libraries it may import anywhere)
+ROOMS: dict[str, tuple[set[str], set[str]]] = {
+    "imaging": (set(), {"pydicom", "PIL"}),
+    "cohort": ({"imaging"}, {"pandas", "PIL"}),
+    "findings": (set(), {"pydantic"}),
+    "bundles": (set(), {"pydantic"}),
+    "models": ({"bundles"}, {"torch", "timm", "safetensors", "huggingface_hub"}),
+    "localize": ({"models"}, {"torch"}),
+    "evaluate": (set(), {"sklearn"}),
+    "inference": (
+        {"imaging", "findings", "bundles", "localize", "models"},
+        {"torch", "safetensors"},
+    ),
+    "training": (
+        {"imaging", "cohort", "bundles", "models", "evaluate"},
+        {"torch", "torchvision", "lightning", "safetensors", "pydantic", "sklearn"},
+    ),
+    "report": (
+        {"imaging", "findings", "evaluate"},
+        {"matplotlib", "jinja2", "PIL", "pydantic", "sklearn"},
+    ),
+    "cli": (
+        {"imaging", "cohort", "findings", "bundles", "evaluate", "inference", "training", "report"},
+        {"typer", "rich", "PIL"},
+    ),
+}
+HEAVY = {
+    "torch", "torchvision", "timm", "lightning", "safetensors", "huggingface_hub", "sklearn",
+    "pandas", "pydicom", "PIL", "matplotlib", "jinja2", "pydantic", "typer", "rich", "tensorboard",
+}  # fmt: skip
+# The one module of a torch-free room that is imported only when a bundle needs torch.
+LAZY = ROOT / "inference" / "torch_engine.py"
+TORCH_FREE = ("imaging", "cohort", "findings", "bundles", "evaluate", "inference", "report", "cli")
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of all modules a file imports, wherever the import stands."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(str(node.module))
+    return names
+
+
+def test_every_folder_is_a_room() -> None:
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert folders == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_follow_the_table(room: str) -> None:
+    rooms, libraries = ROOMS[room]
+    files = sorted((ROOT / room).rglob("*.py"))
+    assert files
+    for path in files:
+        for name in imported(path):
+            top, _, rest = name.partition(".")
+            if top == "pneumoscope" and rest:
+                target = rest.split(".")[0]
+                assert target in rooms | LEAVES | {room}, f"{path} imports {name}"
+            elif top in HEAVY:
+                allowed = libraries
+                if room == "inference" and path != LAZY:
+                    allowed = set()
+                assert top in allowed, f"{path} imports {top}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_room_says_what_enters_leaves_and_may_be_imported(room: str) -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text("utf-8")))
+    assert docstring is not None
+    for word in ("Enters:", "Leaves:", "May import:"):
+        assert word in docstring, f"{room}: no '{word}'"
+
+
+def test_torch_free_rooms_load_no_torch() -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+        for room in TORCH_FREE
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if path != LAZY
+    ]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        "loaded = {'torch', 'torchvision', 'timm', 'lightning', 'safetensors'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {loaded}' if loaded else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_modules_stay_small() -> None:
+    sizes = {path: len(path.read_text("utf-8").splitlines()) for path in ROOT.rglob("*.py")}
+    assert max(sizes.values()) <= 400, max(sizes, key=lambda path: sizes[path])

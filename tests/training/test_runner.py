@@ -1,0 +1,123 @@
+"""Whole runs: what they leave behind, and that a killed one ends as if it had not been."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from pneumoscope.bundles import read_bundle
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.errors import OutputError, RunError
+from pneumoscope.training.runner import computes_in_bfloat16, resume_run, start_run
+from pneumoscope.training.settings import make_settings
+
+# Trains in a process of its own; `kill_at` is the step at whose start it kills itself.
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+import pneumoscope.training.module as module
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.training.runner import resume_run, start_run
+from pneumoscope.training.settings import make_settings
+
+manifest, out, kill_at = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+step = module.ClassifierModule.training_step
+
+def training_step(self, batch, batch_idx):
+    if self.global_step == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch, batch_idx)
+
+module.ClassifierModule.training_step = training_step
+if (out / "config.yaml").exists():
+    resume_run(out)
+else:
+    settings = make_settings(
+        sys.argv[4], backbone="resnet18", weights="none", size=64, epochs=3, batch_size=8
+    )
+    start_run(Manifest.read(Path(manifest)), settings, out)
+"""
+
+
+def train(manifest: Path, out: Path, kill_at: int, preset: str) -> int:
+    arguments = [sys.executable, "-c", SCRIPT, str(manifest), str(out), str(kill_at), preset]
+    return subprocess.run(arguments, check=False, capture_output=True).returncode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_killed_run_resumes_exactly(preset: str, manifest_file: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert train(manifest_file, whole, -1, preset) == 0
+    # 30 training radiographs make 3 batches of 8 an epoch: step 4 is in the middle of the second.
+    assert train(manifest_file, killed, 4, preset) == -signal.SIGKILL
+    assert not (killed / "bundle").exists()
+    assert len((killed / "history.csv").read_text().splitlines()) == 2
+    assert train(manifest_file, killed, -1, preset) == 0
+    columns = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_roc_auc")
+
+    def history(run: Path) -> list[list[str]]:
+        with (run / "history.csv").open() as stream:
+            return [[row[name] for name in columns] for row in csv.DictReader(stream)]
+
+    assert history(killed) == history(whole)
+    _, first = read_bundle(whole)
+    _, second = read_bundle(killed)
+    assert (first.threshold, first.temperature) == (second.threshold, second.temperature)
+    ours, theirs = (load_file(run / "bundle" / "model.safetensors") for run in (whole, killed))
+    for name, tensor in ours.items():
+        np.testing.assert_array_equal(tensor, theirs[name])
+
+
+def test_a_run_leaves_what_the_contract_names(run_folder: Path) -> None:
+    for name in ("config.yaml", "manifest.csv", "manifest.json", "history.csv"):
+        assert (run_folder / name).is_file()
+    assert {p.name for p in (run_folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert list((run_folder / "tensorboard").glob("events*"))
+    info = json.loads((run_folder / "bundle" / "bundle.json").read_text())
+    assert info["training"]["settings"]["backbone"] == "resnet18"
+    assert set(info["training"]["splits"]) == {"train", "val", "test"}
+
+
+def test_resuming_a_finished_run_changes_nothing(run_folder: Path) -> None:
+    before = (run_folder / "bundle" / "bundle.json").read_text()
+    history = (run_folder / "history.csv").read_text()
+    result = resume_run(run_folder)
+    assert len(result.history) == 1
+    assert (run_folder / "bundle" / "bundle.json").read_text() == before
+    assert (run_folder / "history.csv").read_text() == history
+
+
+def test_a_folder_is_never_overwritten(run_folder: Path, manifest_file: Path) -> None:
+    with pytest.raises(OutputError, match="already exists"):
+        start_run(Manifest.read(manifest_file), make_settings(), run_folder)
+
+
+def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"holds no config\.yaml"):
+        resume_run(tmp_path)
+
+
+def test_one_class_in_a_split_is_refused_before_anything_is_written(
+    manifest_file: Path, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    manifest = Manifest.read(manifest_file)
+    table = manifest.table
+    rows = (table["split"] != "val") | (table["label"] == "NORMAL")
+    with pytest.raises(RunError, match="split 'val' holds one class only"):
+        start_run(replace(manifest, table=table[rows]), make_settings(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_precision_is_as_told() -> None:
+    assert computes_in_bfloat16("bfloat16") and not computes_in_bfloat16("float32")
