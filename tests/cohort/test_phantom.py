@@ -197,12 +197,12 @@ def test_prevalence(prevalence: float) -> None:
 
 def test_the_planted_marker_agrees_with_the_label_as_often_as_asked() -> None:
     def agreement(correlation: float) -> float:
-        settings = PhantomSettings(n=300, seed=2, size=64, marker_label_correlation=correlation)
+        settings = PhantomSettings(n=150, seed=2, size=64, marker_label_correlation=correlation)
         return float(np.mean([c.planted == (c.label == "PNEUMONIA") for c in cases(settings)]))
 
     assert agreement(1.0) == 1.0
     assert agreement(0.0) == 0.0
-    assert agreement(0.8) == pytest.approx(0.8, abs=0.07)
+    assert agreement(0.8) == pytest.approx(0.8, abs=0.1)
     assert not any(case.planted for case in cases(PhantomSettings(n=20)))
 
 
@@ -268,7 +268,7 @@ def test_progress_counts_up(tmp_path: Path) -> None:
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(SettingsError, match=next(iter(wrong))):
-        PhantomSettings(**wrong)  # type: ignore[arg-type]
+        PhantomSettings(**wrong)
 
 
 @pytest.mark.slow

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logit
 from sklearn.linear_model import LogisticRegression
 
@@ -127,13 +129,45 @@ def test_fits_match_scikit_learn(seed: int) -> None:
         assert w @ expit(x + in_the_large) == pytest.approx(w @ cohort.targets)
 
 
-def test_almost_separable_data_converge() -> None:
-    """One overlapping pair among many: a steep but finite slope, where plain Newton diverges."""
+def almost_separable() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One overlapping pair among many: steep, but finite."""
     x = np.concatenate([np.linspace(-9.0, -1.0, 200), [0.02], [-0.02], np.linspace(1.0, 9.0, 200)])
-    y = np.array([0] * 201 + [1] * 201)
-    slope, _ = _logistic.slope_and_intercept(np.ones((1, 402)), x, y.astype(float))
-    reference = LogisticRegression(C=np.inf, tol=1e-12, max_iter=100_000).fit(x[:, None], y)
-    assert slope[0] == pytest.approx(reference.coef_[0, 0], rel=1e-3)
+    return x, np.repeat([0.0, 1.0], 201)
+
+
+def confident_and_wrong() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Few positives, one far out on the wrong side: full Newton steps run away."""
+    x = np.concatenate([[-90.7, 1.3, 4.3, -11.1, -19.7, -19.7], np.linspace(-6.6, 5.6, 19)])
+    return x, np.repeat([1.0, 0.0], [3, 22])
+
+
+def far_outlier() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A score 10,000 times the others: only long steps arrive within the limit."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(0.0, 1.0, 60)
+    y = (rng.random(60) < expit(3.0 * x)).astype(np.float64)
+    return np.append(x, 1e4), np.append(y, 1.0)
+
+
+@pytest.mark.parametrize("data", [almost_separable, confident_and_wrong, far_outlier])
+def test_hard_fits_converge(
+    data: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> None:
+    """Residuals are orthogonal to the design: the one solution of a convex problem."""
+    x, y = data()
+    slope, intercept = _logistic.slope_and_intercept(np.ones((1, x.size)), x, y)
+    residual = y - expit(intercept[0] + slope[0] * x)
+    assert [residual.sum(), residual @ x / np.abs(x).max()] == pytest.approx([0.0, 0.0], abs=1e-8)
+
+
+def test_intercept_of_saturated_probabilities() -> None:
+    """All certain, some wrong: from there a Newton step alone would leave the world."""
+    _, intercept = calibration_slope_intercept(np.ones(10), [1] + [0] * 9)
+    assert intercept == pytest.approx(logit(0.1) - logit(1 - 1e-7))
+    halves = np.repeat([0.0, 1.0], 5)
+    _, intercept = calibration_slope_intercept(halves, [0, 0, 0, 0, 1, 0, 0, 0, 0, 1])
+    shifted = expit(logit(np.clip(halves, 1e-7, 1 - 1e-7)) + intercept)
+    assert shifted.sum() == pytest.approx(2.0)
 
 
 def test_no_slope_where_none_exists() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,17 +34,15 @@ def films(count: int) -> Tensor:
 
 def reference_layer(classifier: Classifier) -> nn.Module:
     """The layer that somebody would name to pytorch-grad-cam, by the paper's table."""
-    network = classifier.backbone.network
-    name = classifier.record.name
-    if name.startswith("resnet"):
-        return network.layer4[-1]  # type: ignore[index, return-value, union-attr]
-    if name == "densenet121":
-        return network.features.denseblock4  # type: ignore[return-value, union-attr]
-    if name == "vit_b_16":
-        return network.blocks[-1].norm1  # type: ignore[index, return-value, union-attr]
-    if name == "mobilenet_v3":
-        return network.blocks[-1]  # type: ignore[index, return-value]
-    return network.bn2  # type: ignore[return-value]
+    network: Any = classifier.backbone.network
+    layers: dict[str, Callable[[], nn.Module]] = {
+        "resnet18": lambda: network.layer4[-1],
+        "resnet50": lambda: network.layer4[-1],
+        "densenet121": lambda: network.features.denseblock4,
+        "vit_b_16": lambda: network.blocks[-1].norm1,
+        "mobilenet_v3": lambda: network.blocks[-1],
+    }
+    return layers.get(classifier.record.name, lambda: network.bn2)()
 
 
 class _Whole(nn.Module):

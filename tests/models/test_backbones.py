@@ -75,7 +75,7 @@ def test_sizes_that_do_not_fit_are_refused(size: int) -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(SettingsError, match="unknown backbone 'alexnet'.*efficientnet_lite0"):
+    with pytest.raises(SettingsError, match=r"unknown backbone 'alexnet'.*efficientnet_lite0"):
         backbone_record("alexnet")
     with pytest.raises(SettingsError, match="unknown head"):
         build_head("deep", 8)

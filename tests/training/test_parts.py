@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,7 @@ def test_augmentation_keeps_shape_and_range(name: str) -> None:
     pixels = torch.randint(0, 256, (24, 1, 64, 48), dtype=torch.uint8)
     out = augmentation(name)(pixels)
     assert out.shape == pixels.shape and out.dtype == torch.float32
-    assert 0 <= float(out.min()) and float(out.max()) <= 1
+    assert float(out.min()) >= 0 and float(out.max()) <= 1
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
@@ -130,7 +131,7 @@ def test_augmentation_never_flips() -> None:
 def test_schedule_rises_and_falls() -> None:
     factors = [warmup_cosine(step, 100, 0.1) for step in range(101)]
     assert factors[0] == pytest.approx(0.1) and factors[9] == factors[10] == 1.0
-    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert all(a >= b for a, b in pairwise(factors[10:]))
     assert factors[100] == pytest.approx(0.01)
 
 
@@ -138,7 +139,9 @@ def cohort(folder: Path, count: int = 4) -> Manifest:
     rng = np.random.default_rng(0)
     rows = []
     for index in range(count):
-        Image.fromarray(rng.integers(0, 255, (40, 48), dtype=np.uint8)).save(folder / f"{index}.png")
+        Image.fromarray(rng.integers(0, 255, (40, 48), dtype=np.uint8)).save(
+            folder / f"{index}.png"
+        )
         rows.append((f"{index}.png", ("NORMAL", "PNEUMONIA")[index % 2], f"p{index}", "train"))
     table = pd.DataFrame(rows, columns=["image", "label", "patient", "split"])
     table.to_csv(folder / "cohort.csv", index=False)
@@ -175,5 +178,3 @@ def test_an_unreadable_radiograph_stops_training_by_name(tmp_path: Path) -> None
     with pytest.raises(CohortError, match=r"2\.png.*[Rr]un `pneumoscope scan`"):
         cached_pixels(manifest, 32, folder=tmp_path / "store")
     assert not list((tmp_path / "store" / "pixels").glob("*"))
-
-

@@ -16,7 +16,12 @@ from safetensors.numpy import load_file
 from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import OutputError, RunError
-from pneumoscope.training.runner import computes_in_bfloat16, resume_run, start_run
+from pneumoscope.training.runner import (
+    computes_in_bfloat16,
+    ema_decay,
+    resume_run,
+    start_run,
+)
 from pneumoscope.training.settings import make_settings
 
 # Trains in a process of its own; `kill_at` is the step at whose start it kills itself.
@@ -121,3 +126,9 @@ def test_one_class_in_a_split_is_refused_before_anything_is_written(
 
 def test_precision_is_as_told() -> None:
     assert computes_in_bfloat16("bfloat16") and not computes_in_bfloat16("float32")
+
+
+def test_a_short_run_is_not_averaged_with_its_start() -> None:
+    assert ema_decay(0.99, 10_000) == 0.99
+    assert ema_decay(0.99, 50) == pytest.approx(0.9)
+    assert ema_decay(0.99, 3) == 0.0

@@ -110,7 +110,8 @@ def _loss(weights: Array, x: Array, outcome: Array, line: Array) -> Array:
     """Negative log likelihood, shape (k,)."""
     signs = 2.0 * outcome - 1.0
     margins = signs * (line[:, :1] + line[:, 1:] * x)
-    return -np.einsum("kn,kn->k", weights, log_expit(margins))
+    loss: Array = -np.einsum("kn,kn->k", weights, log_expit(margins))
+    return loss
 
 
 def _overlap(weights: Array, x: Array, outcome: Array) -> NDArray[np.bool_]:

@@ -99,7 +99,8 @@ def expected_calibration_error(
     ..., [1 - 1/bins, 1]; ECE is the sum over bins of (share of radiographs) x |share of positives -
     mean probability| (Naeini et al. 2015 for two classes). Guo et al. 2017 bin the confidence of
     the predicted class instead: their figure cannot be compared with this one. Chance alone makes
-    ECE positive, the more so the fewer radiographs fill a bin.
+    ECE positive, the more so the fewer radiographs fill a bin: no interval reaches down to the true
+    zero of a perfectly calibrated model reliably, so compare models, not with zero.
 
     Args:
         probabilities: (n,) in [0, 1].

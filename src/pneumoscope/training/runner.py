@@ -26,7 +26,7 @@ from pneumoscope.bundles import BundleInfo
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import RunError
 from pneumoscope.files import new_folder
-from pneumoscope.models.classifier import positive_logit
+from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.weights import WeightRecord, pretrained_classifier
 from pneumoscope.training.bundling import make_bundle
 from pneumoscope.training.cache import Progress, cached_pixels
@@ -71,13 +71,16 @@ def start_run(
     Raises:
         OutputError: `out` holds something already.
         RunError: train or val is empty or holds one class only.
+        WeightsError, SettingsError: the backbone or its weights cannot be had.
     """
     for split in ("train", "val"):
         _check_split(manifest, split)
+    # Built before the folder, so that a refused backbone or weights file leaves none behind.
+    start = _start(settings)
     folder = new_folder(out)
     write_settings(folder / CONFIG, settings)
     manifest.write(folder / MANIFEST)
-    return _run(folder, manifest, settings, listener or RunListener())
+    return _run(folder, manifest, settings, start, listener or RunListener())
 
 
 def resume_run(out: Path, listener: RunListener | None = None) -> RunResult:
@@ -92,7 +95,7 @@ def resume_run(out: Path, listener: RunListener | None = None) -> RunResult:
                 f"holds no {name}, so it is no run", path=out, remedy="start it without --resume"
             )
     settings, manifest = read_settings(out / CONFIG), Manifest.read(out / MANIFEST)
-    return _run(out, manifest, settings, listener or RunListener())
+    return _run(out, manifest, settings, _start(settings), listener or RunListener())
 
 
 def _check_split(manifest: Manifest, split: str) -> None:
@@ -104,16 +107,25 @@ def _check_split(manifest: Manifest, split: str) -> None:
         )
 
 
-def _run(
-    folder: Path, manifest: Manifest, settings: TrainingSettings, listener: RunListener
-) -> RunResult:
-    # Lightning's hints on hardware and products are no news of this run.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+def _start(settings: TrainingSettings) -> tuple[Classifier, WeightRecord]:
+    """The classifier as it is before the first step."""
     torch.manual_seed(settings.seed)
     classifier, weights = pretrained_classifier(
         settings.backbone, settings.head, settings.size, settings.weights
     )
-    classifier = classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return classifier.to(memory_format=torch.channels_last), weights  # type: ignore[call-overload]
+
+
+def _run(
+    folder: Path,
+    manifest: Manifest,
+    settings: TrainingSettings,
+    start: tuple[Classifier, WeightRecord],
+    listener: RunListener,
+) -> RunResult:
+    # Lightning's hints on hardware and products are no news of this run.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    classifier, weights = start
     pixels = cached_pixels(manifest.subset("all"), settings.size, progress=listener.decoding)
     train, val = (_dataset(manifest, pixels, split) for split in ("train", "val"))
     alpha = balanced_alpha(train.targets) if settings.class_weights else None
@@ -128,7 +140,13 @@ def _run(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    trainer = _trainer(folder, settings, best, listener)
+    batches = train_loader(
+        train,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        balanced=settings.balanced_sampler,
+    )
+    trainer = _trainer(folder, settings, best, listener, settings.epochs * len(batches))
     last = folder / "checkpoints" / "last.ckpt"
     with warnings.catch_warnings():
         # The pixels are in memory: workers would only copy them.
@@ -138,12 +156,7 @@ def _run(
         warnings.filterwarnings("ignore", ".*isinstance.treespec.*")
         trainer.fit(
             module,
-            train_loader(
-                train,
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-                balanced=settings.balanced_sampler,
-            ),
+            batches,
             plain_loader(val, batch_size=2 * settings.batch_size),
             ckpt_path=str(last) if last.is_file() else None,
             weights_only=True,
@@ -199,12 +212,25 @@ def _dataset(manifest: Manifest, pixels: NDArray[np.uint8], split: str) -> Pixel
     return PixelDataset(pixels[rows], manifest.subset(split).targets())
 
 
+def ema_decay(decay: float, steps: int) -> float:
+    """The decay for a run of `steps`: it looks back over a fifth of them at most.
+
+    A decay of .99 looks back about 100 steps; in a run that short the average would still be what
+    training started from.
+    """
+    return max(min(decay, 1 - 5 / max(steps, 1)), 0.0)
+
+
 def _trainer(
-    folder: Path, settings: TrainingSettings, best: ModelCheckpoint, listener: RunListener
+    folder: Path,
+    settings: TrainingSettings,
+    best: ModelCheckpoint,
+    listener: RunListener,
+    steps: int,
 ) -> lightning.Trainer:
     callbacks: list[Callback] = [History(folder / HISTORY, listener.epoch), best]
     if settings.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=settings.ema_decay))
+        callbacks.append(EMAWeightAveraging(decay=ema_decay(settings.ema_decay, steps)))
     if settings.patience is not None:
         callbacks.append(
             EarlyStopping(

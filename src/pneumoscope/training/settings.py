@@ -35,7 +35,8 @@ class TrainingSettings(BaseModel):
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     # The moving average of the weights is what is validated and kept; 0 switches it off.
-    # .99 looks back about 100 steps, one epoch of a few thousand radiographs.
+    # .99 looks back about 100 steps, one epoch of a few thousand radiographs; a short run looks
+    # back over a fifth of its steps at most.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
 
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0

@@ -15,10 +15,9 @@ from PIL import Image
 
 from pneumoscope import __version__
 from pneumoscope.cohort.phantom.anatomy import Anatomy, View, draw_anatomy, draw_view
-from pneumoscope.cohort.phantom.lesions import Box, Lesions, draw_lesions
+from pneumoscope.cohort.phantom.lesions import Lesions, draw_lesions
 from pneumoscope.cohort.phantom.rendering import Phantom, render
 from pneumoscope.cohort.phantom.settings import PhantomSettings
-from pneumoscope.errors import OutputError
 from pneumoscope.files import atomic_path, new_folder, write_json, write_text
 
 LABEL_BLOCK = 4
@@ -179,14 +178,7 @@ def _write_images(root: Path, case: Case, phantom: Phantom) -> str:
 
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     with atomic_path(path) as temporary:
-        try:
-            Image.fromarray(pixels).save(temporary, format="PNG", compress_level=3)
-        except OSError as error:
-            raise OutputError(
-                f"cannot be written ({error.strerror or error})",
-                path=path,
-                remedy="check free space and permissions",
-            ) from error
+        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=3)
 
 
 def _write_table(path: Path, columns: tuple[str, ...], rows: list[tuple[str | int, ...]]) -> None:
@@ -195,6 +187,3 @@ def _write_table(path: Path, columns: tuple[str, ...], rows: list[tuple[str | in
     writer.writerow(columns)
     writer.writerows(rows)
     write_text(path, text.getvalue())
-
-
-__all__ = ["Box", "Case", "PhantomCohort", "cases", "is_positive", "write_cohort"]

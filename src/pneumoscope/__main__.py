@@ -1,0 +1,5 @@
+"""`python -m pneumoscope` is `pneumoscope`."""
+
+from pneumoscope.cli import main
+
+main()

@@ -1,0 +1,280 @@
+"""The commands as people use them: the whole way on phantoms, and every foreseeable mistake."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumoscope.cli.evaluation import measure
+from pneumoscope.cli.gallery import choose
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.findings import Finding
+from pneumoscope.inference import load_engine
+
+
+def pneumoscope(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pneumoscope", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+
+
+def fails(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    """One line on stderr, exit code 2, no traceback."""
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert lines[-1].startswith("error: ") and len(lines) == 1, result.stderr
+    for word in words:
+        assert word in lines[-1]
+
+
+def test_help_and_version() -> None:
+    top = pneumoscope("--help")
+    assert top.returncode == 0
+    for command in ("scan", "train", "evaluate", "predict", "demo", "phantom"):
+        assert command in top.stdout
+        page = pneumoscope(command, "--help")
+        assert page.returncode == 0 and "Example" in page.stdout
+    assert pneumoscope("--version").stdout.startswith("pneumoscope ")
+
+
+def test_scan_writes_manifest_and_audit(phantoms: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cohort.csv"
+    result = pneumoscope("scan", phantoms / "cohort.csv", "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert "60 of" in result.stdout
+    assert len(Manifest.read(out)) == 60
+    assert json.loads((tmp_path / "cohort.audit.json").read_text())["total"]["radiographs"] == 60
+    fails(pneumoscope("scan", phantoms / "cohort.csv", "--out", out), "already exists", "--force")
+    assert pneumoscope("scan", phantoms / "cohort.csv", "--out", out, "--force").returncode == 0
+
+
+def test_scan_mistakes(tmp_path: Path) -> None:
+    fails(pneumoscope("scan", tmp_path / "absent", "--out", tmp_path / "c.csv"), "absent")
+    fails(pneumoscope("scan", tmp_path, "--out", tmp_path / "c.csv"), str(tmp_path))
+    films = tmp_path / "films" / "NORMAL"
+    films.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        Image.fromarray(rng.integers(0, 255, (64, 64), dtype=np.uint8)).save(films / f"{index}.png")
+    fails(pneumoscope("scan", films.parent, "--out", tmp_path / "c.csv"), "NORMAL")
+    (tmp_path / "table.csv").write_text("file,finding\na.png,NORMAL\n")
+    fails(pneumoscope("scan", tmp_path / "table.csv", "--out", tmp_path / "c.csv"), "image")
+    assert not (tmp_path / "c.csv").exists()
+
+
+def test_train_mistakes(manifest_file: Path, run_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    fails(pneumoscope("train", "--out", out), "no cohort")
+    fails(pneumoscope("train", tmp_path / "absent.csv", "--out", out), "absent.csv")
+    fails(pneumoscope("train", manifest_file, "--backbone", "lenet", "--out", out), "lenet")
+    fails(pneumoscope("train", manifest_file, "--set", "lr=1", "--out", out), "lr")
+    fails(pneumoscope("train", manifest_file, "--set", "lr", "--out", out), "name=value")
+    fails(pneumoscope("train", manifest_file, "--weights", "no.pth", "--out", out), "no.pth")
+    fails(pneumoscope("train", manifest_file, "--out", run_folder), "already exists")
+    fails(pneumoscope("train", "--resume", "--out", out), "config.yaml")
+    fails(pneumoscope("train", manifest_file, "--resume", "--out", run_folder), "--resume alone")
+
+
+def test_a_refused_run_leaves_no_folder(manifest_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert pneumoscope("train", manifest_file, "--weights", "no", "--out", out).returncode == 2
+    assert not out.exists()
+
+
+def test_show_config_prints_all_settings() -> None:
+    result = pneumoscope("train", "--preset", "paper", "--set", "epochs=4", "--show-config")
+    assert result.returncode == 0
+    assert "epochs: 4" in result.stdout and "balanced_sampler: true" in result.stdout
+
+
+def test_evaluate_measures_what_predict_delivers(
+    manifest_file: Path, phantoms: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "evaluation"
+    result = pneumoscope(
+        "evaluate", manifest_file, "--bundle", run_folder, "--out", out,
+        "--masks", phantoms / "masks", "--split", "all",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["n"] == 60 and metrics["split"] == "all"
+    assert {"accuracy", "roc_auc", "sensitivity", "specificity", "f1", "pr_auc", "ece"} <= set(
+        metrics["classification"]
+    )
+    for figure in metrics["classification"].values():
+        assert set(figure) == {"value", "low", "high"}
+    assert sum(metrics["confusion"].values()) == 60
+    assert set(metrics["localization"]["gradcam"]["peak_in_lesion"]) == {"value", "low", "high"}
+    page = (out / "report.html").read_text()
+    assert "not for diagnosis" in page and "the figures flatter it" in page
+    for name in ("roc", "precision_recall", "reliability", "scores", "confusion"):
+        assert Image.open(out / "figures" / f"{name}.png").width > 200
+
+    with (out / "predictions.csv").open() as stream:
+        rows = {row["image"]: row for row in csv.DictReader(stream)}
+    manifest = Manifest.read(manifest_file)
+    found = tmp_path / "findings"
+    films = [str(path) for path in manifest.paths()[:4]]
+    assert pneumoscope("predict", *films, "--bundle", run_folder, "--out", found).returncode == 0
+    findings = [
+        Finding.model_validate_json(line)
+        for line in (found / "findings.jsonl").read_text().splitlines()
+    ]
+    for finding, image in zip(findings, manifest.table["image"][:4], strict=True):
+        assert finding.probability == pytest.approx(float(rows[image]["probability"]), abs=1e-5)
+        assert finding.label == rows[image]["decision"]
+        with (
+            Image.open(found / str(finding.heatmap)) as heatmap,
+            Image.open(manifest.root / image) as film,
+        ):
+            assert heatmap.size == film.size
+    fails(
+        pneumoscope("evaluate", manifest_file, "--bundle", run_folder, "--out", out),
+        "already exists",
+    )
+
+
+def test_evaluate_mistakes(manifest_file: Path, run_folder: Path, tmp_path: Path) -> None:
+    def evaluate(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return pneumoscope("evaluate", *arguments, "--out", tmp_path / "out")
+
+    fails(evaluate(manifest_file, "--bundle", tmp_path), "bundle.json")
+    fails(evaluate(tmp_path / "no.csv", "--bundle", run_folder), "no.csv")
+    other = tmp_path / "other.csv"
+    other.write_text("image,label\na.png,healthy\nb.png,opacity\n")
+    fails(evaluate(other, "--bundle", run_folder, "--split", "all"), "labels")
+    assert not (tmp_path / "out").exists()
+
+
+def test_unreadable_radiographs_are_left_out_and_named(
+    manifest_file: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    manifest = Manifest.read(manifest_file)
+    root = Path(shutil.copytree(manifest.root, tmp_path / "cohort"))
+    broken = manifest.table["image"][0]
+    (root / broken).write_bytes(b"")
+    table = manifest.table.assign(split="test")
+    table.to_csv(root / "manifest.csv", index=False)
+    evaluation = measure(load_engine(run_folder), Manifest.read(root / "manifest.csv"), "test")
+    assert evaluation.metrics["n"] == 59 and evaluation.metrics["unreadable"] == 1
+    assert evaluation.unreadable[0][0] == broken
+
+
+def test_the_gallery_is_chosen_by_rule(manifest_file: Path, run_folder: Path) -> None:
+    evaluation = measure(load_engine(run_folder), Manifest.read(manifest_file), "all")
+    chosen = choose(evaluation)
+    assert len({image for image, _ in chosen}) == len(chosen) <= 8
+    assert chosen == choose(evaluation)
+    threshold = evaluation.metrics["threshold"]
+    by_image = dict(
+        zip(evaluation.predictions.images, evaluation.predictions.probabilities, strict=True)
+    )
+    targets = dict(zip(evaluation.predictions.images, evaluation.predictions.targets, strict=True))
+    for image, why in chosen:
+        if why.startswith("missed"):
+            assert targets[image] == 1 and by_image[image] < threshold
+        if why.startswith("false alarm"):
+            assert targets[image] == 0 and by_image[image] >= threshold
+
+
+def test_predict_records_bad_files_and_goes_on(
+    phantoms: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    films = tmp_path / "films"
+    shutil.copytree(phantoms / "images", films)
+    (films / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    out = tmp_path / "out"
+    result = pneumoscope("predict", films, "--bundle", run_folder, "--out", out)
+    assert result.returncode == 0
+    lines = [json.loads(line) for line in (out / "findings.jsonl").read_text().splitlines()]
+    assert list(lines[0]) == [
+        "image", "label", "probability", "threshold", "regions", "heatmap", "model", "error",
+    ]  # fmt: skip
+    bad = [line for line in lines if line["error"]]
+    assert len(lines) == 61 and len(bad) == 1 and bad[0]["image"].endswith("broken.png")
+    assert len(list((out / "overlays").glob("*.png"))) == 60
+    # Repeated, it has nothing to do but try the bad file again.
+    again = pneumoscope("predict", films, "--bundle", run_folder, "--out", out)
+    assert "60 of 61 were finished before" in again.stdout
+    assert [json.loads(line) for line in (out / "findings.jsonl").read_text().splitlines()] == lines
+    fails(
+        pneumoscope("predict", films, "--bundle", run_folder, "--out", out, "--threshold", "0.9"),
+        "other settings",
+    )
+
+
+def test_predict_continues_after_a_kill(phantoms: Path, run_folder: Path, tmp_path: Path) -> None:
+    films, out = phantoms / "images", tmp_path / "out"
+    arguments = ["predict", str(films), "--bundle", str(run_folder), "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pneumoscope", *arguments, "--batch-size", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    partial = out / "findings.partial.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if partial.is_file() and partial.read_text().count("\n") >= 3:
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert partial.is_file() and not (out / "findings.jsonl").exists()
+    with partial.open("a") as stream:
+        stream.write('{"image": "cut off by the k')
+    done = pneumoscope(*arguments)
+    assert done.returncode == 0 and "were finished before" in done.stdout
+    lines = (out / "findings.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["image"] for line in lines}) == len(lines) == 60
+    assert not partial.exists()
+
+
+def test_predict_mistakes(run_folder: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.png"
+    Image.fromarray(np.zeros((64, 64), dtype=np.uint8)).save(film)
+    fails(pneumoscope("predict", tmp_path / "no.png", "--bundle", run_folder), "no.png")
+    fails(pneumoscope("predict", film, "--bundle", tmp_path / "nothing"), "nothing")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    fails(pneumoscope("predict", empty, "--bundle", run_folder), "no radiograph")
+    fails(pneumoscope("predict", film, "--bundle", run_folder, "--out", tmp_path), "is not empty")
+
+
+def test_a_full_disk_leaves_no_half_file(
+    run_folder: Path, manifest_file: Path, tmp_path: Path
+) -> None:
+    """A folder that cannot be written stands for a disk that cannot: same code path."""
+    target = tmp_path / "blocked"
+    target.write_text("a file where a folder should be")
+    result = pneumoscope("evaluate", manifest_file, "--bundle", run_folder, "--out", target / "out")
+    fails(result, "blocked")
+
+
+@pytest.mark.slow
+def test_demo_goes_the_whole_way(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    result = pneumoscope("demo", "--out", out, "--n", 80, "--size", 96, "--epochs", 1, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((out / "evaluation" / "metrics.json").read_text())
+    assert metrics["n"] == len((out / "findings" / "findings.jsonl").read_text().splitlines())
+    assert metrics["localization"]["gradcam"]["peak_in_lesion"]["value"] is not None
+    assert "Research use only" in (out / "report.html").read_text()
+    assert str((out / "report.html").resolve()) in result.stdout.replace("\n", "")
+    fails(pneumoscope("demo", "--out", out), "already exists")

@@ -1,0 +1,147 @@
+"""Files in, findings out."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumoscope.errors import BundleError
+from pneumoscope.imaging import Letterbox, model_input, read_radiograph
+from pneumoscope.inference import (
+    Engine,
+    Explained,
+    Failed,
+    explain_files,
+    film_heatmap,
+    load_engine,
+)
+from pneumoscope.inference.explain import calibrated_probability
+
+
+@pytest.fixture(scope="module")
+def engine(run_folder: Path) -> Engine:
+    return load_engine(run_folder)
+
+
+@pytest.fixture
+def films(phantoms: Path) -> list[tuple[str, Path]]:
+    return [(path.name, path) for path in sorted((phantoms / "images").glob("*.png"))[:5]]
+
+
+def test_order_is_kept_and_bad_files_are_reported(
+    engine: Engine, films: list[tuple[str, Path]], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    mixed = [films[0], ("bad.png", bad), films[1], ("gone.png", tmp_path / "gone.png"), *films[2:]]
+    for batch_size in (1, 2, 16):
+        items = list(explain_files(engine, mixed, batch_size=batch_size))
+        names = [i.name for i in items]
+        assert names == [name for name, _ in mixed]
+        assert [type(i) for i in items[:4]] == [Explained, Failed, Explained, Failed]
+        assert isinstance(items[1], Failed) and items[1].finding.error
+        assert items[1].finding.probability is None
+
+
+def test_a_finding_does_not_depend_on_the_batch(
+    engine: Engine, films: list[tuple[str, Path]]
+) -> None:
+    together = list(explain_files(engine, films, batch_size=16))
+    alone = [next(iter(explain_files(engine, [film]))) for film in films]
+    for first, second in zip(together, alone, strict=True):
+        assert isinstance(first, Explained) and isinstance(second, Explained)
+        assert first.logit == pytest.approx(second.logit, abs=1e-4)
+        np.testing.assert_allclose(first.heatmap, second.heatmap, atol=1e-3)
+
+
+def test_the_finding_is_the_engines_answer(engine: Engine, films: list[tuple[str, Path]]) -> None:
+    item = next(iter(explain_files(engine, films[:1])))
+    assert isinstance(item, Explained)
+    radiograph = read_radiograph(films[0][1])
+    pixels, _ = model_input(radiograph, engine.info.architecture.size)
+    logit = float(engine.run(pixels[None]).logits[0])
+    expected = 1 / (1 + math.exp(-logit / engine.info.temperature))
+    assert item.finding.probability == pytest.approx(expected, abs=1e-6)
+    assert item.heatmap.shape == (radiograph.height, radiograph.width)
+    assert item.heatmap.min() >= 0 and item.heatmap.max() <= 1
+
+
+def test_the_threshold_decides_and_only_positives_have_regions(
+    engine: Engine, films: list[tuple[str, Path]]
+) -> None:
+    for threshold, label in ((0.0, "PNEUMONIA"), (1.0, "NORMAL")):
+        for item in explain_files(engine, films, threshold=threshold):
+            assert item.finding.label == label
+            assert item.finding.threshold == threshold
+            if label == "NORMAL":
+                assert item.finding.regions == ()
+    regions = [
+        region
+        for item in explain_files(engine, films, threshold=0.0)
+        if isinstance(item, Explained)
+        for region in item.finding.regions
+        if item.heatmap.max() > 0
+    ]
+    assert regions
+
+
+def test_films_of_any_shape(engine: Engine, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for height, width in ((300, 100), (64, 500)):
+        path = tmp_path / f"{height}.png"
+        Image.fromarray(rng.integers(0, 255, (height, width), dtype=np.uint8)).save(path)
+        item = next(iter(explain_files(engine, [("film", path)], threshold=0.0)))
+        assert isinstance(item, Explained)
+        assert item.heatmap.shape == (height, width)
+        for region in item.finding.regions:
+            assert region.x + region.width <= width and region.y + region.height <= height
+
+
+def test_heatmaps_are_divided_by_their_peak_never_stretched() -> None:
+    letterbox = Letterbox.fit(80, 80, 64)
+    grid = np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)
+    film = film_heatmap(grid, letterbox)
+    assert film.max() == pytest.approx(1.0) and film.min() == pytest.approx(0.25)
+    for empty in (np.zeros((2, 2)), np.full((2, 2), 1e-9), np.full((2, 2), np.nan)):
+        assert film_heatmap(empty.astype(np.float32), letterbox).max() == 0
+
+
+def test_the_peak_lands_where_it_was_on_a_letterboxed_film() -> None:
+    letterbox = Letterbox.fit(100, 400, 64)
+    grid = np.zeros((8, 8), dtype=np.float32)
+    grid[4, 6] = 1.0  # The film fills rows 24 to 40 of 64: cell row 4 is its lower half.
+    row, column = np.unravel_index(film_heatmap(grid, letterbox).argmax(), (100, 400))
+    assert column == pytest.approx(6.5 / 8 * 400, abs=2)
+    assert row == pytest.approx((4.5 * 8 - 24) / 16 * 100, abs=5)
+
+
+def test_probability_never_overflows() -> None:
+    assert calibrated_probability(1e6, 0.05) == 1.0
+    assert calibrated_probability(-1e6, 0.05) == 0.0
+    assert calibrated_probability(0.0, 1.0) == 0.5
+
+
+def test_without_torch_the_error_says_what_to_install(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pneumoscope.inference.torch_engine", None)
+    with pytest.raises(BundleError, match=r"pip install 'pneumoscope\[train\]'"):
+        load_engine(run_folder)
+
+
+def test_weights_of_another_shape_are_refused(run_folder: Path, tmp_path: Path) -> None:
+    import json
+
+    bundle = Path(shutil.copytree(run_folder / "bundle", tmp_path / "bundle"))
+    info = json.loads((bundle / "bundle.json").read_text())
+    info["architecture"]["head"] = "mlp"
+    (bundle / "bundle.json").write_text(json.dumps(info))
+    with pytest.raises(BundleError, match="does not fit the architecture resnet18"):
+        load_engine(bundle)
