@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -34,15 +32,14 @@ def films(count: int) -> Tensor:
 
 def reference_layer(classifier: Classifier) -> nn.Module:
     """The layer that somebody would name to pytorch-grad-cam, by the paper's table."""
-    network: Any = classifier.backbone.network
-    layers: dict[str, Callable[[], nn.Module]] = {
-        "resnet18": lambda: network.layer4[-1],
-        "resnet50": lambda: network.layer4[-1],
-        "densenet121": lambda: network.features.denseblock4,
-        "vit_b_16": lambda: network.blocks[-1].norm1,
-        "mobilenet_v3": lambda: network.blocks[-1],
+    names = {
+        "resnet18": "layer4.1",
+        "resnet50": "layer4.2",
+        "densenet121": "features.denseblock4",
+        "vit_b_16": "blocks.11.norm1",
+        "mobilenet_v3": "blocks.6",
     }
-    return layers.get(classifier.record.name, lambda: network.bn2)()
+    return classifier.backbone.network.get_submodule(names.get(classifier.record.name, "bn2"))
 
 
 class _Whole(nn.Module):

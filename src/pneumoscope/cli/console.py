@@ -42,15 +42,18 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         yield update
 
 
-def figures_table(title: str, figures: Mapping[str, Mapping[str, Any]]) -> Table:
-    """A table of figures with 95 % intervals."""
+def figures_table(
+    title: str, figures: Mapping[str, Mapping[str, Any]], names: Mapping[str, str] | None = None
+) -> Table:
+    """A table of figures with 95 % intervals; `names` replaces the metrics' friendly names."""
+    names = names or {}
     from pneumoscope.report.numbers import figure_text, metric_name
 
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
-    table.add_column("figure")
+    table = Table(header_style="dim")
+    table.add_column(title, header_style="bold")
     table.add_column("value (95 % interval)", justify="right")
     for name, interval in figures.items():
-        table.add_row(metric_name(name), figure_text(interval))
+        table.add_row(names.get(name) or metric_name(name), figure_text(interval))
     return table
 
 
@@ -69,4 +72,6 @@ def show_metrics(title: str, metrics: Mapping[str, Any]) -> None:
     localization = metrics.get("localization")
     if localization:
         methods = {k: v["peak_in_lesion"] for k, v in localization.items() if isinstance(v, dict)}
-        console.print(figures_table("Peak of the heatmap on the lesion, true positives", methods))
+        names = {"gradcam": "Peak of the Grad-CAM heatmap", "random": "Random point"}
+        title = f"On the lesion, of {localization['n_true_positives']} true positives"
+        console.print(figures_table(title, methods, names))

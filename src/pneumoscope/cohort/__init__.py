@@ -3,7 +3,7 @@
 Enters: folders of radiographs, or a CSV with `image,label[,patient,...]`.
 Leaves: `Manifest` (patients, labels, splits), an audit (duplicates, leakage, unreadable files),
 and phantom cohorts with exact lesion masks.
-May import: imaging, numpy, pandas. No torch.
+May import: imaging, numpy, scipy, pandas, Pillow. No torch.
 """
 
 from pneumoscope.cohort.audit import Audit, Count, DuplicateGroup, Part, Unreadable
