@@ -28,8 +28,12 @@ class PneumoscopeError(Exception):
 
     def __str__(self) -> str:
         where = "" if self.path is None else f"{self.path}: "
-        then = "" if self.remedy is None else f". {self.remedy[:1].upper()}{self.remedy[1:]}"
-        return f"{where}{self.problem}{then}"
+        if self.remedy is None:
+            return f"{where}{self.problem}"
+        # A command is to be copied as it stands.
+        command = self.remedy.startswith(("pip ", "pneumoscope "))
+        first = self.remedy[:1] if command else self.remedy[:1].upper()
+        return f"{where}{self.problem}. {first}{self.remedy[1:]}"
 
 
 class ImageError(PneumoscopeError):

@@ -35,11 +35,12 @@ def pneumoscope(*arguments: object, cwd: Path | None = None) -> subprocess.Compl
 
 
 def fails(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """One line on stderr, exit code 2, no traceback."""
+    """One line of error, perhaps after warnings, exit code 2, no traceback."""
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr
     lines = [line for line in result.stderr.splitlines() if line.strip()]
-    assert lines[-1].startswith("error: ") and len(lines) == 1, result.stderr
+    assert lines[-1].startswith("error: "), result.stderr
+    assert all(line.startswith("warning: ") for line in lines[:-1]), result.stderr
     for word in words:
         assert word in lines[-1]
 

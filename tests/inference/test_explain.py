@@ -131,8 +131,9 @@ def test_without_torch_the_error_says_what_to_install(
 ) -> None:
     import sys
 
-    monkeypatch.setitem(sys.modules, "pneumoscope.inference.torch_engine", None)
-    with pytest.raises(BundleError, match=r"pip install 'pneumoscope\[train\]'"):
+    monkeypatch.delitem(sys.modules, "pneumoscope.inference.torch_engine")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(BundleError, match=r"needs torch.*pip install 'pneumoscope\[train\]'"):
         load_engine(run_folder)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import sys
+import warnings
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from pneumoscope import __version__
 from pneumoscope.cli import demo, evaluate, phantom, predict, scan, train
@@ -50,6 +52,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; every foreseen problem is one line and exit code 2."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except PneumoscopeError as error:
@@ -65,6 +68,11 @@ def main() -> None:
         )
 
 
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as people read it: one line, without the place in the code."""
+    errors.print(f"[yellow]warning:[/yellow] {escape(str(message))}")
+
+
 def _fail(message: str, code: int) -> None:
-    errors.print(f"[bold red]error:[/bold red] {errors.render_str(message, markup=False)}")
+    errors.print(f"[bold red]error:[/bold red] {escape(message)}")
     sys.exit(code)

@@ -15,7 +15,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="New folder for everything.")] = Path("demo"),
     n: Annotated[int, typer.Option("--n", min=60, help="Phantom radiographs.")] = 600,
     seed: Annotated[int, typer.Option(help="Seed of phantoms, split and training.")] = 7,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over train.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over train.")] = 4,
     size: Annotated[int, typer.Option(min=64, help="Input side in pixels.")] = 224,
     weights: Annotated[str, typer.Option(help="auto, none or a file.")] = "auto",
 ) -> None:
@@ -47,7 +47,10 @@ def demo(
     _step(2, "Scanning: patients, duplicates, split by patient")
     run_scan(phantoms.cohort_csv, out / "cohort.csv", ScanSettings(seed=seed))
     _step(3, "Training efficientnet_lite0 on the labels alone")
-    overrides = {"epochs": epochs, "seed": seed, "size": size, "weights": weights}
+    # So few radiographs need smaller batches to make enough steps.
+    overrides = {
+        "epochs": epochs, "seed": seed, "size": size, "weights": weights, "batch_size": 16,
+    }  # fmt: skip
     run_training(out / "cohort.csv", out / "run", "default", overrides)
     _step(4, "Evaluating on test: classification, and peaks on the exact lesions")
     engine, manifest = load_engine(out / "run"), Manifest.read(out / "cohort.csv")

@@ -2,7 +2,7 @@
 
 Enters: probability, heatmap on the film's grid, the bundle's threshold.
 Leaves: `Finding` (decision, regions in the film's pixels) and its JSON schema.
-May import: numpy, scikit-image, pydantic. No torch, no other room.
+May import: numpy, scipy, pydantic. No torch, no other room.
 """
 
 from pneumoscope.findings.finding import Finding, Region, decide, finding_schema
