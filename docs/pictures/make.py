@@ -56,7 +56,7 @@ def main(demo: Path) -> None:
     here = Path(__file__).parent
     manifest = Manifest.read(demo / "cohort.csv")
     for name, picture in (("phantoms", phantoms(manifest)), ("heatmaps", heatmaps(demo, manifest))):
-        picture.quantize(128).save(here / f"{name}.png", optimize=True)
+        picture.save(here / f"{name}.jpg", quality=88)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ step = module.ClassifierModule.training_step
 
 def training_step(self, batch, batch_idx):
     if self.global_step == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), getattr(signal, sys.argv[5]))
     return step(self, batch, batch_idx)
 
 module.ClassifierModule.training_step = training_step
@@ -52,21 +52,24 @@ else:
 """
 
 
-def train(manifest: Path, out: Path, kill_at: int, preset: str) -> int:
-    arguments = [sys.executable, "-c", SCRIPT, str(manifest), str(out), str(kill_at), preset]
-    return subprocess.run(arguments, check=False, capture_output=True).returncode
+def train(
+    manifest: Path, out: Path, kill_at: int, preset: str, how: str = "SIGKILL"
+) -> subprocess.CompletedProcess[str]:
+    arguments = [str(manifest), str(out), str(kill_at), preset, how]
+    command = [sys.executable, "-c", SCRIPT, *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_a_killed_run_resumes_exactly(preset: str, manifest_file: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert train(manifest_file, whole, -1, preset) == 0
+    assert train(manifest_file, whole, -1, preset).returncode == 0
     # 30 training radiographs make 3 batches of 8 an epoch: step 4 is in the middle of the second.
-    assert train(manifest_file, killed, 4, preset) == -signal.SIGKILL
+    assert train(manifest_file, killed, 4, preset).returncode == -signal.SIGKILL
     assert not (killed / "bundle").exists()
     assert len((killed / "history.csv").read_text().splitlines()) == 2
-    assert train(manifest_file, killed, -1, preset) == 0
+    assert train(manifest_file, killed, -1, preset).returncode == 0
     columns = ("epoch", "train_loss", "val_loss", "val_accuracy", "val_roc_auc")
 
     def history(run: Path) -> list[list[str]]:
@@ -132,3 +135,25 @@ def test_a_short_run_is_not_averaged_with_its_start() -> None:
     assert ema_decay(0.99, 10_000) == 0.99
     assert ema_decay(0.99, 50) == pytest.approx(0.9)
     assert ema_decay(0.99, 3) == 0.0
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_how_to_go_on(manifest_file: Path, tmp_path: Path) -> None:
+    done = train(manifest_file, tmp_path / "run", 4, "default", "SIGINT")
+    last = done.stderr.strip().splitlines()[-1]
+    assert "RunError" in last and "training was interrupted" in last and "--resume" in last
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+def test_a_diverged_training_says_so(manifest_file: Path, tmp_path: Path) -> None:
+    settings = make_settings(
+        backbone="resnet18",
+        weights="none",
+        size=64,
+        epochs=1,
+        batch_size=8,
+        learning_rate=1e30,
+        ema_decay=0.0,
+    )
+    with pytest.raises(RunError, match="diverged"):
+        start_run(Manifest.read(manifest_file), settings, tmp_path / "run")

@@ -15,7 +15,9 @@ from pneumoscope.cli import demo, evaluate, phantom, predict, scan, train
 from pneumoscope.cli.console import errors
 from pneumoscope.errors import PneumoscopeError
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT = 2
+# What typer exits with after Ctrl-C.
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="pneumoscope",
@@ -56,16 +58,16 @@ def main() -> None:
     try:
         app()
     except PneumoscopeError as error:
-        _fail(str(error), BAD_INPUT)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept", INTERRUPTED)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        _fail(str(error))
+    except SystemExit as stop:
+        if stop.code != _INTERRUPTED:
             raise
-        _fail(
-            f"{error.filename or 'output'}: {error.strerror}. Check free space and permissions",
-            BAD_INPUT,
-        )
+        _fail("interrupted; what was finished is kept")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
+            raise
+        where = error.filename or "output"
+        _fail(f"{where}: {error.strerror}. Check free space and permissions")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
@@ -73,6 +75,6 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     errors.print(f"[yellow]warning:[/yellow] {escape(str(message))}")
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str) -> None:
     errors.print(f"[bold red]error:[/bold red] {escape(message)}")
-    sys.exit(code)
+    sys.exit(BAD_INPUT)

@@ -21,7 +21,7 @@ from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import Predictions, classification_report
 from pneumoscope.evaluate.calibration import calibrated, expected_calibration_error
 from pneumoscope.evaluate.pointing import PointingGame
-from pneumoscope.files import write_json, write_text
+from pneumoscope.files import atomic_path, write_json, write_text
 from pneumoscope.inference import Engine, Explained, Failed, explain_files
 from pneumoscope.report.curves import precision_recall_figure, roc_figure
 from pneumoscope.report.figures import confusion_figure, reliability_figure, score_figure
@@ -186,9 +186,9 @@ def write_evaluation(out: Path, evaluation: Evaluation) -> list[Picture]:
     write_json(out / "metrics.json", evaluation.metrics)
     write_text(out / "predictions.csv", predictions_csv(evaluation))
     figures = evaluation_figures(evaluation)
-    (out / "figures").mkdir(exist_ok=True)
     for name, (_, _, png) in figures.items():
-        (out / "figures" / f"{name}.png").write_bytes(png)
+        with atomic_path(out / "figures" / f"{name}.png") as temporary:
+            temporary.write_bytes(png)
     return list(figures.values())
 
 

@@ -10,6 +10,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from pneumoscope.errors import RunError
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.data import Batch
@@ -51,6 +52,11 @@ class ClassifierModule(lightning.LightningModule):
         logits = torch.cat([part for part, _ in self._val])
         targets = torch.cat([part for _, part in self._val])
         self._val.clear()
+        if not torch.isfinite(logits).all():
+            raise RunError(
+                "training diverged: the network's answers are no numbers any more",
+                remedy="lower the learning rate: --set learning_rate=...",
+            )
         score = positive_logit(logits)
         figures = {
             "val_loss": float(self.loss(logits.to(self.device), targets.to(self.device))),

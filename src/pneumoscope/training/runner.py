@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.errors import RunError
+from pneumoscope.errors import OutputError, RunError
 from pneumoscope.files import new_folder
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.weights import WeightRecord, pretrained_classifier
@@ -154,20 +155,31 @@ def _run(
         warnings.filterwarnings("ignore", ".*Checkpoint directory.*exists and is not empty.*")
         warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
         warnings.filterwarnings("ignore", ".*isinstance.treespec.*")
-        trainer.fit(
-            module,
-            batches,
-            plain_loader(val, batch_size=2 * settings.batch_size),
-            ckpt_path=str(last) if last.is_file() else None,
-            weights_only=True,
-        )
-    if trainer.interrupted:
-        raise RunError(
-            "training was interrupted",
-            path=folder,
-            remedy=f"continue it with: pneumoscope train --out {folder} --resume",
-        )
+        with _told_as_run_errors(folder):
+            trainer.fit(
+                module,
+                batches,
+                plain_loader(val, batch_size=2 * settings.batch_size),
+                ckpt_path=str(last) if last.is_file() else None,
+                weights_only=True,
+            )
     return _finish(folder, manifest, settings, module, val, weights, Path(best.best_model_path))
+
+
+@contextmanager
+def _told_as_run_errors(folder: Path) -> Iterator[None]:
+    """What may end a training early, said with its remedy."""
+    remedy = f"pneumoscope train --out {folder} --resume continues it"
+    try:
+        yield
+    except SystemExit as stop:
+        # Lightning ends the process on Ctrl-C.
+        raise RunError("training was interrupted", path=folder, remedy=remedy) from stop
+    except RuntimeError as error:
+        # torch's writer tells of a full disk in its own way.
+        if "PytorchStreamWriter" not in str(error):
+            raise
+        raise OutputError("a checkpoint cannot be written", path=folder, remedy=remedy) from error
 
 
 def _finish(

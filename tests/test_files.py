@@ -1,0 +1,81 @@
+"""Files appear whole or not at all, and errors read like sentences."""
+
+from __future__ import annotations
+
+import errno
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pneumoscope.errors import OutputError, PneumoscopeError
+from pneumoscope.files import atomic_path, new_folder, sha256_file, write_json, write_text
+
+
+def test_a_file_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    write_text(path, "one")
+    write_text(path, "two")
+    assert path.read_text() == "two"
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+    assert path.stat().st_mode & 0o444 == 0o444
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    with pytest.raises(OutputError, match="No space left"), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
+    """The kernel refuses to write more than the limit, as a full disk would."""
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pneumoscope.files import write_text\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))\n"
+        "write_text(Path(sys.argv[1]), 'x' * 100_000)\n"
+    )
+    path = tmp_path / "large.txt"
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "OutputError" in done.stderr and "cannot be written" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", {"value": float("nan")})
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_folders_are_new_or_empty(tmp_path: Path) -> None:
+    assert new_folder(tmp_path / "a" / "b").is_dir()
+    assert new_folder(tmp_path / "a" / "b").is_dir()
+    for taken in (tmp_path / "a", Path(__file__)):
+        with pytest.raises(OutputError, match="already exists"):
+            new_folder(taken)
+    with pytest.raises(OutputError, match="cannot be written"):
+        new_folder(Path(__file__) / "below")
+
+
+def test_digest(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    assert sha256_file(tmp_path / "empty").startswith("e3b0c44298fc1c14")
+
+
+def test_errors_name_file_and_remedy() -> None:
+    error = PneumoscopeError("is broken", path="film.png", remedy="take another")
+    assert str(error) == "film.png: is broken. Take another"
+    assert str(PneumoscopeError("no", remedy="pip install x")) == "no. pip install x"
+    assert str(PneumoscopeError("no")) == "no"

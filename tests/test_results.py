@@ -1,0 +1,61 @@
+"""What stands under results/ can be recomputed from the predictions beside it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pneumoscope.evaluate import Predictions, classification_report
+from pneumoscope.training.settings import read_settings
+
+RESULTS = Path(__file__).parent.parent / "results"
+EVALUATIONS = sorted(path.parent for path in RESULTS.rglob("predictions.csv"))
+
+
+def test_there_are_results() -> None:
+    assert EVALUATIONS
+
+
+@pytest.mark.parametrize("folder", EVALUATIONS, ids=lambda path: path.name)
+def test_figures_follow_from_the_predictions(folder: Path) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    with (folder / "predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    predictions = Predictions(
+        images=[row["image"] for row in rows],
+        patients=[row["patient"] for row in rows],
+        targets=np.array([int(row["label"] == "PNEUMONIA") for row in rows]),
+        logits=np.array([float(row["logit"]) for row in rows]),
+        probabilities=np.array([float(row["probability"]) for row in rows]),
+    )
+    report = classification_report(predictions, metrics["threshold"], n_resamples=200).to_dict()
+    assert report["confusion"] == metrics["confusion"]
+    assert (report["n"], report["n_patients"]) == (metrics["n"], metrics["n_patients"])
+    for name, figure in metrics["classification"].items():
+        again = report["classification"][name]
+        # The table keeps six digits, and other resamples give other ends.
+        assert again["value"] == pytest.approx(figure["value"], abs=2e-3)
+        width = max(figure["high"] - figure["low"], 0.01)
+        assert again["low"] == pytest.approx(figure["low"], abs=0.35 * width)
+        assert again["high"] == pytest.approx(figure["high"], abs=0.35 * width)
+
+
+@pytest.mark.parametrize("folder", EVALUATIONS, ids=lambda path: path.name)
+def test_the_run_is_described(folder: Path) -> None:
+    settings = read_settings(folder / "config.yaml")
+    assert folder.name.startswith(settings.backbone)
+    with (folder / "history.csv").open() as stream:
+        assert 1 <= len(list(csv.DictReader(stream))) <= settings.epochs
+
+
+def test_the_readme_quotes_the_figures() -> None:
+    text = (RESULTS / "README.md").read_text()
+    for folder in EVALUATIONS:
+        figures = json.loads((folder / "metrics.json").read_text())["classification"]
+        for name in ("accuracy", "roc_auc"):
+            digits = 3 if name == "accuracy" else 4
+            assert f"{figures[name]['value']:.{digits}f}" in text, f"{folder.name}: {name}"
