@@ -34,7 +34,7 @@ def evaluate(
       pneumoscope evaluate cohort.csv --bundle RUN
       pneumoscope evaluate external.csv --bundle RUN --split all --out external
     """
-    from pneumoscope.cli.evaluation import measure, write_evaluation
+    from pneumoscope.cli.evaluation import measure, suitable, write_evaluation
     from pneumoscope.cli.gallery import RULE, gallery
     from pneumoscope.cli.pages import evaluation_page
     from pneumoscope.cohort.manifest import Manifest
@@ -43,6 +43,7 @@ def evaluate(
 
     manifest = Manifest.read(cohort)
     engine = load_engine(bundle)
+    suitable(engine, manifest, split)
     new_folder(out)
     with progress("Reading films") as update:
         evaluation = measure(engine, manifest, split, masks=masks, progress=update)

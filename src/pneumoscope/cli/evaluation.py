@@ -67,13 +67,9 @@ def measure(
 
     Raises:
         EvaluationError: the labels differ, or no radiograph could be read.
+        CohortError: the split is empty.
     """
-    if manifest.labels != engine.info.labels:
-        raise EvaluationError(
-            f"the cohort's labels {manifest.labels} are not the bundle's {engine.info.labels}",
-            remedy="rename the cohort's labels",
-        )
-    part = manifest.subset(split)
+    part = suitable(engine, manifest, split)
     images = part.table["image"].tolist()
     pointing = _Pointing(masks, dict(zip(images, part.targets().tolist(), strict=True)))
     patients = dict(zip(images, part.patients(), strict=True))
@@ -116,6 +112,21 @@ def measure(
         "unreadable": len(unreadable),
     }
     return Evaluation(readable, predictions, metrics, unreadable)
+
+
+def suitable(engine: Engine, manifest: Manifest, split: str) -> Manifest:
+    """The split's radiographs, checked against the bundle before any work is begun.
+
+    Raises:
+        EvaluationError: the cohort's labels are not the bundle's.
+        CohortError: the split is empty.
+    """
+    if manifest.labels != engine.info.labels:
+        raise EvaluationError(
+            f"the cohort's labels {manifest.labels} are not the bundle's {engine.info.labels}",
+            remedy="rename the cohort's labels",
+        )
+    return manifest.subset(split)
 
 
 def only(manifest: Manifest, images: set[str]) -> Manifest:
