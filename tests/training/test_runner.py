@@ -33,6 +33,8 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.training.runner import resume_run, start_run
 from pneumoscope.training.settings import make_settings
 
+# A shell's background jobs ignore Ctrl-C, and their children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 manifest, out, kill_at = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 step = module.ClassifierModule.training_step
 
