@@ -76,7 +76,8 @@ def train(
     show_metrics(f"{metrics['model']} on val", metrics)
     console.print(f"Bundle: [bold]{out / 'bundle'}[/bold]   Report: {out / 'report.html'}")
     console.print("[dim]Val chose the epoch and the threshold: measure on test with[/dim]")
-    console.print(f"  pneumoscope evaluate {out / 'manifest.csv'} --bundle {out}")
+    command = f"  pneumoscope evaluate {out / 'manifest.csv'} --bundle {out}"
+    console.print(command, soft_wrap=True)
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 
