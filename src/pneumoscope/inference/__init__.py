@@ -7,8 +7,9 @@ when a
 bundle needs it.
 """
 
-from pneumoscope.inference.engine import Engine, EngineOutput, load_engine
+from pneumoscope.inference.engine import Engine, EngineOutput
 from pneumoscope.inference.explain import Explained, Failed, explain_files, film_heatmap
+from pneumoscope.inference.loading import load_engine
 
 __all__ = [
     "Engine",

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.bundles import BundleInfo, read_bundle
-from pneumoscope.errors import BundleError
+from pneumoscope.bundles import BundleInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +35,3 @@ class Engine(Protocol):
     def run(self, pixels: NDArray[np.uint8]) -> EngineOutput:
         """Score and explain (B, size, size) pixels made by `imaging.model_input`."""
         ...
-
-
-def load_engine(path: Path) -> Engine:
-    """Load a bundle, or the bundle of a run.
-
-    Raises:
-        BundleError: it is missing or altered, or torch is not installed.
-    """
-    folder, info = read_bundle(path)
-    try:
-        from pneumoscope.inference.torch_engine import TorchEngine
-    except ModuleNotFoundError as error:
-        raise BundleError(
-            f"needs {error.name}, which is not installed",
-            path=folder,
-            remedy="pip install 'pneumoscope[train]'",
-        ) from error
-    return TorchEngine(folder, info)
