@@ -25,7 +25,11 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr; yields a function of (done, total)."""
+    """A progress bar on stderr; yields a function of (done, total).
+
+    It appears with the first call and goes when all is done, so that what follows inside the
+    context may show a bar of its own.
+    """
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -33,13 +37,19 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task(description, total=None)
+    bar = Progress(*columns, console=errors, transient=True)
+    task = bar.add_task(description, total=None)
 
-        def update(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+    def update(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+        if done >= total:
+            bar.stop()
 
+    try:
         yield update
+    finally:
+        bar.stop()
 
 
 def figures_table(

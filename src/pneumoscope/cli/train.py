@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -106,8 +105,8 @@ def run_training(
         start_run,
     )
 
-    with progress("Decoding films") as decoding:
-        listener = RunListener(decoding, _show_epoch, progress_bar=sys.stderr.isatty())
+    with progress("Decoding films") as decoding, progress("Training steps") as steps:
+        listener = RunListener(decoding, _show_epoch, steps)
         if cohort is None:
             result = resume_run(out, listener)
         else:

@@ -58,6 +58,24 @@ class History(Callback):
             self.listener(row)
 
 
+class StepCounter(Callback):
+    """Tells a listener how many of the run's steps are taken."""
+
+    def __init__(self, listener: Callable[[int, int], None]) -> None:
+        self.listener = listener
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Count; early stopping may end a run before all steps are taken."""
+        self.listener(trainer.global_step, int(trainer.estimated_stepping_batches))
+
+
 def _as_csv(rows: list[Row]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=COLUMNS, lineterminator="\n")

@@ -39,7 +39,7 @@ class ClassifierModule(lightning.LightningModule):
         torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
         pixels, targets = batch
         loss: Tensor = self.loss(self.classifier(self.augment(pixels)), targets)
-        self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True)
+        self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -63,7 +63,7 @@ class ClassifierModule(lightning.LightningModule):
             "val_accuracy": float(((score > 0).long() == targets).float().mean()),
             "val_roc_auc": float(roc_auc_score(targets.numpy(), score.numpy())),
         }
-        self.log_dict(figures, prog_bar=True)
+        self.log_dict(figures)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and its schedule per step."""

@@ -18,10 +18,10 @@ from lightning.pytorch.callbacks import (
     EarlyStopping,
     EMAWeightAveraging,
     ModelCheckpoint,
-    RichProgressBar,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.cohort.manifest import Manifest
@@ -31,8 +31,8 @@ from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.weights import WeightRecord, pretrained_classifier
 from pneumoscope.training.bundling import make_bundle
 from pneumoscope.training.cache import Progress, cached_pixels
-from pneumoscope.training.data import PixelDataset, plain_loader, train_loader
-from pneumoscope.training.history import History, Row, read_history
+from pneumoscope.training.data import Batch, PixelDataset, plain_loader, train_loader
+from pneumoscope.training.history import History, Row, StepCounter, read_history
 from pneumoscope.training.loss import balanced_alpha
 from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.settings import TrainingSettings, read_settings, write_settings
@@ -47,12 +47,12 @@ class RunListener:
     Attributes:
         decoding: called with (done, total) while radiographs are decoded into the cache.
         epoch: called with each finished epoch's figures.
-        progress_bar: show a bar over steps in the terminal.
+        step: called with (steps taken, steps in all) after each.
     """
 
     decoding: Progress | None = None
     epoch: Callable[[Row], None] | None = None
-    progress_bar: bool = False
+    step: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,22 +148,32 @@ def _run(
         balanced=settings.balanced_sampler,
     )
     trainer = _trainer(folder, settings, best, listener, settings.epochs * len(batches))
+    _fit(folder, trainer, module, batches, plain_loader(val, batch_size=2 * settings.batch_size))
+    return _finish(folder, manifest, settings, module, val, weights, Path(best.best_model_path))
+
+
+def _fit(
+    folder: Path,
+    trainer: lightning.Trainer,
+    module: ClassifierModule,
+    batches: DataLoader[Batch],
+    val: DataLoader[Batch],
+) -> None:
+    """Train from the last checkpoint, if there is one, to the end."""
     last = folder / "checkpoints" / "last.ckpt"
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _told_as_run_errors(folder):
         # The pixels are in memory: workers would only copy them.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*Checkpoint directory.*exists and is not empty.*")
         warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
         warnings.filterwarnings("ignore", ".*isinstance.treespec.*")
-        with _told_as_run_errors(folder):
-            trainer.fit(
-                module,
-                batches,
-                plain_loader(val, batch_size=2 * settings.batch_size),
-                ckpt_path=str(last) if last.is_file() else None,
-                weights_only=True,
-            )
-    return _finish(folder, manifest, settings, module, val, weights, Path(best.best_model_path))
+        trainer.fit(
+            module,
+            batches,
+            val,
+            ckpt_path=str(last) if last.is_file() else None,
+            weights_only=True,
+        )
 
 
 @contextmanager
@@ -249,8 +259,8 @@ def _trainer(
                 f"val_{settings.monitor}", mode="max", patience=settings.patience, verbose=False
             )
         )
-    if listener.progress_bar:
-        callbacks.append(RichProgressBar(leave=False))
+    if listener.step is not None:
+        callbacks.append(StepCounter(listener.step))
     return lightning.Trainer(
         default_root_dir=folder,
         logger=TensorBoardLogger(str(folder), name="", version="tensorboard"),
@@ -259,7 +269,7 @@ def _trainer(
         precision="bf16-mixed" if computes_in_bfloat16(settings.precision) else "32-true",
         num_sanity_val_steps=0,
         enable_model_summary=False,
-        enable_progress_bar=listener.progress_bar,
+        enable_progress_bar=False,
     )
 
 
