@@ -18,9 +18,8 @@ class WeightSource:
     """Where ImageNet weights come from, and how the network must be built for them.
 
     Attributes:
-        name: what is written into bundles and model cards.
+        name: what is written into bundles and model cards; of a hub's file, its repository.
         licence: licence of the weights.
-        tag: timm's pretrained tag on the Hugging Face hub; None for a file that no hub serves.
         package: registry package that carries the file; None if there is none.
         sha256: digest of the one file this record describes; None accepts any.
         in_order: the file's tensors match timm's by position rather than by name.
@@ -30,7 +29,6 @@ class WeightSource:
 
     name: str
     licence: str
-    tag: str | None = None
     package: str | None = None
     sha256: str | None = None
     in_order: bool = False
@@ -70,7 +68,7 @@ def _hub(
     timm_name: str, tag: str, licence: str, mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD
 ) -> WeightSource:
     name = f"timm/{timm_name}.{tag}"
-    return WeightSource(name=name, licence=licence, tag=tag, mean=mean, std=std)
+    return WeightSource(name=name, licence=licence, mean=mean, std=std)
 
 
 _RECORDS = (

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pneumoscope.errors import OutputError
-from pneumoscope.files import write_json
+from pneumoscope.files import write_json, write_text
 from pneumoscope.findings import Finding
 from pneumoscope.report.overlay import save_heatmap, save_overlay
 
@@ -80,12 +80,9 @@ class FindingsFolder:
         return finished
 
     def _open_partial(self) -> TextIO:
-        stream = (self.folder / f"{PARTIAL}.new").open("w", encoding="utf-8")
-        for finding in self.finished.values():
-            stream.write(finding.json_line() + "\n")
-        stream.flush()
-        (self.folder / f"{PARTIAL}.new").replace(self.folder / PARTIAL)
-        return stream
+        partial = self.folder / PARTIAL
+        write_text(partial, "".join(f"{f.json_line()}\n" for f in self.finished.values()))
+        return partial.open("a", encoding="utf-8")
 
     def add(
         self,
@@ -119,9 +116,8 @@ class FindingsFolder:
         for line in partial.read_text(encoding="utf-8").splitlines():
             lines[Finding.model_validate_json(line).image] = line
         order = [*dict.fromkeys([*images, *lines])]
-        temporary = self.folder / f"{PARTIAL}.new"
-        temporary.write_text("".join(f"{lines[i]}\n" for i in order if i in lines), "utf-8")
-        temporary.replace(self.folder / FINDINGS)
+        text = "".join(f"{lines[i]}\n" for i in order if i in lines)
+        write_text(self.folder / FINDINGS, text)
         partial.unlink()
 
 

@@ -52,11 +52,12 @@ def cached_pixels(
     Raises:
         CohortError: a radiograph cannot be read, or is not the one the manifest names.
     """
+    paths = manifest.paths()
     digests = [
         str(known) or sha256_file(path)
-        for known, path in zip(manifest.table["sha256"], manifest.paths(), strict=True)
+        for known, path in zip(manifest.table["sha256"], paths, strict=True)
     ]
-    unique = dict(zip(digests, manifest.paths(), strict=True))
+    unique = dict(zip(digests, paths, strict=True))
     order = sorted(unique)
     array = _array([unique[digest] for digest in order], order, size, folder, progress)
     row = {digest: index for index, digest in enumerate(order)}
