@@ -22,30 +22,68 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "models": ({"bundles"}, {"torch", "timm", "safetensors", "huggingface_hub"}),
     "localize": ({"models"}, {"torch"}),
     "evaluate": (set(), {"sklearn"}),
+    "lungs": ({"imaging"}, {"onnxruntime"}),
     "inference": (
-        {"imaging", "findings", "bundles", "localize", "models"},
+        {"imaging", "findings", "bundles", "lungs", "localize", "models"},
         {"torch", "safetensors"},
     ),
     "training": (
-        {"imaging", "cohort", "bundles", "models", "evaluate"},
-        {"torch", "torchvision", "lightning", "safetensors", "pydantic", "sklearn"},
+        {"imaging", "cohort", "bundles", "models", "evaluate", "lungs"},
+        {
+            "torch",
+            "torchvision",
+            "lightning",
+            "safetensors",
+            "pydantic",
+            "sklearn", "skimage",
+            "onnx",
+            "onnxruntime",
+        },
+    ),
+    "sanity": (
+        {
+            "imaging",
+            "cohort",
+            "findings",
+            "bundles",
+            "lungs",
+            "models",
+            "localize",
+            "evaluate",
+            "inference",
+        },
+        {"torch", "skimage"},
     ),
     "report": (
         {"imaging", "findings", "evaluate"},
         {"matplotlib", "jinja2", "PIL", "pydantic", "sklearn"},
     ),
     "cli": (
-        {"imaging", "cohort", "findings", "bundles", "evaluate", "inference", "training", "report"},
+        {
+            "imaging",
+            "cohort",
+            "findings",
+            "bundles",
+            "lungs",
+            "evaluate",
+            "inference",
+            "training",
+            "sanity",
+            "report",
+        },
         {"typer", "rich", "PIL"},
     ),
 }
 HEAVY = {
     "torch", "torchvision", "timm", "lightning", "safetensors", "huggingface_hub", "sklearn",
     "pandas", "pydicom", "PIL", "matplotlib", "jinja2", "pydantic", "typer", "rich", "tensorboard",
+    "onnxruntime", "onnx", "skimage",
 }  # fmt: skip
 # The one module of a torch-free room that is imported only when a bundle needs torch.
 LAZY = ROOT / "inference" / "torch_engine.py"
-TORCH_FREE = ("imaging", "cohort", "findings", "bundles", "evaluate", "inference", "report", "cli")
+TORCH_FREE = (
+    "imaging", "cohort", "findings", "bundles", "lungs", "evaluate", "inference", "report", "cli",
+)  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:

@@ -48,7 +48,11 @@ def fails(result: subprocess.CompletedProcess[str], *words: str) -> None:
 def test_help_and_version() -> None:
     top = pneumoscope("--help")
     assert top.returncode == 0
-    for command in ("scan", "train", "evaluate", "predict", "demo", "phantom"):
+    commands = (
+        "scan", "train", "evaluate", "predict", "explain", "audit", "demo", "phantom",
+        "train-lungs", "check-lungs",
+    )  # fmt: skip
+    for command in commands:
         assert command in top.stdout
         page = pneumoscope(command, "--help")
         assert page.returncode == 0 and "Example" in page.stdout
@@ -111,7 +115,7 @@ def test_evaluate_measures_what_predict_delivers(
     out = tmp_path / "evaluation"
     result = pneumoscope(
         "evaluate", manifest_file, "--bundle", run_folder, "--out", out,
-        "--masks", phantoms / "masks", "--split", "all",
+        "--masks", phantoms / "masks", "--split", "all", "--methods", "hirescam", "--by", "view",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     metrics = json.loads((out / "metrics.json").read_text())
@@ -122,7 +126,18 @@ def test_evaluate_measures_what_predict_delivers(
     for figure in metrics["classification"].values():
         assert set(figure) == {"value", "low", "high"}
     assert sum(metrics["confusion"].values()) == 60
-    assert set(metrics["localization"]["gradcam"]["peak_in_lesion"]) == {"value", "low", "high"}
+    assert metrics["localization_method"] == "regional+mirror+lungs"
+    for method in (
+        "regional+mirror+lungs", "regional+mirror", "gradcam", "hirescam", "randomised_weights",
+        "random", "centre", "lungs", "usual_location",
+    ):  # fmt: skip
+        for part in ("localization", "localization_all"):
+            figures = metrics[part][method]
+            for name in ("peak_in_box", "iou@0.3", "iobb@0.5", "mean_iou", "pxap", "area_matched"):
+                assert set(figures[name]) == {"value", "low", "high"}
+    details = metrics["localization_details"]
+    assert set(details["paired"]) == {"gradcam", "lungs", "usual_location"}
+    assert "view" in details["groups"]["methods"]["gradcam"]
     page = (out / "report.html").read_text()
     assert "not for diagnosis" in page and "the figures flatter it" in page
     for name in ("roc", "precision_recall", "reliability", "scores", "confusion"):
@@ -161,6 +176,9 @@ def test_evaluate_mistakes(manifest_file: Path, run_folder: Path, tmp_path: Path
     other = tmp_path / "other.csv"
     other.write_text("image,label\na.png,healthy\nb.png,opacity\n")
     fails(evaluate(other, "--bundle", run_folder, "--split", "all"), "labels")
+    absent = tmp_path / "absent"
+    fails(evaluate(manifest_file, "--bundle", run_folder, "--boxes", absent), "absent")
+    fails(evaluate(manifest_file, "--bundle", run_folder, "--masks", absent), "no such folder")
     assert not (tmp_path / "out").exists()
 
 
@@ -275,7 +293,7 @@ def test_demo_goes_the_whole_way(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     metrics = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert metrics["n"] == len((out / "findings" / "findings.jsonl").read_text().splitlines())
-    assert metrics["localization"]["gradcam"]["peak_in_lesion"]["value"] is not None
+    assert metrics["localization"]["gradcam"]["peak_in_box"]["value"] is not None
     assert "Research use only" in (out / "report.html").read_text()
     assert str((out / "report.html").resolve()) in result.stdout.replace("\n", "")
     fails(pneumoscope("demo", "--out", out), "already exists")

@@ -27,6 +27,8 @@ from pneumoscope.cohort.phantom import (
     render,
     write_cohort,
 )
+from pneumoscope.cohort.phantom.fields import Frame
+from pneumoscope.cohort.phantom.thorax import lay_out
 from pneumoscope.cohort.phantom.writing import cases, is_positive
 from pneumoscope.errors import OutputError, SettingsError
 
@@ -123,6 +125,23 @@ def test_lesions_lie_in_the_lungs_and_lungs_have_a_plausible_size(cohort: Phanto
             lesion = pixels(cohort.root / "masks" / name) > 0
             assert not (lesion & ~lungs).any()
             assert lesion.sum() < 0.6 * lungs.sum()
+
+
+def test_lung_masks_go_on_behind_the_heart() -> None:
+    for number in range(12):
+        rng = np.random.default_rng(number)
+        anatomy = draw_anatomy(rng)
+        view = draw_view(rng, anatomy)
+        frame = Frame.of(128, round(128 * view.aspect), view.pose)
+        chest = lay_out(frame, anatomy, view)
+        np.testing.assert_array_equal(render(rng, anatomy, view, size=128).lungs, chest.lungs)
+        hidden = chest.lungs & ~chest.fields
+        assert not (chest.fields & ~chest.lungs).any()
+        # Behind the heart: on the patient's left more than on the right, above the diaphragm.
+        left = frame.x > 0
+        assert (hidden & left).sum() > 1.5 * (hidden & ~left).sum()
+        assert 0.02 < (hidden & left).sum() / (chest.lungs & left).sum() < 0.5
+        assert (chest.above[hidden] > 0).all() and (frame.out[hidden] < 0.24).all()
 
 
 def test_it_is_a_chest_dark_lungs_bright_middle_and_abdomen(cohort: PhantomCohort) -> None:

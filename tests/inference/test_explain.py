@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumoscope.errors import BundleError
+from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.imaging import Letterbox, model_input, read_radiograph
 from pneumoscope.inference import (
+    RANDOMISED,
     Engine,
     Explained,
     Failed,
@@ -21,6 +22,7 @@ from pneumoscope.inference import (
     load_engine,
 )
 from pneumoscope.inference.explain import calibrated_probability
+from pneumoscope.inference.heatmaps import film_lungs
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +66,8 @@ def test_the_finding_is_the_engines_answer(engine: Engine, films: list[tuple[str
     assert isinstance(item, Explained)
     radiograph = read_radiograph(films[0][1])
     pixels, _ = model_input(radiograph, engine.info.architecture.size)
-    logit = float(engine.run(pixels[None]).logits[0])
+    both = np.stack([pixels, pixels[:, ::-1]])
+    logit = float(engine.run(both, []).logits.mean())
     expected = 1 / (1 + math.exp(-logit / engine.info.temperature))
     assert item.finding.probability == pytest.approx(expected, abs=1e-6)
     assert item.heatmap.shape == (radiograph.height, radiograph.width)
@@ -88,6 +91,44 @@ def test_the_threshold_decides_and_only_positives_have_regions(
         if item.heatmap.max() > 0
     ]
     assert regions
+
+
+def test_other_heatmaps_are_made_as_named(engine: Engine, films: list[tuple[str, Path]]) -> None:
+    names = ["gradcam", "regional", "regional+mirror", "regional+lungs", RANDOMISED]
+    item = next(iter(explain_files(engine, films[:1], others=names, lungs=True)))
+    assert isinstance(item, Explained) and item.lungs is not None
+    assert list(item.others) == names
+    radiograph = read_radiograph(films[0][1])
+    pixels, letterbox = model_input(radiograph, engine.info.architecture.size)
+    raw = engine.run(pixels[None], ["regional"]).maps["regional"][0]
+    np.testing.assert_allclose(item.others["regional"], film_heatmap(raw, letterbox), atol=1e-5)
+    other = engine.run(pixels[None, :, ::-1].copy(), ["regional"]).maps["regional"][0]
+    mean = (raw + other[:, ::-1]) / 2
+    np.testing.assert_allclose(
+        item.others["regional+mirror"], film_heatmap(mean, letterbox), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        item.others["regional+lungs"], film_heatmap(raw, letterbox, item.lungs), atol=1e-5
+    )
+    # The bundle's own: mirrored, then within the lungs.
+    np.testing.assert_allclose(item.heatmap, film_heatmap(mean, letterbox, item.lungs), atol=1e-5)
+    assert np.abs(item.others[RANDOMISED] - item.others["regional"]).mean() > 0.01
+
+
+def test_heatmaps_that_do_not_exist_are_refused(
+    engine: Engine, films: list[tuple[str, Path]]
+) -> None:
+    for name, message in (
+        ("magic", "unknown heatmap method 'magic'"),
+        ("attention_rollout", "is not for resnet18.*choose among gradcam"),
+    ):
+        with pytest.raises(SettingsError, match=f"(?i){message}"):
+            list(explain_files(engine, films[:1], others=[name]))
+
+
+def test_without_lungs_evidence_is_not_hidden() -> None:
+    letterbox = Letterbox.fit(64, 64, 64)
+    assert (film_lungs(np.zeros((16, 16), np.float32), letterbox) == 1).all()
 
 
 def test_films_of_any_shape(engine: Engine, tmp_path: Path) -> None:

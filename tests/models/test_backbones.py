@@ -7,7 +7,7 @@ import torch
 
 from pneumoscope.errors import SettingsError
 from pneumoscope.models.classifier import Architecture, Classifier, positive_logit
-from pneumoscope.models.heads import HEADS, build_head
+from pneumoscope.models.heads import HEADS, RegionalHead, build_head
 from pneumoscope.models.registry import BACKBONES, HALF, backbone_record
 
 # arXiv 2511.00456, table of models: millions of parameters with its head.
@@ -79,4 +79,35 @@ def test_unknown_names_are_refused() -> None:
         backbone_record("alexnet")
     with pytest.raises(SettingsError, match="unknown head"):
         build_head("deep", 8)
-    assert HEADS == ("linear", "mlp")
+    assert HEADS == ("linear", "mlp", "regional")
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_regional_head_sees_a_fine_map(name: str) -> None:
+    classifier = build(name, "regional")
+    pixels = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8)
+    with torch.inference_mode():
+        cells = classifier.cells(pixels)
+        logits = classifier(pixels)
+        alone = classifier(pixels[1:])
+    stride = 16 if name == "vit_b_16" else 8
+    assert cells.shape == (2, 64 // stride, 64 // stride)
+    # Equations 2 to 4 of Ye et al., written out.
+    share = cells.flatten(1).sigmoid()
+    pooled = (share * cells.flatten(1)).sum(1) / share.sum(1)
+    torch.testing.assert_close(positive_logit(logits), pooled)
+    torch.testing.assert_close(alone, logits[1:], atol=1e-5, rtol=1e-4)
+
+
+def test_regional_pooling_follows_the_few_sick_cells() -> None:
+    cells = torch.full((1, 8, 8), -6.0)
+    cells[0, 0, 0] = 6.0
+    log_odds = float(positive_logit(RegionalHead.pool(cells)))
+    assert log_odds > 4 > float(cells.mean())
+    healthy = float(positive_logit(RegionalHead.pool(torch.full((1, 8, 8), -200.0))))
+    assert healthy == pytest.approx(-200.0)
+
+
+def test_only_a_regional_head_has_cells() -> None:
+    with pytest.raises(SettingsError, match="head 'regional'"):
+        build("resnet18").cells(torch.zeros(1, 1, 64, 64))

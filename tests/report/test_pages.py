@@ -16,6 +16,10 @@ from pneumoscope.report.html import render_report
 from pneumoscope.report.model_card import render_model_card
 from pneumoscope.report.pages import RESEARCH_ONLY, escape_markdown
 
+METHODS_MEASURED: dict[str, Any] = {
+    "gradcam": {"peak_in_box": {"value": 0.7, "low": 0.6, "high": 0.8}},
+    "random": {"peak_in_box": {"value": 0.1, "low": 0.05, "high": 0.2}},
+}
 METRICS: dict[str, Any] = {
     "split": "test",
     "n": 906,
@@ -28,10 +32,7 @@ METRICS: dict[str, Any] = {
     },
     "confusion": {"tn": 227, "fp": 10, "fn": 7, "tp": 662},
     "calibration": {"temperature": 1.3},
-    "localization": {
-        "gradcam": {"peak_in_lesion": {"value": 0.7, "low": 0.6, "high": 0.8}},
-        "random": {"peak_in_lesion": {"value": 0.1, "low": 0.05, "high": 0.2}},
-    },
+    "localization": METHODS_MEASURED,
 }
 SPLITS = {
     "train": {"NORMAL": 1114, "PNEUMONIA": 2951, "patients": 2000},
@@ -103,7 +104,7 @@ def test_page_says_what_it_was_given() -> None:
         "n/a",
         "Of 669 radiographs labelled PNEUMONIA, 662 were found and 7 missed.",
         "Grad-CAM",
-        "Random point baseline",
+        "Random heat baseline",
         "The surest misses.",
         "lite0@ab12cd34",
         "3,620",
@@ -161,6 +162,43 @@ def test_missing_parts_of_metrics_are_left_out() -> None:
     assert "Localization" not in text and "What the model said" not in text
 
 
+def test_localization_is_shown_whole() -> None:
+    difference = {"value": 0.2, "low": 0.1, "high": 0.3}
+    group = {"n": 7, "n_patients": 6, "figures": {"peak_in_box": {"value": 0.4}}}
+    figures = METHODS_MEASURED["gradcam"] | {"iobb@0.5": {"value": 0.25}}
+    metrics = METRICS | {
+        "localization": METHODS_MEASURED | {"gradcam": figures},
+        "localization_all": METHODS_MEASURED,
+        "localization_method": "gradcam",
+        "localization_details": {
+            "slice": "test half",
+            "paired": {"random": {"n": 40, "figures": {"peak_in_box": difference}}},
+            "groups": {"methods": {"gradcam": {EVIL: {EVIL: group}}}},
+        },
+    }
+    chart = ("Methods", "With intervals.", png(10, 2))
+    html = render_report(content(metrics=metrics, localization_figures=[chart]))
+    page = Page(html)
+    for part in (
+        "Grad-CAM model's own",
+        "Random heat baseline",
+        "True positives",
+        "All radiographs, as delivered",
+        "▲+0.200",
+        "+0.100 to +0.300",
+        "on the same 40 true positives",
+        "IoBB ≥ 0.5",
+        "how pure regions are",
+        "By group: Grad-CAM",
+        "tuning half",
+    ):
+        assert part in page.text
+    assert "script" not in page.tags
+    assert (page.images[0]["alt"], page.images[0]["width"]) == ("Methods", "10")
+    only_chart = render_report(content(metrics=None, localization_figures=[chart]))
+    assert Page(only_chart).images[0]["alt"] == "Methods"
+
+
 def test_optimism_is_confessed() -> None:
     assert "optimistic" in render_report(content(metrics=METRICS | {"split": "val"}))
     assert "optimistic" not in render_report(content())
@@ -205,6 +243,7 @@ def test_model_card_of_a_bundle() -> None:
         ModelCard.from_bundle(BUNDLE, metrics=METRICS, cohort="Children.", limits=["Own limit."])
     )
     for part in (
+        "### Localization: True positives",
         "# Model card: efficientnet_lite0@ab12cd34",
         RESEARCH_ONLY,
         "Children.",
@@ -218,7 +257,7 @@ def test_model_card_of_a_bundle() -> None:
         "probability of 0.4012 on",
         "divided by 1.312",
         "| Accuracy | 0.981 (0.972 to 0.989) |",
-        "| Random point (baseline) | 0.100 (0.050 to 0.200) |",
+        "| Random heat (baseline) | 0.100 (0.050 to 0.200) |",
         "Xin et al. 2021",
         "- Own limit.",
     ):

@@ -76,31 +76,6 @@ def test_tiles_split_value_and_interval() -> None:
     ]
 
 
-def test_localization_has_methods_baselines_and_facts() -> None:
-    (table,) = tables.localization_tables(
-        {
-            "gradcam": {"peak_in_lesion": interval(0.7), "iou": 0.3},
-            "usual_location": {"peak_in_lesion": interval(0.6)},
-            "random": {"peak_in_lesion": interval(None)},
-            "n_flat": 2,
-        }
-    )
-    assert table.columns == ["Peak in lesion", "IoU"]
-    assert table.lines == [
-        ("Grad-CAM", False, ["0.700 (0.690 to 0.710)", "0.300"]),
-        ("Usual location", True, ["0.600 (0.590 to 0.610)", ""]),
-        ("Random point", True, ["n/a", ""]),
-    ]
-    assert table.facts == [("Heatmaps without evidence", "2")]
-
-
-def test_localization_by_slice_gives_a_table_each() -> None:
-    methods = {"cam": {"iou": 0.3}, "random": {"iou": 0.1}}
-    result = tables.localization_tables({"true_positives": methods, "all_films": methods})
-    assert [table.title for table in result] == ["True positives", "All films"]
-    assert tables.localization_tables(None) == []
-
-
 def test_flow_sums_the_splits() -> None:
     columns, lines = tables.flow_table(
         {"train": {"NORMAL": 1000, "patients": 700}, "test": {"NORMAL": 300, "patients": 200}}

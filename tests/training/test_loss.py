@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pneumoscope.training.loss import FocalLoss, balanced_alpha, focal_loss
+from pneumoscope.training.loss import FocalLoss, balanced_alpha, focal_loss, outside_lungs
 
 
 def test_a_value_by_hand() -> None:
@@ -62,3 +62,15 @@ def test_the_module_is_the_function() -> None:
     torch.testing.assert_close(
         FocalLoss(2.0, alpha)(logits, targets), focal_loss(logits, targets, 2.0, alpha)
     )
+
+
+def test_disease_outside_the_lungs_costs() -> None:
+    lungs = torch.zeros(1, 1, 8, 8)
+    lungs[..., :4] = 1
+    inside, outside = torch.full((1, 4, 4), -20.0), torch.full((1, 4, 4), -20.0)
+    inside[..., :2] = 3.0
+    outside[..., 2:] = 3.0
+    assert float(outside_lungs(inside, lungs)) == pytest.approx(0, abs=1e-6)
+    # -log(1 - p) of the cells outside, by hand.
+    assert float(outside_lungs(outside, lungs)) == pytest.approx(3.0486, abs=1e-3)
+    assert float(outside_lungs(outside, torch.ones(1, 1, 8, 8))) == 0

@@ -14,10 +14,12 @@ from PIL import Image
 
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import CohortError, SettingsError
+from pneumoscope.models.classifier import Architecture, Classifier
+from pneumoscope.models.registry import HALF
 from pneumoscope.training.augment import augmentation
-from pneumoscope.training.cache import cached_pixels
+from pneumoscope.training.cache import cached_lungs, cached_pixels
 from pneumoscope.training.data import EpochSampler, PixelDataset, plain_loader, train_loader
-from pneumoscope.training.module import warmup_cosine
+from pneumoscope.training.module import ClassifierModule, warmup_cosine
 from pneumoscope.training.settings import (
     make_settings,
     read_settings,
@@ -32,6 +34,14 @@ def test_the_paper_preset_is_the_paper() -> None:
     assert (paper.focal_gamma, paper.class_weights, paper.balanced_sampler) == (2.0, True, True)
     assert (paper.patience, paper.monitor, paper.augmentation) == (3, "accuracy", "paper")
     assert make_settings().balanced_sampler is False
+    assert (paper.size, paper.mirror, paper.guided, paper.heatmap) == (224, False, False, "gradcam")
+
+
+def test_the_heatmap_follows_from_the_settings() -> None:
+    assert make_settings().heatmap == "regional+mirror+lungs" and make_settings().guided
+    linear = make_settings(head="linear", lung_prior=False)
+    assert linear.heatmap == "gradcam+mirror" and not linear.guided
+    assert not make_settings(lung_guidance=0.0).guided
 
 
 def test_settings_survive_yaml(tmp_path: Path) -> None:
@@ -91,18 +101,22 @@ def test_batches_hold_what_they_should() -> None:
     pixels = np.arange(10, dtype=np.uint8)[:, None, None].repeat(4, 1).repeat(4, 2)
     dataset = PixelDataset(pixels, np.arange(10) % 2)
     batches = list(plain_loader(dataset, batch_size=4))
-    assert [len(y) for _, y in batches] == [4, 4, 2]
-    assert batches[0][0].shape == (4, 1, 4, 4) and batches[0][0].dtype == torch.uint8
-    for x, y in train_loader(dataset, batch_size=4, seed=0, balanced=False):
-        assert len(y) == 4
-        assert (x[:, 0, 0, 0].long() % 2 == y).all()
+    assert [len(batch.targets) for batch in batches] == [4, 4, 2]
+    assert batches[0].pixels.shape == (4, 1, 4, 4) and batches[0].pixels.dtype == torch.uint8
+    assert batches[0].lungs is None
+    with_lungs = PixelDataset(pixels, np.arange(10) % 2, pixels[:, :2, :2])
+    for batch in train_loader(with_lungs, batch_size=4, seed=0, balanced=False):
+        assert len(batch.targets) == 4 and batch.lungs is not None
+        assert (batch.pixels[:, 0, 0, 0].long() % 2 == batch.targets).all()
+        assert (batch.lungs[:, 0, 1, 1] == batch.pixels[:, 0, 0, 0]).all()
 
 
 @pytest.mark.parametrize("name", ["default", "paper", "none"])
 def test_augmentation_keeps_shape_and_range(name: str) -> None:
     torch.manual_seed(0)
     pixels = torch.randint(0, 256, (24, 1, 64, 48), dtype=torch.uint8)
-    out = augmentation(name)(pixels)
+    out, lungs = augmentation(name, mirror=True)(pixels, None)
+    assert lungs is None
     assert out.shape == pixels.shape and out.dtype == torch.float32
     assert float(out.min()) >= 0 and float(out.max()) <= 1
 
@@ -112,20 +126,38 @@ def test_augmentation_is_seeded_and_differs_by_radiograph(name: str) -> None:
     film = torch.from_numpy(np.tile(np.linspace(0, 255, 64, dtype=np.uint8), (64, 1)))
     pixels = film.repeat(16, 1, 1)[:, None]
     torch.manual_seed(3)
-    first = augmentation(name)(pixels)
+    first, _ = augmentation(name, mirror=True)(pixels, None)
     torch.manual_seed(3)
-    torch.testing.assert_close(augmentation(name)(pixels), first)
+    torch.testing.assert_close(augmentation(name, mirror=True)(pixels, None)[0], first)
     assert len({image.numpy().tobytes() for image in first}) > 12
-    assert float((first - pixels / 255).abs().mean()) < 0.2
+    mirrored = (first - pixels.flip(-1) / 255).abs().mean(dim=(1, 2, 3))
+    straight = (first - pixels / 255).abs().mean(dim=(1, 2, 3))
+    assert float(torch.minimum(straight, mirrored).mean()) < 0.2
 
 
-def test_augmentation_never_flips() -> None:
+@pytest.mark.parametrize(
+    ("name", "mirror", "share"), [("default", False, 0), ("default", True, 0.5), ("paper", True, 0)]
+)
+def test_augmentation_mirrors_only_when_asked(name: str, mirror: bool, share: float) -> None:
     film = torch.zeros(64, 1, 64, 64, dtype=torch.uint8)
     film[:, :, :, 40:] = 255
-    for name in ("default", "paper"):
-        torch.manual_seed(0)
-        out = augmentation(name)(film)
-        assert (out[..., 44:].mean(dim=(1, 2, 3)) > out[..., :20].mean(dim=(1, 2, 3))).all()
+    torch.manual_seed(0)
+    out, _ = augmentation(name, mirror)(film, None)
+    turned = out[..., 44:].mean(dim=(1, 2, 3)) < out[..., :20].mean(dim=(1, 2, 3))
+    assert float(turned.float().mean()) == pytest.approx(share, abs=0.2)
+
+
+def test_lungs_move_with_the_radiograph() -> None:
+    film = torch.zeros(32, 1, 64, 64, dtype=torch.uint8)
+    film[:, :, 20:44, 8:28] = 255
+    lungs = torch.nn.functional.avg_pool2d(film.float(), 2).to(torch.uint8)
+    torch.manual_seed(1)
+    out, moved = augmentation("default", mirror=True)(film, lungs)
+    assert moved is not None and moved.shape == (32, 1, 32, 32)
+    coarse = torch.nn.functional.avg_pool2d(out, 2)
+    for image, lung in zip(coarse, moved, strict=True):
+        inside, outside = image[lung > 0.9].mean(), image[lung < 0.1].mean()
+        assert inside > outside + 0.2
 
 
 def test_schedule_rises_and_falls() -> None:
@@ -178,3 +210,37 @@ def test_an_unreadable_radiograph_stops_training_by_name(tmp_path: Path) -> None
     with pytest.raises(CohortError, match=r"2\.png.*[Rr]un `pneumoscope scan`"):
         cached_pixels(manifest, 32, folder=tmp_path / "store")
     assert not list((tmp_path / "store" / "pixels").glob("*"))
+
+
+def test_lungs_are_segmented_once(phantoms: Path, tmp_path: Path) -> None:
+    manifest = Manifest.read(phantoms / "cohort.csv")
+    pixels = cached_pixels(manifest, 128, folder=tmp_path)[:6]
+    told: list[tuple[int, int]] = []
+    lungs = cached_lungs(pixels, folder=tmp_path, progress=lambda *done: told.append(done))
+    assert told[-1] == (6, 6)
+    assert lungs.shape[0] == 6 and lungs.shape[1] == lungs.shape[2] and lungs.dtype == np.uint8
+    share = (lungs >= 128).mean(axis=(1, 2))
+    assert ((share > 0.05) & (share <= 1)).all()
+    told.clear()
+    np.testing.assert_array_equal(cached_lungs(pixels, folder=tmp_path), lungs)
+    assert not told
+    # Without lungs nothing counts as outside of them.
+    blank = np.zeros((1, 128, 128), dtype=np.uint8)
+    assert (cached_lungs(blank, folder=tmp_path) == 255).all()
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "densenet121", "efficientnet_lite0"])
+def test_frozen_layers_do_not_learn(backbone: str) -> None:
+    classifier = Classifier(Architecture(backbone, "regional", 64, HALF, HALF))
+    settings = make_settings(freeze_early=True)
+    module = ClassifierModule(classifier, settings, None).train()
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=1.0)
+    module.classifier(torch.rand(4, 1, 64, 64)).sum().backward()
+    optimizer.step()
+    early = {id(layer) for layer in classifier.backbone.early_layers()}
+    kept = [name for name, layer in classifier.named_modules() if id(layer) in early]
+    assert len(kept) > 5
+    changed = {n for n, value in classifier.state_dict().items() if not value.equal(before[n])}
+    assert not [name for name in changed if name.rsplit(".", 1)[0] in kept]
+    assert len(changed) > 20

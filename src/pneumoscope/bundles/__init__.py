@@ -5,6 +5,7 @@ Leaves: `BundleInfo`, verified: digests checked, nothing unknown accepted, nothi
 May import: pydantic. No torch, no other room.
 """
 
+from pneumoscope.bundles.heatmap_spec import HeatmapSpec
 from pneumoscope.bundles.info import (
     ArchitectureInfo,
     BundleInfo,
@@ -17,6 +18,7 @@ from pneumoscope.bundles.info import (
 __all__ = [
     "ArchitectureInfo",
     "BundleInfo",
+    "HeatmapSpec",
     "TrainingInfo",
     "find_bundle",
     "read_bundle",

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from pneumoscope.errors import BundleError
+from pneumoscope.bundles.heatmap_spec import HeatmapSpec
+from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.files import sha256_file, write_json
 
 INFO_FILE = "bundle.json"
@@ -60,6 +61,8 @@ class BundleInfo(_Part):
         threshold: decision threshold on the calibrated probability, fitted on val.
         temperature: the logit is divided by it before the sigmoid; fitted on val.
         calibration: figures on val before and after.
+        heatmap: the heatmap it is explained with, as `HeatmapSpec` reads it. With `mirror` the
+            logit, too, is the mean over the film and its mirror image.
         files: digest of every other file of the bundle.
     """
 
@@ -71,7 +74,16 @@ class BundleInfo(_Part):
     temperature: Annotated[float, Field(gt=0)]
     calibration: dict[str, float | None]
     training: TrainingInfo
+    heatmap: str = "gradcam"
     files: dict[_FileName, str]
+
+    @field_validator("heatmap")
+    @classmethod
+    def _heatmap_is_known(cls, value: str) -> str:
+        try:
+            return str(HeatmapSpec.parse(value))
+        except SettingsError as error:
+            raise ValueError(error.problem) from error
 
     @property
     def model_id(self) -> str:

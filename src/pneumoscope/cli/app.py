@@ -11,7 +11,18 @@ import typer
 from rich.markup import escape
 
 from pneumoscope import __version__
-from pneumoscope.cli import demo, evaluate, phantom, predict, scan, train
+from pneumoscope.cli import (
+    audit,
+    check_lungs,
+    demo,
+    evaluate,
+    explain,
+    phantom,
+    predict,
+    scan,
+    train,
+    train_lungs,
+)
 from pneumoscope.cli.console import errors
 from pneumoscope.errors import PneumoscopeError
 
@@ -31,7 +42,9 @@ app = typer.Typer(
 )
 for _panel, _commands in (
     ("Your radiographs", (scan.scan, train.train, evaluate.evaluate, predict.predict)),
+    ("Can it be trusted?", (explain.explain, audit.audit)),
     ("Without data", (demo.demo, phantom.phantom)),
+    ("The lung segmenter", (train_lungs.train_lungs, check_lungs.check_lungs)),
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)

@@ -19,6 +19,10 @@ from rich.table import Table
 
 NOT_FOR_DIAGNOSIS = "Research use only. Not a medical device; not for diagnosis."
 
+_LOCALIZATION = (
+    "peak_in_box", "area_matched", "mean_iou@0.5", "mean_iou", "energy_in_lungs", "peak_in_lungs",
+)  # fmt: skip
+
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -79,9 +83,23 @@ def show_metrics(title: str, metrics: Mapping[str, Any]) -> None:
         f"{metrics['n']} radiographs of {metrics['n_patients']} patients   "
         f"{confusion_line(metrics['confusion'])}   threshold {metrics['threshold']:.3f}"
     )
-    localization = metrics.get("localization")
-    if localization:
-        methods = {k: v["peak_in_lesion"] for k, v in localization.items() if isinstance(v, dict)}
-        names = {"gradcam": "Peak of the Grad-CAM heatmap", "random": "Random point"}
-        title = f"On the lesion, of {localization['n_true_positives']} true positives"
-        console.print(figures_table(title, methods, names))
+    if metrics.get("localization"):
+        console.print(localization_table(metrics))
+
+
+def localization_table(metrics: Mapping[str, Any]) -> Table:
+    """Heatmap methods and baselines in lines, the main localization figures in columns."""
+    from pneumoscope.report.numbers import interval_text, method_name, metric_name
+
+    localization, details = metrics["localization"], metrics["localization_details"]
+    own = metrics["localization_method"]
+    columns = [name for name in _LOCALIZATION if name in localization[own]]
+    table = Table(header_style="dim")
+    table.add_column(f"Heatmap, {details['slice']}", header_style="bold")
+    for name in columns:
+        table.add_column(metric_name(name), justify="right")
+    for method, figures in localization.items():
+        title, baseline = method_name(method)
+        style = "bold" if method == own else "dim" if baseline else ""
+        table.add_row(title, *(interval_text(figures[name]) for name in columns), style=style)
+    return table

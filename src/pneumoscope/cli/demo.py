@@ -28,7 +28,8 @@ def demo(
       pneumoscope demo --out demo
     """
     from pneumoscope.cli.evaluation import measure, write_evaluation
-    from pneumoscope.cli.gallery import RULE, gallery
+    from pneumoscope.cli.gallery import gallery, rule
+    from pneumoscope.cli.localization import Truth
     from pneumoscope.cli.pages import evaluation_page
     from pneumoscope.cli.predict import predict_files
     from pneumoscope.cli.scan import run_scan
@@ -54,19 +55,19 @@ def demo(
     run_training(out / "cohort.csv", out / "run", "default", overrides)
     _step(4, "Evaluating on test: classification, and peaks on the exact lesions")
     engine, manifest = load_engine(out / "run"), Manifest.read(out / "cohort.csv")
-    masks = phantoms.root / "masks"
+    truth = Truth(masks=phantoms.root / "masks")
     with progress("Reading films") as update:
-        evaluation = measure(engine, manifest, "test", masks=masks, progress=update)
+        evaluation = measure(engine, manifest, "test", truth=truth, progress=update)
     folder = new_folder(out / "evaluation")
     figures = write_evaluation(folder, evaluation)
     _step(5, "Predicting: findings, heatmaps, overlays")
     test = manifest.subset("test")
     files = list(zip(test.table["image"], test.paths(), strict=True))
     predict_files(engine, files, out / "findings")
-    pictures = gallery(engine, evaluation, masks)
+    pictures = gallery(engine, evaluation, truth)
     title = "Pneumoscope on phantoms"
     page = evaluation_page(
-        engine.info, evaluation, figures, pictures, RULE, title=title, kind="demo"
+        engine.info, evaluation, figures, pictures, rule(truth), title=title, kind="demo"
     )
     write_text(out / "report.html", page)
 

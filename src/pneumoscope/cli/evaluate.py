@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, show_metrics
+
+if TYPE_CHECKING:
+    from pneumoscope.inference import Engine
 
 
 def evaluate(
@@ -17,25 +20,41 @@ def evaluate(
     split: Annotated[
         Literal["train", "val", "test", "all"], typer.Option(help="Which radiographs.")
     ] = "test",
-    masks: Annotated[
+    boxes: Annotated[
         Path | None,
-        typer.Option(
-            help="Lesion masks at the radiographs' relative paths: do heatmaps peak there?"
-        ),
+        typer.Option(help="Lesion boxes: a CSV with image,x,y,width,height in the film's pixels."),
     ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Lesion masks at the radiographs' relative paths.")
+    ] = None,
+    lungs: Annotated[
+        Path | None,
+        typer.Option(help="Lung masks, likewise; without them the lungs are segmented."),
+    ] = None,
+    methods: Annotated[
+        str, typer.Option(help="More heatmaps to measure: all, or names joined by commas.")
+    ] = "",
+    by: Annotated[
+        str, typer.Option(help="Columns to break localization down by, joined by commas.")
+    ] = "",
 ) -> None:
-    """Measure classification, calibration and, with masks, localization; write a report.
+    """Measure classification, calibration and, with annotations, localization; write a report.
 
     Every figure has a 95 % interval from a patient-level bootstrap. Threshold and temperature are
-    the bundle's, fitted on val. Writes [bold]metrics.json[/bold], [bold]predictions.csv[/bold],
-    [bold]figures/[/bold] and [bold]report.html[/bold].
+    the bundle's, fitted on val. Lesion annotations measure and never train: half of the patients
+    choose the heat thresholds, the other half is reported. Writes
+    [bold]metrics.json[/bold], [bold]predictions.csv[/bold], [bold]figures/[/bold] and
+    [bold]report.html[/bold].
 
     [dim]Examples:[/dim]
       pneumoscope evaluate cohort.csv --bundle RUN
       pneumoscope evaluate external.csv --bundle RUN --split all --out external
+      pneumoscope evaluate cohort.csv --bundle RUN --boxes boxes.csv --by sex,view
+      pneumoscope evaluate cohort.csv --bundle RUN --lungs lung_masks --methods all
     """
     from pneumoscope.cli.evaluation import measure, suitable, write_evaluation
-    from pneumoscope.cli.gallery import RULE, gallery
+    from pneumoscope.cli.gallery import gallery, rule
+    from pneumoscope.cli.localization import Truth
     from pneumoscope.cli.pages import evaluation_page
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import new_folder, write_text
@@ -44,16 +63,35 @@ def evaluate(
     manifest = Manifest.read(cohort)
     engine = load_engine(bundle)
     suitable(engine, manifest, split)
+    truth = Truth.read(boxes, masks, lungs)
     new_folder(out)
     with progress("Reading films") as update:
-        evaluation = measure(engine, manifest, split, masks=masks, progress=update)
+        evaluation = measure(
+            engine,
+            manifest,
+            split,
+            truth=truth,
+            methods=chosen_methods(methods, engine),
+            by=names(by),
+            progress=update,
+        )
     with console.status("Writing the report"):
         figures = write_evaluation(out, evaluation)
-        pictures = gallery(engine, evaluation, masks)
-        page = evaluation_page(engine.info, evaluation, figures, pictures, RULE)
+        pictures = gallery(engine, evaluation, truth)
+        page = evaluation_page(engine.info, evaluation, figures, pictures, rule(truth))
         write_text(out / "report.html", page)
     show_metrics(f"{engine.info.model_id} on {split}", evaluation.metrics)
     for image, reason in evaluation.unreadable[:10]:
         errors.print(f"[yellow]left out[/yellow] {image}: {reason}", markup=True)
     console.print(f"Report: [bold]{out / 'report.html'}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+
+
+def names(text: str) -> list[str]:
+    """Names joined by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def chosen_methods(text: str, engine: Engine) -> list[str]:
+    """Heatmaps named by `--methods`; `all` are those that work for the bundle."""
+    return list(engine.methods) if text.strip() == "all" else names(text)

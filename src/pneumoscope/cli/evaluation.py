@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.cohort.annotations import find_mask, read_mask
+from pneumoscope.cli.localization import LocalizationStudy, Truth
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import Predictions, classification_report
 from pneumoscope.evaluate.calibration import calibrated, expected_calibration_error
-from pneumoscope.evaluate.pointing import PointingGame
 from pneumoscope.files import atomic_path, write_json, write_text
-from pneumoscope.inference import Engine, Explained, Failed, explain_files
+from pneumoscope.inference import Engine, Failed, explain_files
 from pneumoscope.report.curves import precision_recall_figure, roc_figure
 from pneumoscope.report.figures import confusion_figure, reliability_figure, score_figure
 from pneumoscope.report.html import Picture
+from pneumoscope.report.localization_figures import localization_pictures
 from pneumoscope.report.style import figure_png
-
-METHOD = "gradcam"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +38,15 @@ class Evaluation:
         predictions: their logits and probabilities.
         metrics: the content of `metrics.json`.
         unreadable: (image, reason).
+        overlaps: of the reported true positives with lesions, image to area-matched overlap of the
+            bundle's own heatmap.
     """
 
     manifest: Manifest
     predictions: Predictions
     metrics: dict[str, Any]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
+    overlaps: dict[str, float] = field(default_factory=dict)
 
 
 def measure(
@@ -53,7 +54,9 @@ def measure(
     manifest: Manifest,
     split: str,
     *,
-    masks: Path | None = None,
+    truth: Truth | None = None,
+    methods: Sequence[str] = (),
+    by: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score a split and compute its figures.
@@ -62,28 +65,38 @@ def measure(
         engine: a loaded bundle.
         manifest: the cohort; its labels must be the bundle's.
         split: train, val, test or all.
-        masks: folder of lesion masks, to measure where heatmaps peak on true positives.
+        truth: lesions or lungs, to measure localization by.
+        methods: further heatmaps to measure beside the bundle's own.
+        by: columns of the manifest to break localization down by.
         progress: called with (done, total).
 
     Raises:
-        EvaluationError: the labels differ, or no radiograph could be read.
-        CohortError: the split is empty.
+        EvaluationError: the labels differ, no radiograph could be read, or none is annotated.
+        CohortError: the split is empty, or an annotation cannot be used.
+        SettingsError: a method is not known.
     """
     part = suitable(engine, manifest, split)
     images = part.table["image"].tolist()
-    pointing = _Pointing(masks, dict(zip(images, part.targets().tolist(), strict=True)))
-    patients = dict(zip(images, part.patients(), strict=True))
+    study = None
+    if truth is not None:
+        study = LocalizationStudy(part, truth, engine.info.heatmap, methods, by)
     logits: dict[str, float] = {}
     probabilities: dict[str, float] = {}
     unreadable: list[tuple[str, str]] = []
-    stream = explain_files(engine, list(zip(images, part.paths(), strict=True)))
+    stream = explain_files(
+        engine,
+        list(zip(images, part.paths(), strict=True)),
+        others=() if study is None else study.others,
+        lungs=study is not None,
+    )
     for done, item in enumerate(stream, start=1):
         if isinstance(item, Failed):
             unreadable.append((item.name, str(item.finding.error)))
         else:
             logits[item.name] = item.logit
             probabilities[item.name] = float(item.finding.probability or 0.0)
-            pointing.add(item, patients[item.name], engine.info.labels[1])
+            if study is not None:
+                study.add(item)
         if progress is not None:
             progress(done, len(images))
     if not logits:
@@ -105,13 +118,14 @@ def measure(
         "split": split,
         **report.to_dict(),
         "calibration": _calibration(engine, predictions),
-        "localization": pointing.to_dict(),
+        **({"localization": None} if study is None else study.to_dict()),
         "model": engine.info.model_id,
         "data_digest": manifest.digest(),
         "trained_on_this_cohort": manifest.digest() == engine.info.training.data_digest,
         "unreadable": len(unreadable),
     }
-    return Evaluation(readable, predictions, metrics, unreadable)
+    overlaps = {} if study is None else study.overlaps
+    return Evaluation(readable, predictions, metrics, unreadable, overlaps)
 
 
 def suitable(engine: Engine, manifest: Manifest, split: str) -> Manifest:
@@ -135,50 +149,6 @@ def only(manifest: Manifest, images: set[str]) -> Manifest:
     return replace(manifest, table=manifest.table[rows].reset_index(drop=True))
 
 
-class _Pointing:
-    """Peaks of heatmaps on true positives that have a mask."""
-
-    def __init__(self, masks: Path | None, targets: dict[str, int]) -> None:
-        self._masks = masks
-        self._targets = targets
-        self._game = PointingGame()
-        self._missed = 0
-        self._seen = 0
-
-    def add(self, item: Explained, patient: str, positive: str) -> None:
-        if self._masks is None or not self._targets[item.name]:
-            return
-        path = find_mask(self._masks, item.name)
-        if path is None:
-            return
-        mask = read_mask(path, *item.heatmap.shape)
-        if not mask.any():
-            return
-        self._seen += 1
-        if item.finding.label == positive:
-            self._game.accumulate(item.heatmap, mask, patient)
-        else:
-            self._missed += 1
-
-    def to_dict(self) -> dict[str, Any] | None:
-        if self._masks is None:
-            return None
-        if self._seen == self._missed:
-            raise EvaluationError(
-                "no true positive has a lesion mask",
-                path=self._masks,
-                remedy="give masks with the radiographs' relative paths or names, as PNG",
-            )
-        figures = self._game.compute()
-        return {
-            METHOD: {"peak_in_lesion": figures["peak_in_lesion"].to_dict()},
-            "random": {"peak_in_lesion": figures["random_point"].to_dict()},
-            "n_true_positives": figures["n"],
-            "n_missed": self._missed,
-            "n_flat": figures["flat"],
-        }
-
-
 def _calibration(engine: Engine, predictions: Predictions) -> dict[str, float | str]:
     return {
         "temperature": engine.info.temperature,
@@ -197,7 +167,8 @@ def write_evaluation(out: Path, evaluation: Evaluation) -> list[Picture]:
     write_json(out / "metrics.json", evaluation.metrics)
     write_text(out / "predictions.csv", predictions_csv(evaluation))
     figures = evaluation_figures(evaluation)
-    for name, (_, _, png) in figures.items():
+    pictures = {**figures, **localization_pictures(evaluation.metrics)}
+    for name, (_, _, png) in pictures.items():
         with atomic_path(out / "figures" / f"{name}.png") as temporary:
             temporary.write_bytes(png)
     return list(figures.values())

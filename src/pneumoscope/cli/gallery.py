@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pneumoscope.cli.evaluation import Evaluation, only
-from pneumoscope.cohort.annotations import find_mask, read_mask
+from pneumoscope.cli.localization import Truth
 from pneumoscope.inference import Engine, Explained, explain_files
 from pneumoscope.report.html import Picture
 from pneumoscope.report.overlay import overlay
@@ -17,6 +17,11 @@ from pneumoscope.report.overlay import overlay
 RULE = (
     "By rule: the surest true positives, the surest misses and false alarms, and the "
     "decisions closest to the threshold."
+)
+LESION_RULE = (
+    "By rule, among true positives of the test half: the best, the median and the worst overlap of "
+    "the hottest pixels with the lesions (as many pixels as the lesions have), and the surest "
+    "misses of the classifier."
 )
 _EACH = 2
 # Larger films are shown at this side; the report stays a few megabytes.
@@ -46,9 +51,15 @@ def choose(evaluation: Evaluation) -> list[tuple[str, str]]:
     return list(chosen.items())
 
 
-def gallery(engine: Engine, evaluation: Evaluation, masks: Path | None = None) -> list[Picture]:
-    """Overlays of the chosen radiographs, with lesion masks where there are any."""
-    chosen = dict(choose(evaluation))
+def rule(truth: Truth | None) -> str:
+    """The rule in words."""
+    return LESION_RULE if truth is not None and truth.has_lesions else RULE
+
+
+def gallery(engine: Engine, evaluation: Evaluation, truth: Truth | None = None) -> list[Picture]:
+    """Overlays of the chosen radiographs, with lesion annotations where there are any."""
+    localized = truth is not None and truth.has_lesions
+    chosen = dict(choose_localized(evaluation) if localized else choose(evaluation))
     part = only(evaluation.manifest, set(chosen))
     labels = dict(zip(part.table["image"], part.table["label"], strict=True))
     paths = dict(zip(part.table["image"], part.paths(), strict=True))
@@ -59,13 +70,37 @@ def gallery(engine: Engine, evaluation: Evaluation, masks: Path | None = None) -
                 f"{chosen[item.name]}; labelled {labels[item.name]}, called {item.finding.label} "
                 f"with probability {item.finding.probability:.3f}"
             )
-            pictures.append((Path(item.name).name, caption, _png(item, masks)))
+            pictures.append((Path(item.name).name, caption, _png(item, truth)))
     return pictures
 
 
-def _png(item: Explained, masks: Path | None) -> bytes:
-    path = None if masks is None else find_mask(masks, item.name)
-    mask = None if path is None else read_mask(path, *item.heatmap.shape)
+def choose_localized(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """(image, why it is shown) by how well the bundle's own heatmap covers the lesions."""
+    scored = evaluation.overlaps
+    order = sorted(scored, key=lambda image: (scored[image], image), reverse=True)
+    middle = max((len(order) - _EACH) // 2, 0)
+    p, y = evaluation.predictions.probabilities, evaluation.predictions.targets
+    missed = np.flatnonzero((p < float(evaluation.metrics["threshold"])) & (y == 1))
+    missed = missed[np.argsort(p[missed], kind="stable")]
+    rules = (
+        ("best overlap", order[:_EACH]),
+        ("median overlap", order[middle : middle + _EACH]),
+        ("worst overlap", order[::-1][:_EACH]),
+        ("missed by the classifier", [evaluation.predictions.images[i] for i in missed[:_EACH]]),
+    )
+    chosen: dict[str, str] = {}
+    for why, images in rules:
+        for image in images:
+            share = f" {scored[image]:.2f}" if image in scored else ""
+            chosen.setdefault(image, f"{why}{share}")
+    return list(chosen.items())
+
+
+def _png(item: Explained, truth: Truth | None) -> bytes:
+    mask = None
+    if truth is not None and truth.has_lesions:
+        annotation = truth.lesions(item.name, *item.heatmap.shape)
+        mask = None if annotation is None else annotation.mask
     picture = Image.fromarray(
         overlay(item.radiograph.pixels, item.heatmap, item.finding.regions, lesion_mask=mask)
     )

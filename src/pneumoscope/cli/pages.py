@@ -8,6 +8,7 @@ from pneumoscope.bundles import BundleInfo
 from pneumoscope.cli.evaluation import Evaluation
 from pneumoscope.report.figures import history_figure
 from pneumoscope.report.html import Picture, ReportContent, render_report
+from pneumoscope.report.localization_figures import localization_pictures
 from pneumoscope.report.model_card import ModelCard, render_model_card
 from pneumoscope.report.style import figure_png
 
@@ -34,6 +35,7 @@ def evaluation_page(
             facts=model_facts(info),
             splits=info.training.splits,
             figures=figures,
+            localization_figures=list(localization_pictures(metrics).values()),
             gallery=pictures,
             gallery_rule=rule if pictures else "",
             notes=_notes(info, evaluation),

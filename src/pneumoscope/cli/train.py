@@ -105,8 +105,12 @@ def run_training(
         start_run,
     )
 
-    with progress("Decoding films") as decoding, progress("Training steps") as steps:
-        listener = RunListener(decoding, _show_epoch, steps)
+    with (
+        progress("Decoding films") as decoding,
+        progress("Finding lungs") as lungs,
+        progress("Training steps") as steps,
+    ):
+        listener = RunListener(decoding, lungs, _show_epoch, steps)
         if cohort is None:
             result = resume_run(out, listener)
         else:

@@ -2,10 +2,12 @@
 
 Enters: labels, probabilities, patients; heatmaps and lesion annotations.
 Leaves: figures with 95 % patient-level bootstrap intervals, thresholds and calibration fitted
-on val.
+on val, baseline heatmaps.
 May import: numpy, scipy, scikit-learn. No torch, no other room.
 """
 
+from pneumoscope.evaluate.annotations import LesionAnnotation
+from pneumoscope.evaluate.baselines import UsualLocation, centre_map, random_map
 from pneumoscope.evaluate.bootstrap import (
     Interval,
     Statistic,
@@ -21,7 +23,21 @@ from pneumoscope.evaluate.calibration import (
     reliability_curve,
 )
 from pneumoscope.evaluate.classification import ClassificationReport, classification_report
-from pneumoscope.evaluate.pointing import PointingFigures, PointingGame
+from pneumoscope.evaluate.heatmap_scores import (
+    HeatmapScores,
+    LungScores,
+    score_heatmap,
+    score_lungs,
+)
+from pneumoscope.evaluate.localization import LocalizationEvaluator, half_of
+from pneumoscope.evaluate.localization_report import (
+    GroupFigures,
+    GroupReport,
+    MethodReport,
+    PairedReport,
+    SliceReport,
+)
+from pneumoscope.evaluate.lungs import LungsEvaluator, LungsReport
 from pneumoscope.evaluate.predictions import Predictions
 from pneumoscope.evaluate.thresholds import (
     best_f1,
@@ -31,21 +47,36 @@ from pneumoscope.evaluate.thresholds import (
 
 __all__ = [
     "ClassificationReport",
+    "GroupFigures",
+    "GroupReport",
+    "HeatmapScores",
     "Interval",
-    "PointingFigures",
-    "PointingGame",
+    "LesionAnnotation",
+    "LocalizationEvaluator",
+    "LungScores",
+    "LungsEvaluator",
+    "LungsReport",
+    "MethodReport",
+    "PairedReport",
     "Predictions",
     "ReliabilityCurve",
+    "SliceReport",
     "Statistic",
+    "UsualLocation",
     "best_f1",
     "bootstrap_patients",
     "calibrated",
     "calibration_slope_intercept",
+    "centre_map",
     "choose_threshold",
     "classification_report",
     "expected_calibration_error",
     "fit_temperature",
+    "half_of",
+    "random_map",
     "reliability_curve",
+    "score_heatmap",
+    "score_lungs",
     "sensitivity_at_specificity",
     "weighted_means",
 ]

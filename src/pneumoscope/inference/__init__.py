@@ -2,16 +2,17 @@
 
 Enters: a bundle or run folder; paths of radiographs.
 Leaves: `Engine` (logits and raw maps for a batch), explained radiographs with their `Finding`.
-May import: imaging, findings, bundles, numpy. Torch only inside `torch_engine`, which is imported
-when a
-bundle needs it.
+May import: imaging, lungs, findings, bundles. Torch only inside `torch_engine`, which is imported
+when a bundle needs it.
 """
 
-from pneumoscope.inference.engine import Engine, EngineOutput
-from pneumoscope.inference.explain import Explained, Failed, explain_files, film_heatmap
+from pneumoscope.inference.engine import RANDOMISED, Engine, EngineOutput
+from pneumoscope.inference.explain import Explained, Failed, explain_files
+from pneumoscope.inference.heatmaps import film_heatmap
 from pneumoscope.inference.loading import load_engine
 
 __all__ = [
+    "RANDOMISED",
     "Engine",
     "EngineOutput",
     "Explained",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundles import BundleInfo
 
+RANDOMISED = "randomised_weights"
+"""The method's name that stands for the bundle's own method after its weights are drawn anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOutput:
@@ -17,11 +21,12 @@ class EngineOutput:
 
     Attributes:
         logits: (B,) log-odds of the positive class before calibration.
-        maps: (B, h, w) raw heatmaps of the positive class on the model's grid, >= 0.
+        maps: for each method asked for, (B, h, w) raw heatmaps of the positive class on the
+            model's grid, >= 0.
     """
 
     logits: NDArray[np.float64]
-    maps: NDArray[np.float32]
+    maps: Mapping[str, NDArray[np.float32]]
 
 
 class Engine(Protocol):
@@ -32,6 +37,15 @@ class Engine(Protocol):
         """The bundle's description."""
         ...
 
-    def run(self, pixels: NDArray[np.uint8]) -> EngineOutput:
-        """Score and explain (B, size, size) pixels made by `imaging.model_input`."""
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the heatmap methods that work for this bundle, in a fixed order."""
+        ...
+
+    def run(self, pixels: NDArray[np.uint8], methods: Sequence[str]) -> EngineOutput:
+        """Score (B, size, size) pixels made by `imaging.model_input`, explain by each method.
+
+        Raises:
+            SettingsError: the engine or the architecture does not know a method.
+        """
         ...

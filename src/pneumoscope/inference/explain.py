@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.bundles import BundleInfo
+from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import ImageError
 from pneumoscope.findings import Finding, find_regions
 from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
 from pneumoscope.inference.engine import Engine
+from pneumoscope.inference.heatmaps import RawOutput, film_heatmap, film_lungs, run_heatmaps
+from pneumoscope.lungs import LungSegmenter
 
 # Film-sized arrays are large; this many batches are decoded ahead at most.
 _BATCHES_AHEAD = 2
 _DECODERS = 2
-# Below this share of a logit a map is rounding noise, and stretching it to [0, 1] would paint it.
-_NO_EVIDENCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,9 @@ class Explained:
         logit: log-odds of the positive class before calibration.
         heatmap: (height, width) float32 in [0, 1] on the film's grid; all zero without evidence.
         finding: probability, decision, regions.
+        others: heatmaps of further methods, as they were asked for.
+        lungs: (height, width) float32 in [0, 1], probability of lung (one everywhere where none
+            were found); None if nobody asked.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Explained:
     logit: float
     heatmap: NDArray[np.float32]
     finding: Finding
+    others: Mapping[str, NDArray[np.float32]]
+    lungs: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,25 @@ class _Input:
     letterbox: Letterbox
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be done with each batch."""
+
+    engine: Engine
+    threshold: float
+    own: HeatmapSpec
+    others: tuple[HeatmapSpec, ...]
+    segmenter: LungSegmenter | None
+
+
 def explain_files(
     engine: Engine,
     files: Iterable[tuple[str, Path]],
     *,
     threshold: float | None = None,
     batch_size: int = 16,
+    others: Sequence[str] = (),
+    lungs: bool = False,
 ) -> Iterator[Explained | Failed]:
     """Explain radiographs in order; a bad file becomes a `Failed`, and the rest goes on.
 
@@ -74,11 +92,26 @@ def explain_files(
         files: (name, path) pairs; the name appears in the finding.
         threshold: decide at this probability instead of the bundle's threshold.
         batch_size: radiographs per call of the engine.
+        others: further heatmaps to make, as `HeatmapSpec` reads them.
+        lungs: segment the lungs even if no heatmap needs them.
+
+    Raises:
+        SettingsError: a heatmap is not known.
     """
+    own = HeatmapSpec.parse(engine.info.heatmap)
+    further = tuple(HeatmapSpec.parse(text) for text in others)
+    needed = lungs or any(spec.lungs for spec in (own, *further))
+    task = _Task(
+        engine,
+        engine.info.threshold if threshold is None else threshold,
+        own,
+        further,
+        LungSegmenter.load() if needed else None,
+    )
     decoded = _decode_ahead(files, engine.info.architecture.size, batch_size * _BATCHES_AHEAD)
     while batch := list(islice(decoded, batch_size)):
         inputs = [(name, item) for name, item in batch if isinstance(item, _Input)]
-        results = iter(_explain_batch(engine, [item for _, item in inputs], threshold))
+        results = iter(_explain_batch(task, [item for _, item in inputs]))
         for name, item in batch:
             if isinstance(item, _Input):
                 yield next(results)
@@ -110,53 +143,37 @@ def _decode_ahead(
             yield first, future.result()
 
 
-def _explain_batch(
-    engine: Engine, inputs: list[_Input], threshold: float | None
-) -> list[Explained]:
+def _explain_batch(task: _Task, inputs: list[_Input]) -> list[Explained]:
     if not inputs:
         return []
-    output = engine.run(np.stack([item.pixels for item in inputs]))
-    return [
-        _explained(engine.info, item, float(logit), grid, threshold)
-        for item, logit, grid in zip(inputs, output.logits, output.maps, strict=True)
-    ]
+    pixels = np.stack([item.pixels for item in inputs])
+    output = run_heatmaps(task.engine, pixels, (task.own, *task.others), task.segmenter)
+    return [_explained(task, item, output, index) for index, item in enumerate(inputs)]
 
 
-def _explained(
-    info: BundleInfo,
-    item: _Input,
-    logit: float,
-    grid: NDArray[np.float32],
-    threshold: float | None,
-) -> Explained:
-    heatmap = film_heatmap(grid, item.letterbox)
+def _explained(task: _Task, item: _Input, output: RawOutput, index: int) -> Explained:
+    info, logit = task.engine.info, float(output.logits[index])
+    lungs = None if output.lungs is None else film_lungs(output.lungs[index], item.letterbox)
+
+    def heatmap_of(spec: HeatmapSpec) -> NDArray[np.float32]:
+        factor = lungs if spec.lungs else None
+        return film_heatmap(output.maps[spec][index], item.letterbox, factor)
+
+    heatmap = heatmap_of(task.own)
     finding = Finding.from_prediction(
         item.name,
         probability=calibrated_probability(logit, info.temperature),
-        threshold=info.threshold if threshold is None else threshold,
+        threshold=task.threshold,
         labels=info.labels,
         model=info.model_id,
     )
     # Regions say where the model sees what it found; a film called negative has none.
     if finding.label == info.labels[1]:
         finding = finding.model_copy(update={"regions": tuple(find_regions(heatmap))})
-    return Explained(item.name, item.radiograph, logit, heatmap, finding)
+    others = {str(spec): heatmap_of(spec) for spec in task.others}
+    return Explained(item.name, item.radiograph, logit, heatmap, finding, others, lungs)
 
 
 def calibrated_probability(logit: float, temperature: float) -> float:
     """Sigmoid of logit / temperature, without overflow (Guo et al. 2017, arXiv 1706.04599)."""
     return float(0.5 * (1 + np.tanh(0.5 * logit / temperature)))
-
-
-def film_heatmap(grid: NDArray[np.float32], letterbox: Letterbox) -> NDArray[np.float32]:
-    """A raw map on the model's grid to a heatmap in [0, 1] on the film's grid.
-
-    Divided by its maximum on the film, never stretched from its minimum; a map without evidence
-    stays zero.
-    """
-    film = letterbox.to_film(np.asarray(grid, dtype=np.float32))
-    peak = float(film.max())
-    if not np.isfinite(peak) or peak <= _NO_EVIDENCE:
-        return np.zeros_like(film)
-    scaled: NDArray[np.float32] = np.clip(film / peak, 0, 1)
-    return scaled

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,37 +11,80 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
-from pneumoscope.bundles import BundleInfo
+from pneumoscope.bundles import BundleInfo, HeatmapSpec
 from pneumoscope.bundles.info import WEIGHTS_FILE
-from pneumoscope.errors import BundleError
-from pneumoscope.inference.engine import EngineOutput
-from pneumoscope.localize import gradcam
+from pneumoscope.errors import BundleError, SettingsError
+from pneumoscope.inference.engine import RANDOMISED, EngineOutput
+from pneumoscope.localize import Explanation, method_named, methods_for
+from pneumoscope.localize.randomise import randomised
 from pneumoscope.models.classifier import Architecture, Classifier, positive_logit
+
+# One draw is enough: it is a baseline over many radiographs, not over many draws.
+_RANDOM_SEED = 0
 
 
 class TorchEngine:
-    """Classification and Grad-CAM in one pass of the backbone, on the GPU if there is one."""
+    """Classification and every method of `localize`, on the GPU if there is one."""
 
     def __init__(self, folder: Path, info: BundleInfo) -> None:
         self._info = info
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         classifier = load_classifier(folder, info)
-        self._classifier = classifier.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._classifier: Classifier = classifier.to(  # type: ignore[call-overload]
+            self._device, memory_format=torch.channels_last
+        )
 
     @property
     def info(self) -> BundleInfo:
         """The bundle's description."""
         return self._info
 
-    def run(self, pixels: NDArray[np.uint8]) -> EngineOutput:
-        """Score and explain (B, size, size) uint8 pixels."""
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods of `localize` that work for the bundle's architecture."""
+        return tuple(method.name for method in methods_for(self._classifier))
+
+    @property
+    def classifier(self) -> Classifier:
+        """The bundle's classifier, in eval mode."""
+        return self._classifier
+
+    @cached_property
+    def _randomised(self) -> Classifier:
+        return randomised(self._classifier, _RANDOM_SEED)
+
+    def run(self, pixels: NDArray[np.uint8], methods: Sequence[str]) -> EngineOutput:
+        """Score (B, size, size) uint8 pixels, explain them by each method.
+
+        Raises:
+            SettingsError: there is no such method, or it is not for this architecture.
+        """
         batch = torch.from_numpy(pixels)[:, None].to(self._device)
-        explanation = gradcam(self._classifier, batch)
-        return EngineOutput(
-            positive_logit(explanation.logits).double().cpu().numpy(),
-            explanation.maps.float().cpu().numpy(),
-        )
+        maps, logits = {}, None
+        for name in methods:
+            explanation = self._explain(batch, name)
+            maps[name] = explanation.maps.float().cpu().numpy()
+            if name != RANDOMISED:
+                logits = explanation.logits
+        if logits is None:
+            with torch.inference_mode():
+                logits = self._classifier(batch)
+        return EngineOutput(positive_logit(logits).double().cpu().numpy(), maps)
+
+    def _explain(self, batch: Tensor, name: str) -> Explanation:
+        if name == RANDOMISED:
+            own = HeatmapSpec.parse(self._info.heatmap).method
+            return method_named(own).function(self._randomised, batch)
+        method = method_named(name)
+        if not method.works_for(self._classifier):
+            raise SettingsError(
+                f"{method.title} is not for {self._info.architecture.backbone} with the head "
+                f"'{self._info.architecture.head}'",
+                remedy=f"choose among {', '.join(self.methods)}",
+            )
+        return method.function(self._classifier, batch)
 
 
 def load_classifier(folder: Path, info: BundleInfo) -> Classifier:

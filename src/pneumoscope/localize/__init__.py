@@ -5,6 +5,8 @@ Leaves: logits and raw class activation maps (B, h, w); `imaging.Letterbox` puts
 May import: models, torch. Importing this room imports torch.
 """
 
-from pneumoscope.localize.gradcam import Explanation, gradcam
+from pneumoscope.localize.explanation import Explanation
+from pneumoscope.localize.gradcam import gradcam
+from pneumoscope.localize.methods import METHODS, Method, method_named, methods_for
 
-__all__ = ["Explanation", "gradcam"]
+__all__ = ["METHODS", "Explanation", "Method", "gradcam", "method_named", "methods_for"]

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from pneumoscope.models.registry import BackboneRecord
 
+_EARLY = 8
+
 
 class Backbone(nn.Module, ABC):
     """The interface that heads, explanations and exports rely on."""
@@ -40,6 +42,16 @@ class Backbone(nn.Module, ABC):
     def grid(self, evidence: Tensor) -> Tensor:
         """Evidence, or its gradient, as a map (B, C, h, w)."""
         return evidence
+
+    def early_layers(self) -> list[nn.Module]:
+        """Layers up to the stage with 8 input pixels per cell; none of a transformer."""
+        net: Any = self.network
+        stages = [info["module"] for info in net.feature_info if info["reduction"] == _EARLY]
+        if not stages:
+            return []
+        layers = [(name, m) for name, m in net.named_modules() if not any(m.children())]
+        last = max(i for i, (name, _) in enumerate(layers) if name.startswith(f"{stages[-1]}."))
+        return [layer for _, layer in layers[: last + 1]]
 
 
 class ConvBackbone(Backbone):

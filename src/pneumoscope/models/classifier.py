@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from pneumoscope.errors import SettingsError
 from pneumoscope.models.backbones import build_backbone
-from pneumoscope.models.heads import build_head
+from pneumoscope.models.heads import RegionalHead, build_head
+from pneumoscope.models.pyramid import PyramidBackbone
 from pneumoscope.models.registry import Triple, backbone_record
 
 NUM_CLASSES = 2
@@ -22,7 +23,7 @@ class Architecture:
 
     Attributes:
         backbone: a registered backbone's name.
-        head: `linear` or `mlp`.
+        head: `linear`, `mlp` or `regional`; the last one brings a feature pyramid.
         size: side of the square input, in pixels.
         mean, std: normalisation per RGB channel, on pixels in [0, 1].
         options: extra arguments for timm that the weights require.
@@ -56,7 +57,10 @@ class Classifier(nn.Module):
             )
         self.architecture = architecture
         self.record = record
-        self.backbone = build_backbone(record, architecture.size, architecture.options)
+        backbone = build_backbone(record, architecture.size, architecture.options)
+        if architecture.head == "regional":
+            backbone = PyramidBackbone(backbone.network)
+        self.backbone = backbone
         self.head = build_head(architecture.head, self.backbone.num_features, NUM_CLASSES)
         shape = (1, 3, 1, 1)
         self.register_buffer("mean", torch.tensor(architecture.mean).view(shape), persistent=False)
@@ -81,11 +85,26 @@ class Classifier(nn.Module):
     def classify(self, features: Tensor, evidence: Tensor | None = None) -> Tensor:
         """Features to logits (B, 2); `evidence` may be given, to differentiate by it."""
         seen = self.evidence(features) if evidence is None else evidence
+        if isinstance(self.head, RegionalHead):
+            return self.head(seen)  # type: ignore[no-any-return]
         return self.head(self.backbone.pooled(features, seen))  # type: ignore[no-any-return]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 1, size, size) to logits (B, 2)."""
         return self.classify(self.features(pixels))
+
+    def cells(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, 1, size, size) to a regional head's log-odds per cell (B, h, w).
+
+        Raises:
+            SettingsError: the head is another one.
+        """
+        if not isinstance(self.head, RegionalHead):
+            raise SettingsError(
+                f"the head '{self.architecture.head}' has no map of its own",
+                remedy="train with the head 'regional'",
+            )
+        return self.head.evidence(self.features(pixels))
 
 
 def positive_logit(logits: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pneumoscope.report import tables
+from pneumoscope.report.localization import localization_view
 from pneumoscope.report.pages import render
 
 Picture = tuple[str, str, bytes]
@@ -31,6 +32,7 @@ class ReportContent:
         splits: split to counts, for instance `{"train": {"NORMAL": 3, "PNEUMONIA": 5,
             "patients": 6}}`: the patient flow.
         figures: curves and diagrams.
+        localization_figures: charts of localization, wide; see `localization_figures`.
         gallery: overlays of single radiographs, chosen by a rule.
         gallery_rule: the rule that chose them, in a sentence.
         notes: warnings and remarks, shown before any figure.
@@ -44,6 +46,7 @@ class ReportContent:
     facts: Sequence[tuple[str, str]] = ()
     splits: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     figures: Sequence[Picture] = ()
+    localization_figures: Sequence[Picture] = ()
     gallery: Sequence[Picture] = ()
     gallery_rule: str = ""
     notes: Sequence[str] = ()
@@ -70,7 +73,8 @@ def render_report(content: ReportContent) -> str:
         groups=tables.figure_groups(metrics),
         confusion=confusion,
         sentences=tables.confusion_sentences(confusion, content.labels) if confusion else [],
-        localization=tables.localization_tables(metrics.get("localization")),
+        localization=localization_view(metrics),
+        localization_figures=[_embedded(*picture) for picture in content.localization_figures],
         flow_columns=columns,
         flow_lines=lines,
         figures=[_embedded(*picture) for picture in content.figures],

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pneumoscope.report import tables
+from pneumoscope.report.localization import ALL, TRUE_POSITIVES, headline_table
 from pneumoscope.report.numbers import metric_name, number_text
 from pneumoscope.report.pages import render
 
@@ -124,7 +125,7 @@ def render_model_card(card: ModelCard) -> str:
         metrics=metrics,
         groups=tables.figure_groups(metrics),
         sentences=tables.confusion_sentences(confusion, card.labels) if confusion else [],
-        localization=tables.localization_tables(metrics.get("localization")),
+        localization=[headline_table(metrics, of) for of in (TRUE_POSITIVES, ALL)],
         flow_columns=columns,
         flow_lines=lines,
         calibration=calibration,

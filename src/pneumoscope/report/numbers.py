@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, TypeGuard
+
+from pneumoscope.report.localization_words import (
+    BASELINES,
+    METHODS,
+    localization_meaning,
+    localization_name,
+)
 
 MISSING = "n/a"
 
@@ -44,40 +52,6 @@ METRICS: dict[str, tuple[str, str]] = {
     "n": ("Radiographs", ""),
     "n_patients": ("Patients", ""),
     "log_loss": ("Log loss", "Mean negative log-likelihood; 0 is perfect"),
-    "peak_in_lesion": ("Peak in lesion", "The hottest pixel lies inside a lesion annotation"),
-    "energy_in_lesion": (
-        "Energy in lesion",
-        "Share of all heat that lies inside lesion annotations",
-    ),
-    "energy_in_lungs": ("Energy in lungs", "Share of all heat that lies inside the lungs"),
-    "iou": ("IoU", "Overlap of hot area and lesion, intersection over union"),
-    "iobb": ("IoBB", "Overlap relative to the region found"),
-    "dice": ("Dice", "Overlap of hot area and lesion"),
-    "pxap": ("PxAP", "Pixel average precision, over all heat thresholds"),
-}
-
-# The words of localization tables: methods, and the baselines that they must beat.
-METHODS: dict[str, str] = {
-    "cam": "CAM",
-    "gradcam": "Grad-CAM",
-    "gradcam++": "Grad-CAM++",
-    "gradcampp": "Grad-CAM++",
-    "hirescam": "HiResCAM",
-    "layercam": "LayerCAM",
-    "eigencam": "Eigen-CAM",
-    "xgradcam": "XGrad-CAM",
-}
-BASELINES: dict[str, str] = {
-    "random": "Random point",
-    "randompoint": "Random point",
-    "centre": "Centre of the film",
-    "center": "Centre of the film",
-    "usuallocation": "Usual location",
-    "meanbox": "Usual location",
-    "weightrandomised": "Randomised weights",
-    "randomisedweights": "Randomised weights",
-    "randomweights": "Randomised weights",
-    "wholefilm": "Whole film",
 }
 
 _ALIASES = {
@@ -93,11 +67,8 @@ _ALIASES = {
     "sens_at_spec_90": "sensitivity_at_specificity",
     "sensitivity_at_specificity_90": "sensitivity_at_specificity",
     "sensitivity_at_90_specificity": "sensitivity_at_specificity",
-    "peak_in_box": "peak_in_lesion",
-    "pointing": "peak_in_lesion",
-    "energy_in_box": "energy_in_lesion",
-    "pixel_ap": "pxap",
 }
+_SUFFIXES = re.compile(r"(?P<base>.+?)(?P<mirror>\+mirror)?(?P<lungs>\+lungs)?")
 
 
 def metric_name(key: str) -> str:
@@ -105,22 +76,27 @@ def metric_name(key: str) -> str:
     known = METRICS.get(_ALIASES.get(key, key))
     if known is not None:
         return known[0]
-    words = key.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
+    return localization_name(key)
 
 
 def metric_meaning(key: str) -> str:
     """What a metric says, in one line; empty for a key nobody described."""
     known = METRICS.get(_ALIASES.get(key, key))
-    return "" if known is None else known[1]
+    return localization_meaning(key) if known is None else known[1]
 
 
 def method_name(key: str) -> tuple[str, bool]:
-    """The friendly name of a heatmap method, and whether it is a baseline."""
-    plain = "".join(letter for letter in key.lower() if letter not in " _-")
-    if plain in BASELINES:
+    """The friendly name of a heatmap method, and whether it is a baseline.
+
+    `gradcam+mirror+lungs` is "Grad-CAM + mirror + lungs"; an unknown name is spelt out.
+    """
+    match = _SUFFIXES.fullmatch(key)
+    base = key if match is None else match["base"]
+    plain = "".join(letter for letter in base.lower() if letter not in " _-")
+    refined = key[len(base) :].replace("+", " + ")
+    if plain in BASELINES and not refined:
         return BASELINES[plain], True
-    return METHODS.get(plain, key.replace("_", " ")), False
+    return METHODS.get(plain, base.replace("_", " ")) + refined, False
 
 
 def number_text(value: object) -> str:
@@ -136,7 +112,7 @@ def number_text(value: object) -> str:
 
 def interval_text(interval: Mapping[str, Any]) -> str:
     """`0.981 (0.972 to 0.989)`; without an interval the value alone, without a value `n/a`."""
-    value, low, high = (_finite(interval.get(key)) for key in ("value", "low", "high"))
+    value, low, high = (finite(interval.get(key)) for key in ("value", "low", "high"))
     if value is None:
         return MISSING
     if low is None or high is None:
@@ -154,7 +130,8 @@ def is_interval(value: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(value, Mapping) and "value" in value
 
 
-def _finite(value: object) -> float | None:
+def finite(value: object) -> float | None:
+    """The value as a number; None for anything else, infinity and NaN included."""
     if isinstance(value, int | float) and math.isfinite(value):
         return float(value)
     return None

@@ -50,7 +50,7 @@ def contact_sheet(
         left, top = _GAP + column * step_x, _GAP + row * step_y
         small = _fitted(picture, tile)
         sheet.paste(small, (left + (tile - small.width) // 2, top + (tile - small.height) // 2))
-        line = _shortened(" ".join(caption.split()), draw, font, tile)
+        line = shortened(" ".join(caption.split()), draw, font, tile)
         draw.text((left, top + tile + size // 3), line, fill=_INK, font=font)
     return np.array(sheet)
 
@@ -64,12 +64,13 @@ def _fitted(picture: NDArray[np.uint8], tile: int) -> Image.Image:
     return Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS)
 
 
-def _shortened(
+def shortened(
     text: str,
     draw: ImageDraw.ImageDraw,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     width: int,
 ) -> str:
+    """The text, cut off with an ellipsis where it is longer than `width` pixels."""
     if draw.textlength(text, font=font) <= width:
         return text
     while text and draw.textlength(text + "…", font=font) > width:

@@ -1,21 +1,20 @@
 """From `metrics.json` to the tables of the page and of the model card.
 
 `metrics.json` holds `split`, `n`, `n_patients`, `classification` (name to `value`, `low`, `high`),
-`confusion` (`tn`, `fp`, `fn`, `tp`), `threshold`, `calibration`, and `localization` (method to
-figures, or null). Every part may be missing, and a key nobody named is shown under its own words.
+`confusion` (`tn`, `fp`, `fn`, `tp`), `threshold`, `calibration`, and `localization`, which has its
+own module. Every part may be missing, and a key nobody named is shown under its own words.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pneumoscope.report.numbers import (
     MISSING,
     figure_text,
     is_interval,
-    method_name,
     metric_meaning,
     metric_name,
     number_text,
@@ -52,16 +51,6 @@ class Tile:
     interval: str
 
 
-@dataclass(frozen=True)
-class LocalizationTable:
-    """Methods in lines, figures in columns; `baseline` marks what has to be beaten."""
-
-    title: str
-    columns: list[str]
-    lines: list[tuple[str, bool, list[str]]]
-    facts: list[tuple[str, str]] = field(default_factory=list)
-
-
 def headline_tiles(metrics: Mapping[str, Any]) -> list[Tile]:
     """The figures at the top of the page; those missing are left out."""
     figures = metrics.get("classification") or {}
@@ -86,40 +75,6 @@ def figure_groups(metrics: Mapping[str, Any]) -> list[Group]:
     for group, values in zip(groups, (figures, ranking, calibration), strict=True):
         group.rows.extend(_rows(values))
     return [group for group in groups if group.rows]
-
-
-def localization_tables(
-    localization: Mapping[str, Any] | None, title: str = ""
-) -> list[LocalizationTable]:
-    """A table of methods, or one per slice where slices hold methods.
-
-    Args:
-        localization: method to figure to interval or number; or slice to method to figure. Plain
-            values beside the methods (a threshold, a count) become facts of the table.
-        title: of the table, empty for the only one.
-    """
-    if not localization:
-        return []
-    methods = {key: value for key, value in localization.items() if _is_table(value)}
-    slices = {key: value for key, value in methods.items() if any(map(_is_table, value.values()))}
-    if slices:
-        return [
-            table
-            for key, value in slices.items()
-            for table in localization_tables(value, metric_name(key))
-        ]
-    columns = list(dict.fromkeys(key for figures in methods.values() for key in figures))
-    lines = []
-    for key, figures in methods.items():
-        name, baseline = method_name(key)
-        texts = [figure_text(figures[column]) if column in figures else "" for column in columns]
-        lines.append((name, baseline, texts))
-    facts = [
-        (metric_name(key), figure_text(value))
-        for key, value in localization.items()
-        if not _is_table(value) and not isinstance(value, list | tuple)
-    ]
-    return [LocalizationTable(title, [metric_name(key) for key in columns], lines, facts)]
 
 
 def flow_table(splits: Mapping[str, Mapping[str, int]]) -> tuple[list[str], list[list[str]]]:

@@ -1,9 +1,10 @@
 """Augmentation of batches (B, 1, H, W), on the device that trains.
 
-`default` draws one affine map and one exposure per radiograph and applies them to the whole batch
-at once. `paper` is arXiv 2511.00456's list, drawn per radiograph; where it gives no amount, the
-defaults of the library its authors name (albumentations) are taken. Neither flips: the heart is on
-one side. All draws come from torch's global generator, which training seeds for every step.
+`default` draws one affine map, one exposure and, if asked, one mirroring per radiograph and applies
+them to the whole batch at once; known lungs move along. `paper` is arXiv 2511.00456's list, drawn
+per radiograph; where it gives no amount, the defaults of the library its authors name
+(albumentations) are taken; it does not mirror. All draws come from torch's global generator, which
+training seeds for every step.
 """
 
 from __future__ import annotations
@@ -18,15 +19,30 @@ from torch.nn import functional as F  # noqa: N812
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF  # noqa: N812
 
-Augmentation = Callable[[Tensor], Tensor]
+Augmentation = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 
 
-def augmentation(name: str) -> Augmentation:
+def augmentation(name: str, mirror: bool) -> Augmentation:
     """The augmentation of that name: `default`, `paper` or `none`.
 
-    It takes uint8 pixels (B, 1, H, W) and gives float32 pixels in [0, 1] of the same shape.
+    It takes uint8 pixels (B, 1, H, W) and, if known, lungs (B, 1, g, g); it gives float32 pixels in
+    [0, 1] of the same shape, and the lungs likewise, moved with the pixels.
+
+    Args:
+        name: of the augmentation.
+        mirror: let `default` mirror half of the radiographs; a pneumonia may be on either side.
     """
-    return {"default": augment_default, "paper": augment_paper, "none": to_float}[name]
+
+    def default(pixels: Tensor, lungs: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return augment_default(pixels, lungs, mirror=mirror)
+
+    def paper(pixels: Tensor, lungs: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return augment_paper(pixels), None
+
+    def none(pixels: Tensor, lungs: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return to_float(pixels), None if lungs is None else to_float(lungs)
+
+    return {"default": default, "paper": paper, "none": none}[name]
 
 
 def to_float(pixels: Tensor) -> Tensor:
@@ -34,7 +50,9 @@ def to_float(pixels: Tensor) -> Tensor:
     return pixels.float() / 255
 
 
-def augment_default(pixels: Tensor) -> Tensor:
+def augment_default(
+    pixels: Tensor, lungs: Tensor | None = None, *, mirror: bool = False
+) -> tuple[Tensor, Tensor | None]:
     """Rotation +-12 deg, scale .88-1.12, shift +-6 %, exposure +-20 %, light noise."""
     images = to_float(pixels)
     count, device = len(images), images.device
@@ -46,8 +64,12 @@ def augment_default(pixels: Tensor) -> Tensor:
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
     # affine_grid's coordinates span [-1, 1], so 6 % of the side is .12.
     theta = torch.stack([cos, -sin, between(-0.12, 0.12), sin, cos, between(-0.12, 0.12)], dim=1)
-    grid = F.affine_grid(theta.view(-1, 2, 3), list(images.shape), align_corners=False)
-    images = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+    theta = theta.view(-1, 2, 3)
+    if mirror:
+        theta[:, :, 0] *= torch.where(between(0, 1) < 0.5, -1.0, 1.0)[:, None]
+    images = _moved(images, theta)
+    if lungs is not None:
+        lungs = _moved(to_float(lungs), theta)
 
     def per_image(values: Tensor) -> Tensor:
         return values.view(-1, 1, 1, 1)
@@ -56,7 +78,12 @@ def augment_default(pixels: Tensor) -> Tensor:
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * per_image(between(0.8, 1.2)) + mean + per_image(between(-0.15, 0.15))
     images = images + torch.randn_like(images) * per_image(between(0, 0.03))
-    return images.clamp(0, 1)
+    return images.clamp(0, 1), lungs
+
+
+def _moved(images: Tensor, theta: Tensor) -> Tensor:
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
 
 
 def augment_paper(pixels: Tensor) -> Tensor:

@@ -75,6 +75,7 @@ def make_bundle(
                 "options": architecture.options,
             },
             "labels": manifest.labels,
+            "heatmap": settings.heatmap,
             "threshold": choose_threshold(after, val_targets),
             "temperature": temperature,
             "calibration": {

@@ -1,4 +1,4 @@
-"""Radiographs decoded once: letterboxed to uint8 and kept on disk, keyed by content.
+"""Radiographs decoded, and their lungs segmented, once: kept on disk, keyed by content.
 
 A cohort's pixels at one size are one array (N, size, size), memory-mapped, so that any number of
 runs and processes share it. Its name is the digest of the radiographs' own digests, the size, and
@@ -20,10 +20,12 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import CohortError, ImageError
 from pneumoscope.files import atomic_path, sha256_file
 from pneumoscope.imaging import model_input, read_radiograph
+from pneumoscope.lungs import LungSegmenter, plausible
 
 Progress = Callable[[int, int], None]
 # Raise when `imaging.model_input` gives other pixels for the same file.
 _PREPROCESSING = 1
+_SEGMENTED_AT_ONCE = 32
 
 
 def cache_folder() -> Path:
@@ -62,6 +64,45 @@ def cached_pixels(
     array = _array([unique[digest] for digest in order], order, size, folder, progress)
     row = {digest: index for index, digest in enumerate(order)}
     return _rows(array, [row[digest] for digest in digests])
+
+
+def cached_lungs(
+    pixels: NDArray[np.uint8], *, folder: Path | None = None, progress: Progress | None = None
+) -> NDArray[np.uint8]:
+    """The lungs of radiographs, on the shipped segmenter's grid.
+
+    Args:
+        pixels: (N, size, size) uint8, as `cached_pixels` gives them.
+        folder: where to keep the array; `cache_folder()` by default.
+        progress: called with (done, total) while lungs are segmented.
+
+    Returns:
+        (N, g, g) uint8, 255 times the probability of lung; 255 everywhere where no lungs were
+        found, so that nothing counts as outside of them.
+    """
+    segmenter = LungSegmenter.load(threads=os.cpu_count() or 1)
+    content = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
+    key = hashlib.sha256(f"{segmenter.info.id} {content}".encode()).hexdigest()[:32]
+    path = (folder or cache_folder()) / "lungs" / f"{key}.npy"
+    if not path.is_file():
+        with atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.save(stream, _segment(segmenter, pixels, progress), allow_pickle=False)
+    lungs: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return lungs
+
+
+def _segment(
+    segmenter: LungSegmenter, pixels: NDArray[np.uint8], progress: Progress | None
+) -> NDArray[np.uint8]:
+    parts = []
+    for start in range(0, len(pixels), _SEGMENTED_AT_ONCE):
+        found = segmenter.segment(np.asarray(pixels[start : start + _SEGMENTED_AT_ONCE]))
+        for lungs in found:
+            known = plausible(lungs >= 0.5)
+            parts.append(np.rint(lungs * 255) if known else np.full_like(lungs, 255))
+        if progress is not None:
+            progress(len(parts), len(pixels))
+    return np.stack(parts).astype(np.uint8)
 
 
 def _rows(array: NDArray[np.uint8], rows: list[int]) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,14 +11,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-Batch = tuple[Tensor, Tensor]
+
+class Batch(NamedTuple):
+    """Pixels (B, 1, size, size) uint8, targets (B,), and lungs (B, 1, g, g) uint8 if wanted."""
+
+    pixels: Tensor
+    targets: Tensor
+    lungs: Tensor | None
 
 
 class PixelDataset(Dataset[Batch]):
-    """Pixels (N, size, size) uint8 and targets (N,), fetched a whole batch at a time."""
+    """Pixels (N, size, size) uint8 and targets (N,), fetched a whole batch at a time.
 
-    def __init__(self, pixels: NDArray[np.uint8], targets: NDArray[np.int64]) -> None:
+    `lungs`, if given, are (N, g, g) uint8: 255 times the probability of lung.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        targets: NDArray[np.int64],
+        lungs: NDArray[np.uint8] | None = None,
+    ) -> None:
         self.pixels = pixels
+        self.lungs = lungs
         self.targets = torch.from_numpy(np.asarray(targets, dtype=np.int64))
 
     def __len__(self) -> int:
@@ -28,9 +43,11 @@ class PixelDataset(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Pixels (B, 1, size, size) uint8 and targets (B,)."""
+        """The radiographs of these rows."""
         rows = np.asarray(indices)
-        return torch.from_numpy(self.pixels[rows][:, None]), self.targets[torch.from_numpy(rows)]
+        lungs = None if self.lungs is None else torch.from_numpy(self.lungs[rows][:, None])
+        pixels = torch.from_numpy(self.pixels[rows][:, None])
+        return Batch(pixels, self.targets[torch.from_numpy(rows)], lungs)
 
 
 class EpochSampler(Sampler[int]):

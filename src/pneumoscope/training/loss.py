@@ -48,6 +48,23 @@ def balanced_alpha(targets: Tensor, num_classes: int = 2) -> Tensor:
     return (inverse / inverse.sum() * num_classes).float()
 
 
+def outside_lungs(cells: Tensor, lungs: Tensor) -> Tensor:
+    """How much disease a regional head sees outside the lungs, where there is none to see.
+
+    The mean over outside cells of softplus(z) = -log(1 - p): each of them is labelled negative.
+    Lungs are anatomy, not lesion annotations.
+
+    Args:
+        cells: (B, h, w) log-odds.
+        lungs: (B, 1, g, g) probability of lung.
+
+    Returns:
+        A scalar >= 0; films that are lung everywhere (none were found) do not count.
+    """
+    outside = 1 - F.adaptive_avg_pool2d(lungs, (cells.shape[1], cells.shape[2]))[:, 0]
+    return (outside * F.softplus(cells)).sum() / outside.sum().clamp(min=1.0)
+
+
 class FocalLoss(nn.Module):
     """`focal_loss` with its parameters."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import lightning
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from pneumoscope.errors import RunError
 from pneumoscope.models.classifier import Classifier, positive_logit
+from pneumoscope.models.heads import RegionalHead
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.data import Batch
-from pneumoscope.training.loss import FocalLoss
+from pneumoscope.training.loss import FocalLoss, outside_lungs
 from pneumoscope.training.settings import TrainingSettings
 
 
@@ -31,21 +32,41 @@ class ClassifierModule(lightning.LightningModule):
         self.classifier = classifier
         self.settings = settings
         self.loss = FocalLoss(settings.focal_gamma, alpha)
-        self.augment = augmentation(settings.augmentation)
+        self.augment = augmentation(settings.augmentation, settings.mirror)
         self._val: list[tuple[Tensor, Tensor]] = []
+        self._frozen = classifier.backbone.early_layers() if settings.keeps_early else []
+        for layer in self._frozen:
+            layer.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training; frozen layers keep their statistics, too."""
+        super().train(mode)
+        for layer in self._frozen:
+            layer.eval()
+        return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch of uint8 pixels (B, 1, H, W)."""
         torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
-        pixels, targets = batch
-        loss: Tensor = self.loss(self.classifier(self.augment(pixels)), targets)
+        pixels, lungs = self.augment(batch.pixels, batch.lungs)
+        loss = self._loss(pixels, batch.targets, lungs)
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss
 
+    def _loss(self, pixels: Tensor, targets: Tensor, lungs: Tensor | None) -> Tensor:
+        if lungs is None:
+            plain: Tensor = self.loss(self.classifier(pixels), targets)
+            return plain
+        cells = self.classifier.cells(pixels)
+        guided: Tensor = self.loss(RegionalHead.pool(cells), targets)
+        return guided + self.settings.lung_guidance * outside_lungs(cells, lungs)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect logits; the figures are those of the whole val split."""
-        pixels, targets = batch
-        self._val.append((self.classifier(pixels).float().cpu(), targets.cpu()))
+        logits = self.classifier(batch.pixels).float()
+        if self.settings.mirror:
+            logits = (logits + self.classifier(batch.pixels.flip(-1)).float()) / 2
+        self._val.append((logits.cpu(), batch.targets.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Log val loss, accuracy at probability .5 and ROC-AUC."""

@@ -30,7 +30,7 @@ from pneumoscope.files import new_folder
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.weights import WeightRecord, pretrained_classifier
 from pneumoscope.training.bundling import make_bundle
-from pneumoscope.training.cache import Progress, cached_pixels
+from pneumoscope.training.cache import Progress, cached_lungs, cached_pixels
 from pneumoscope.training.data import Batch, PixelDataset, plain_loader, train_loader
 from pneumoscope.training.history import History, Row, StepCounter, read_history
 from pneumoscope.training.loss import balanced_alpha
@@ -46,11 +46,13 @@ class RunListener:
 
     Attributes:
         decoding: called with (done, total) while radiographs are decoded into the cache.
+        lungs: called with (done, total) while their lungs are segmented.
         epoch: called with each finished epoch's figures.
         step: called with (steps taken, steps in all) after each.
     """
 
     decoding: Progress | None = None
+    lungs: Progress | None = None
     epoch: Callable[[Row], None] | None = None
     step: Progress | None = None
 
@@ -129,6 +131,8 @@ def _run(
     classifier, weights = start
     pixels = cached_pixels(manifest.subset("all"), settings.size, progress=listener.decoding)
     train, val = (_dataset(manifest, pixels, split) for split in ("train", "val"))
+    if settings.guided:
+        train.lungs = cached_lungs(train.pixels, progress=listener.lungs)
     alpha = balanced_alpha(train.targets) if settings.class_weights else None
     module = ClassifierModule(classifier, settings, alpha)
 
@@ -223,8 +227,12 @@ def predict_logits(
     """Log-odds (N,) of the positive class, before calibration, in float32 arithmetic."""
     parts = []
     with torch.inference_mode():
-        for pixels, _ in plain_loader(dataset, batch_size=batch_size):
-            parts.append(positive_logit(module.classifier(pixels)).double().numpy())
+        for batch in plain_loader(dataset, batch_size=batch_size):
+            logits = positive_logit(module.classifier(batch.pixels)).double()
+            if module.settings.mirror:
+                mirrored = positive_logit(module.classifier(batch.pixels.flip(-1))).double()
+                logits = (logits + mirrored) / 2
+            parts.append(logits.numpy())
     return np.concatenate(parts)
 
 

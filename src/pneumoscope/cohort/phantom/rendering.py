@@ -21,7 +21,8 @@ class Phantom:
     Attributes:
         pixels: (height, width) float32 in [0, 1], bright is dense.
         lesion: (height, width) True on lesions; all False for a normal chest.
-        lungs: (height, width) True on the visible lung fields, lesions included.
+        lungs: (height, width) True on both whole lungs, lesions and what lies behind the heart
+            included.
         boxes: (x, y, width, height) in pixels, tight around each 8-connected part of `lesion`.
     """
 
@@ -55,7 +56,7 @@ def render(
     opacity = (
         lesions.nothing(frame)
         if pneumonia is None
-        else lesions.project(frame, pneumonia, chest.lungs)
+        else lesions.project(frame, pneumonia, chest.fields)
     )
     fittings = devices.draw_devices(rng, anatomy, view)
     tissue = thorax.soft_tissue(frame, anatomy, view, chest)

@@ -42,8 +42,9 @@ class Thorax:
         half: the rib cage's half-width at the pixel's height.
         above: distance above the diaphragm (negative below).
         air: what the lungs' air takes away from the trunk's attenuation, at least 0.
-        lungs: the visible lung fields: inside the rib cage, above the diaphragm, beside the
-            mediastinum and the heart.
+        lungs: the whole lungs: inside the rib cage, above the diaphragm, beside the mediastinum,
+            with what lies behind and before the heart.
+        fields: the visible lung fields: the lungs beside the heart.
     """
 
     wall: Field
@@ -51,6 +52,7 @@ class Thorax:
     above: Field
     air: Field
     lungs: Mask
+    fields: Mask
 
 
 def lay_out(frame: Frame, anatomy: Anatomy, view: View) -> Thorax:
@@ -63,9 +65,10 @@ def lay_out(frame: Frame, anatomy: Anatomy, view: View) -> Thorax:
     beside = frame.out - lookup(hilum_side, frame, frame.y)
     clear = frame.out - lookup(heart_side, frame, frame.y)
     below_apex = frame.y - anatomy.apex
-    inside = np.minimum(np.minimum(wall, clear), np.minimum(above, below_apex))
+    within = np.minimum(wall, np.minimum(above, below_apex))
     air = _air_depth(frame, anatomy, view, wall, half, above, beside, clear)
-    return Thorax(wall, half, above, air, inside > 0)
+    fields = np.minimum(within, clear) > 0
+    return Thorax(wall, half, above, air, fields | (np.minimum(within, beside) > 0), fields)
 
 
 def soft_tissue(frame: Frame, anatomy: Anatomy, view: View, thorax: Thorax) -> Field:

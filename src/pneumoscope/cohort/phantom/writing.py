@@ -71,10 +71,10 @@ def write_cohort(
 ) -> PhantomCohort:
     """Write a phantom cohort into the new folder `out`.
 
-    Files: `images/NAME.png` (8-bit gray), `lungs/NAME.png` (0 or 255: visible lung fields),
-    `masks/NAME.png` (0 or 255: lesions; only for PNEUMONIA), `cohort.csv`, `boxes.csv` and
-    `phantom.json` (settings and version). Labels are NORMAL and PNEUMONIA; names say nothing
-    about them.
+    Files: `images/NAME.png` (8-bit gray), `lungs/NAME.png` (0 or 255: both lungs, with what lies
+    behind the heart), `masks/NAME.png` (0 or 255: lesions; only for PNEUMONIA), `cohort.csv`,
+    `boxes.csv` and `phantom.json` (settings and version). Labels are NORMAL and PNEUMONIA; names
+    say nothing about them.
 
     Args:
         out: a folder that does not exist yet or is empty.

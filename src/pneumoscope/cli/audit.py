@@ -1,0 +1,143 @@
+"""`pneumoscope audit`: are a bundle's explanations worth anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+
+if TYPE_CHECKING:
+    from pneumoscope.inference import Engine
+    from pneumoscope.sanity import AuditFilm
+
+
+def audit(
+    bundle: Annotated[Path, typer.Option(help="A bundle, or a run whose training has finished.")],
+    cohort: Annotated[
+        Path | None,
+        typer.Option(
+            help="Manifest of scan, or a CSV with image,label; without it phantoms are drawn."
+        ),
+    ] = None,
+    split: Annotated[
+        Literal["train", "val", "test", "all"],
+        typer.Option(help="Which radiographs of the cohort."),
+    ] = "test",
+    n: Annotated[int, typer.Option("--n", min=2, help="Radiographs, half of them positive.")] = 60,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the sample, the new weights and random order.")
+    ] = 0,
+    out: Annotated[Path, typer.Option(help="New folder for the results.")] = Path("audit"),
+) -> None:
+    """Test whether heatmaps show what the model learnt, and whether it learnt a shortcut.
+
+    Draws the weights anew, removes the hottest pixels, stamps markers into corners, and looks where
+    the heat lies. Verdicts are results: a model that does not pass is no error.
+    Writes [bold]audit.json[/bold] and [bold]report.html[/bold].
+
+    [dim]Examples:[/dim]
+      pneumoscope audit --bundle RUN --cohort cohort.csv
+      pneumoscope audit --bundle RUN --n 30
+    """
+    from pneumoscope.cli.pages import model_facts
+    from pneumoscope.files import new_folder, write_json, write_text
+    from pneumoscope.inference import load_engine
+    from pneumoscope.report.audit_page import render_audit
+    from pneumoscope.sanity import Settings, run_audit
+
+    engine = load_engine(bundle)
+    films, sample, notes = _sample(engine, cohort, split, n, seed)
+    new_folder(out)
+    found = run_audit(engine, films, Settings(seed=seed), stage=progress).to_dict()
+    content = {
+        **found,
+        "sample": sample,
+        "notes": notes,
+        "research_use": NOT_FOR_DIAGNOSIS,
+    }
+    write_json(out / "audit.json", content)
+    write_text(out / "report.html", render_audit(content, _facts(sample, model_facts(engine.info))))
+    _show(content)
+    console.print(f"Report: [bold]{out / 'report.html'}[/bold]")
+    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+
+
+def _sample(
+    engine: Engine, cohort: Path | None, split: str, n: int, seed: int
+) -> tuple[list[AuditFilm], dict[str, Any], list[str]]:
+    """The radiographs, where they come from, and what is to be said of them."""
+    from pneumoscope.cli.evaluation import suitable
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.sanity import cohort_films, phantom_films
+
+    size = engine.info.architecture.size
+    if cohort is None:
+        with progress("Drawing phantoms") as update:
+            films = phantom_films(n, seed, size, update)
+        sample: dict[str, Any] = {"what": "phantoms", "seed": seed}
+        return films, sample, [
+            "The radiographs are drawn phantoms. Of a model trained on patients' films they say "
+            "little: give --cohort."
+        ]  # fmt: skip
+    manifest = Manifest.read(cohort)
+    part = suitable(engine, manifest, split)
+    with progress("Reading films") as update:
+        films, unreadable = cohort_films(part, n, seed, size, update)
+    digest = manifest.digest()
+    trained_on = digest == engine.info.training.data_digest
+    notes = []
+    if trained_on and split != "test":
+        notes.append("These radiographs were used to train or tune the model.")
+    if unreadable:
+        first = "; ".join(f"{image}: {reason}" for image, reason in unreadable[:3])
+        notes.append(f"{len(unreadable)} radiographs could not be read: {first}.")
+    sample = {
+        "what": "radiographs",
+        "seed": seed,
+        "split": split,
+        "data_digest": digest,
+        "trained_on_this_cohort": trained_on,
+        "unreadable": len(unreadable),
+    }
+    return films, sample, notes
+
+
+def _facts(sample: Mapping[str, Any], model: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What the page says of sample and model."""
+    own = [("Sample", str(sample["what"])), ("Sample's seed", str(sample["seed"]))]
+    if "split" in sample:
+        own += [("Split", str(sample["split"])), ("Cohort's digest", str(sample["data_digest"]))]
+    return own + model
+
+
+def _show(content: Mapping[str, Any]) -> None:
+    """Print verdicts and figures, then the warnings."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from pneumoscope.report.audit_words import FIGURES
+    from pneumoscope.report.numbers import figure_text
+
+    table = Table(header_style="dim")
+    table.add_column("test", header_style="bold")
+    table.add_column("verdict")
+    table.add_column("figure")
+    table.add_column("value (95 % interval)", justify="right")
+    for test in content["tests"].values():
+        verdict = "[green]passed[/green]" if test["passed"] else "[yellow]not passed[/yellow]"
+        for line, (key, value) in enumerate(test["figures"].items()):
+            head = (test["title"], verdict) if line == 0 else ("", "")
+            table.add_row(*head, FIGURES[key][0], figure_text(value))
+        table.add_section()
+    console.print(table)
+    console.print(
+        f"{content['model']}, heatmap {content['heatmap']}, on {content['n']} "
+        f"{content['sample']['what']} of {content['n_patients']} patients, "
+        f"{content['n_called_positive']} called positive"
+    )
+    for sentence in (*content["warnings"], *content["notes"]):
+        errors.print(f"[yellow]warning:[/yellow] {escape(sentence)}")

@@ -1,0 +1,119 @@
+"""Measuring a lung segmenter on drawn masks: shared by `train-lungs` and `check-lungs`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pneumoscope.cli.console import console
+from pneumoscope.cohort.lung_masks import LungCase, read_lung_mask
+from pneumoscope.cohort.original_sizes import unsquashed
+from pneumoscope.errors import CohortError, ImageError
+from pneumoscope.evaluate import bootstrap_patients, weighted_means
+from pneumoscope.imaging import read_radiograph
+from pneumoscope.lungs import LungSegmenter, Overlap, overlap, plausible, two_largest
+
+Scores = list[dict[str, Any]]
+_SCORES = ("dice", "iou", "plausible")
+
+
+def score_lungs(
+    segmenter: LungSegmenter,
+    cases: Sequence[LungCase],
+    progress: Callable[[int, int], None] | None = None,
+) -> Scores:
+    """Compare the segmenter's lungs (two largest parts at probability .5) with the drawn ones.
+
+    Returns:
+        For each film its image, patient, extra columns, `dice`, `iou` and `plausible` (0 or 1).
+
+    Raises:
+        CohortError: a film or mask cannot be read.
+    """
+    scores = []
+    for done, case in enumerate(cases, start=1):
+        found, agreement = _compare(segmenter, case)
+        scores.append(
+            {
+                "image": case.image,
+                "patient": case.patient,
+                **case.extra,
+                "dice": agreement.dice,
+                "iou": agreement.iou,
+                "plausible": float(found),
+            }
+        )
+        if progress is not None:
+            progress(done, len(cases))
+    return scores
+
+
+def _compare(segmenter: LungSegmenter, case: LungCase) -> tuple[bool, Overlap]:
+    path = case.root / case.image
+    try:
+        pixels = read_radiograph(path).pixels
+    except ImageError as error:
+        raise CohortError(error.problem, path=path, remedy=error.remedy) from error
+    height, width = pixels.shape
+    letterbox = unsquashed(height, width, case.original, segmenter.info.side)
+    square = np.rint(letterbox.apply(pixels) * np.float32(255)).astype(np.uint8)
+    mask = two_largest(letterbox.to_film(segmenter.segment(square[None])[0]))
+    return plausible(mask), overlap(mask, read_lung_mask(case.mask, height, width))
+
+
+def lung_figures(scores: Scores, by: str | None = None) -> dict[str, Any]:
+    """Mean Dice and IoU and the share found plausible, each with its patient-level interval.
+
+    Args:
+        scores: of `score_lungs`.
+        by: an extra column; the figures are given for each of its values too, under `by`.
+
+    Raises:
+        CohortError: there is no such column.
+    """
+    figures = _figures(scores)
+    if by is None:
+        return figures
+    if any(by not in score for score in scores):
+        raise CohortError(f"the table has no column '{by}'", remedy="name one of its columns")
+    values = sorted({str(score[by]) for score in scores})
+    groups = {v: _figures([score for score in scores if score[by] == v]) for v in values}
+    return {**figures, "by": {by: groups}}
+
+
+def _figures(scores: Scores) -> dict[str, Any]:
+    patients = [score["patient"] for score in scores]
+    columns = {name: [score[name] for score in scores] for name in _SCORES}
+    intervals = bootstrap_patients(weighted_means(columns), patients)
+    dice = np.array(columns["dice"])
+    return {
+        "n": len(scores),
+        "n_patients": len(set(patients)),
+        **{name: interval.to_dict() for name, interval in intervals.items()},
+        "dice_median": float(np.median(dice)),
+        "dice_5th_percentile": float(np.quantile(dice, 0.05)),
+    }
+
+
+def show_lung_figures(title: str, figures: dict[str, Any]) -> None:
+    """Print the figures and those of their groups."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="dim")
+    table.add_column("")
+    for name in ("films", "patients", "Dice", "IoU", "plausible"):
+        table.add_column(name, justify="right", no_wrap=True)
+    groups: dict[str, Any] = next(iter(figures.get("by", {}).values()), {})
+    for name, part in {"all": figures, **groups}.items():
+        numbers = [_text(part[score]) for score in _SCORES]
+        table.add_row(name, str(part["n"]), str(part["n_patients"]), *numbers)
+    console.print(table)
+
+
+def _text(interval: dict[str, float | None]) -> str:
+    value, low, high = interval["value"], interval["low"], interval["high"]
+    if low is None or high is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} ({low:.3f}–{high:.3f})".replace("0.", ".")

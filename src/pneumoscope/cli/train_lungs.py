@@ -1,0 +1,129 @@
+"""`pneumoscope train-lungs`: the lung segmenter, from films with drawn lungs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pneumoscope.cli.console import console, errors, progress
+
+if TYPE_CHECKING:
+    from pneumoscope.cohort.lung_masks import LungCase
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.training.lungs import LungSettings
+    from pneumoscope.training.lungs_net import LungNet
+
+
+def train_lungs(
+    films: Annotated[
+        Path, typer.Argument(help="Folder of films in label folders, or a manifest of scan.")
+    ],
+    masks: Annotated[
+        Path, typer.Option(help="Lung masks (PNG) at the films' relative paths; white is lung.")
+    ],
+    sizes: Annotated[
+        Path | None,
+        typer.Option(help="CSV image,orig_width,orig_height, if films were squashed."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="New folder for the model.")] = Path("lungs"),
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over train.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order, augmentation.")] = None,
+    about: Annotated[
+        str | None, typer.Option(help="The films and masks, their licence and who made them.")
+    ] = None,
+) -> None:
+    """Train the lung segmenter and measure it on test, split by patient.
+
+    A folder with a part `test` keeps it as test; its patients never train. Writes
+    [bold]lungs.onnx[/bold], [bold]lungs.json[/bold] (origin and digest), [bold]metrics.json[/bold].
+
+    [dim]Example:[/dim]
+      pneumoscope train-lungs chest_xray --masks lung_masks --sizes original_sizes.csv --out lungs
+    """
+    from pneumoscope.cohort.original_sizes import read_sizes
+    from pneumoscope.files import new_folder
+    from pneumoscope.training.lungs import LungSettings, train_lung_net
+    from pneumoscope.training.lungs_data import lung_cases, read_films
+
+    chosen = {"epochs": epochs, "seed": seed}
+    settings = LungSettings(**{name: v for name, v in chosen.items() if v is not None})
+    manifest = _manifest(films)
+    originals = read_sizes(sizes) if sizes is not None else {}
+    cases = {
+        split: lung_cases(manifest, split, masks, originals) for split in ("train", "val", "test")
+    }
+    new_folder(out)
+    with progress("Decoding films") as decoding, progress("Training steps") as steps:
+        train = read_films(cases["train"], settings.stored_side, decoding)
+        val = read_films(cases["val"], settings.stored_side)
+        net = train_lung_net(train, val, settings, epoch=_show_epoch, step=steps)
+    origin = about or f"films of {films.resolve().name}"
+    model = deliver(net, settings, manifest, cases, origin, out)
+    console.print(f"Model: [bold]{model}[/bold]")
+
+
+def deliver(
+    net: LungNet,
+    settings: LungSettings,
+    manifest: Manifest,
+    cases: Mapping[str, Sequence[LungCase]],
+    about: str,
+    out: Path,
+) -> Path:
+    """Write the model, then measure the file itself on val and test; the model's path."""
+    from pneumoscope.cli.lung_figures import lung_figures, score_lungs, show_lung_figures
+    from pneumoscope.files import sha256_file, write_json
+    from pneumoscope.lungs import LungSegmenter, LungsInfo
+    from pneumoscope.training.lungs_export import export_lungs
+    from pneumoscope.training.lungs_net import STRIDE
+
+    model = out / "lungs.onnx"
+    difference = export_lungs(net, settings.side, model)
+    info = LungsInfo(
+        sha256=sha256_file(model),
+        side=settings.side,
+        grid=settings.side // STRIDE,
+        licence="Apache-2.0",
+        training_data=about,
+        training={
+            "settings": settings.to_dict(),
+            "films": {split: len(part) for split, part in cases.items()},
+            "patients": {split: len({c.patient for c in part}) for split, part in cases.items()},
+            "data_digest": manifest.digest(),
+            "onnx_difference": difference,
+        },
+        figures={},
+    )
+    info.write(model)
+    segmenter = LungSegmenter.load(model)
+    figures: dict[str, Any] = {}
+    for split in ("val", "test"):
+        with progress(f"Measuring on {split}") as update:
+            figures[split] = lung_figures(score_lungs(segmenter, cases[split], update))
+        show_lung_figures(f"{info.id} on {split}", figures[split])
+    replace(info, figures=figures).write(model)
+    write_json(out / "metrics.json", {"model": info.id, "training": info.training, **figures})
+    return model
+
+
+def _manifest(films: Path) -> Manifest:
+    from pneumoscope.cohort.layout import list_cohort
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.cohort.scan import ScanSettings, scan
+
+    if films.is_file():
+        return Manifest.read(films)
+    official = "test" in (list_cohort(films).official or [])
+    with progress("Scanning films") as update:
+        return scan(films, ScanSettings(keep_official=official), update).manifest
+
+
+def _show_epoch(row: dict[str, float]) -> None:
+    errors.print(
+        f"epoch {int(row['epoch']) + 1}: loss {row['train_loss']:.4f}, val Dice "
+        f"{row['val_dice']:.4f}, {row['seconds']:.0f} s"
+    )

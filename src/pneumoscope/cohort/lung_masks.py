@@ -1,0 +1,106 @@
+"""Lung masks: the organ as somebody outlined it. Unlike lesion annotations they may train."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pneumoscope.cohort.original_sizes import SIZE_COLUMNS, original_size
+from pneumoscope.cohort.tables import safe_image_path
+from pneumoscope.errors import CohortError
+from pneumoscope.imaging import DEFAULT_LIMITS
+
+COLUMNS = ("image", "mask", "patient")
+
+
+@dataclass(frozen=True, slots=True)
+class LungCase:
+    """A film and the lungs somebody outlined on it.
+
+    Attributes:
+        image: path relative to `root`.
+        root: folder of the film.
+        mask: file of the mask.
+        patient: whose film it is.
+        original: (height, width) of the film before it was squashed, if it was.
+        extra: other columns of the table, by name.
+    """
+
+    image: str
+    root: Path
+    mask: Path
+    patient: str
+    original: tuple[int, int] | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+def read_lung_table(path: Path) -> list[LungCase]:
+    """Read a CSV with `image,mask,patient`, relative to its own folder.
+
+    `orig_width,orig_height` give the shape of films that were squashed; other columns are kept.
+
+    Raises:
+        CohortError: it cannot be read, has no rows, lacks a column or leaves one blank.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CohortError("cannot be read", path=path, remedy="give a CSV in UTF-8") from error
+    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
+    if missing:
+        raise CohortError(
+            f"has no rows or lacks the columns {', '.join(missing)}",
+            path=path,
+            remedy="give image,mask,patient and any other columns",
+        )
+    return [_case(row, path, line) for line, row in enumerate(rows, start=2)]
+
+
+def _case(row: dict[str, str], path: Path, line: int) -> LungCase:
+    if None in row.values() or not row["patient"].strip():
+        raise CohortError(
+            f"line {line} is cut short or names no patient", path=path, remedy="complete it"
+        )
+    known = (*COLUMNS, *SIZE_COLUMNS)
+    return LungCase(
+        image=safe_image_path(row["image"], table=path, line=line),
+        root=path.parent,
+        mask=path.parent / safe_image_path(row["mask"], table=path, line=line),
+        patient=row["patient"].strip(),
+        original=original_size(row, path) if all(name in row for name in SIZE_COLUMNS) else None,
+        extra={name: value for name, value in row.items() if name not in known},
+    )
+
+
+def read_lung_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:
+    """Read a lung mask, black and white or gray: brighter than half the scale is lung.
+
+    Returns:
+        (height, width) bool.
+
+    Raises:
+        CohortError: it cannot be read, or is not on the radiograph's pixel grid.
+    """
+    try:
+        DEFAULT_LIMITS.check_bytes(path, path.stat().st_size)
+        with Image.open(path) as image:
+            size = image.size
+            if size == (width, height):
+                mask: NDArray[np.bool_] = np.asarray(image.convert("L")) > 127
+                return mask
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise CohortError(
+            "cannot be read as a mask", path=path, remedy="give masks as PNG, black and white"
+        ) from error
+    raise CohortError(
+        f"the mask is {size[0]} x {size[1]} pixels, its radiograph {width} x {height}",
+        path=path,
+        remedy="give masks on the radiograph's own pixel grid",
+    )

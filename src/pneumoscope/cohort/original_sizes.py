@@ -1,0 +1,66 @@
+"""The shape films had before somebody squashed them into squares, and the way to undo it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pneumoscope.errors import CohortError
+from pneumoscope.imaging import Letterbox
+
+Sizes = Mapping[str, tuple[int, int]]
+"""Image to the (height, width) in pixels that its film had at first."""
+SIZE_COLUMNS = ("orig_width", "orig_height")
+
+
+def read_sizes(path: Path) -> dict[str, tuple[int, int]]:
+    """Read a CSV with `image,orig_width,orig_height`; other columns are passed over.
+
+    Raises:
+        CohortError: it cannot be read, a column is missing, or a size is no positive number.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CohortError("cannot be read", path=path, remedy="give a CSV in UTF-8") from error
+    columns = ("image", *SIZE_COLUMNS)
+    if not rows or any(name not in rows[0] for name in columns):
+        raise CohortError(
+            f"lacks rows or one of the columns {', '.join(columns)}",
+            path=path,
+            remedy="give one row per image with its original size in pixels",
+        )
+    return {row["image"]: original_size(row, path) for row in rows}
+
+
+def original_size(row: Mapping[str, str], path: Path) -> tuple[int, int]:
+    """(height, width) from a row's `orig_height` and `orig_width`.
+
+    Raises:
+        CohortError: one is no positive number; `path` is the table it stands in.
+    """
+    width, height = (str(row[name]).strip() for name in SIZE_COLUMNS)
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise CohortError(
+            f"the original size of {row['image']} is {width!r} x {height!r}",
+            path=path,
+            remedy="give whole pixels",
+        )
+    return int(height), int(width)
+
+
+def unsquashed(height: int, width: int, original: tuple[int, int] | None, size: int) -> Letterbox:
+    """The letterbox, in a square of `size` pixels, of a film in the shape it had at first.
+
+    Args:
+        height: rows of the film as it is stored.
+        width: columns of the film as it is stored.
+        original: (height, width) at first; None when the film is stored as it was.
+        size: side of the square.
+    """
+    if original is None:
+        return Letterbox.fit(height, width, size)
+    return replace(Letterbox.fit(*original, size), height=height, width=width)

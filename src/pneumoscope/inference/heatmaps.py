@@ -1,0 +1,95 @@
+"""From raw maps on the model's grid to heatmaps on the film's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumoscope.bundles import HeatmapSpec
+from pneumoscope.imaging import Letterbox
+from pneumoscope.inference.engine import Engine
+from pneumoscope.lungs import LungSegmenter, plausible
+
+# Below this share of a logit a map is rounding noise, and stretching it to [0, 1] would paint it.
+_NO_EVIDENCE = 1e-6
+
+Maps = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RawOutput:
+    """For a batch of B radiographs.
+
+    Attributes:
+        logits: (B,) log-odds before calibration.
+        maps: for each heatmap asked for, (B, h, w) raw maps on the model's grid; the lungs are
+            not yet applied.
+        lungs: (B, g, g) probability of lung on the segmenter's grid; None if nobody asked.
+    """
+
+    logits: NDArray[np.float64]
+    maps: Mapping[HeatmapSpec, Maps]
+    lungs: Maps | None
+
+
+def run_heatmaps(
+    engine: Engine,
+    pixels: NDArray[np.uint8],
+    specs: Sequence[HeatmapSpec],
+    segmenter: LungSegmenter | None,
+) -> RawOutput:
+    """Score and explain a batch (B, size, size), running the model once per orientation.
+
+    The logits are those of the bundle's own way: if its heatmap is mirrored, their mean over the
+    film and its mirror image.
+    """
+    own = HeatmapSpec.parse(engine.info.heatmap)
+    methods = list(dict.fromkeys(spec.method for spec in specs))
+    mirrored = list(dict.fromkeys(spec.method for spec in specs if spec.mirror))
+    plain = engine.run(pixels, methods)
+    logits, maps = plain.logits, dict(plain.maps)
+    averaged: dict[str, Maps] = {}
+    if mirrored or own.mirror:
+        other = engine.run(np.ascontiguousarray(pixels[:, :, ::-1]), mirrored)
+        for name in mirrored:
+            averaged[name] = np.add(maps[name], other.maps[name][:, :, ::-1]) * np.float32(0.5)
+        if own.mirror:
+            logits = (logits + other.logits) / 2
+    return RawOutput(
+        logits,
+        {spec: (averaged if spec.mirror else maps)[spec.method] for spec in specs},
+        None if segmenter is None else segmenter.segment(pixels),
+    )
+
+
+def film_lungs(grid: Maps, letterbox: Letterbox) -> Maps:
+    """The probability of lung on the film's grid; one everywhere where no lungs were found.
+
+    A segmentation of implausible size or place must not hide evidence.
+    """
+    film = letterbox.to_film(grid)
+    return film if plausible(film >= 0.5) else np.ones_like(film)
+
+
+def film_heatmap(grid: Maps, letterbox: Letterbox, lungs: Maps | None = None) -> Maps:
+    """A raw map on the model's grid to a heatmap in [0, 1] on the film's grid.
+
+    Divided by its maximum on the film, never stretched from its minimum; a map without evidence
+    stays zero.
+
+    Args:
+        grid: (h, w), >= 0, covering the model's whole square.
+        letterbox: of the film.
+        lungs: (height, width) factor in [0, 1] on the film's grid, applied before the division.
+    """
+    film = letterbox.to_film(np.asarray(grid, dtype=np.float32))
+    if lungs is not None:
+        film = film * lungs
+    peak = float(film.max())
+    if not np.isfinite(peak) or peak <= _NO_EVIDENCE:
+        return np.zeros_like(film)
+    scaled: Maps = np.clip(film / peak, 0, 1)
+    return scaled

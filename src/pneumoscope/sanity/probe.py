@@ -1,0 +1,136 @@
+"""Asking a model: logits and heatmaps for many radiographs, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pneumoscope.bundles import BundleInfo, HeatmapSpec
+from pneumoscope.imaging import Letterbox
+from pneumoscope.inference import Engine, EngineOutput, film_heatmap
+from pneumoscope.inference.heatmaps import film_lungs, run_heatmaps
+from pneumoscope.localize import method_named, methods_for
+from pneumoscope.lungs import LungSegmenter
+from pneumoscope.models.classifier import Classifier, positive_logit
+from pneumoscope.sanity.films import AuditFilm
+
+_BATCH = 16
+
+Heat = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+
+class WhiteBox(Engine, Protocol):
+    """An engine that gives away its network; without it nothing can be drawn anew."""
+
+    @property
+    def classifier(self) -> Classifier:
+        """The bundle's classifier, in eval mode."""
+        ...
+
+
+class ClassifierEngine:
+    """Runs a classifier in place of a bundle's own, with all else as the bundle says."""
+
+    def __init__(self, info: BundleInfo, classifier: Classifier) -> None:
+        self._info = info
+        self._classifier = classifier
+
+    @property
+    def info(self) -> BundleInfo:
+        """The bundle's description."""
+        return self._info
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods that work for this architecture."""
+        return tuple(method.name for method in methods_for(self._classifier))
+
+    def run(self, pixels: Pixels, methods: Sequence[str]) -> EngineOutput:
+        """Score (B, size, size) uint8 pixels, explain them by each method."""
+        batch = torch.from_numpy(pixels)[:, None].to(self._classifier.mean.device)
+        maps, logits = {}, None
+        for name in methods:
+            explanation = method_named(name).function(self._classifier, batch)
+            maps[name] = explanation.maps.float().cpu().numpy()
+            logits = explanation.logits
+        if logits is None:
+            with torch.inference_mode():
+                logits = self._classifier(batch)
+        return EngineOutput(positive_logit(logits).double().cpu().numpy(), maps)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A model that can be asked.
+
+    Attributes:
+        engine: runs it.
+        segmenter: finds lungs; None unless the bundle's heatmap needs them.
+    """
+
+    engine: Engine
+    segmenter: LungSegmenter | None = None
+
+    @property
+    def own(self) -> HeatmapSpec:
+        """The bundle's heatmap."""
+        return HeatmapSpec.parse(self.engine.info.heatmap)
+
+    @property
+    def raw(self) -> HeatmapSpec:
+        """The bundle's heatmap before the lungs factor."""
+        return HeatmapSpec(self.own.method, self.own.mirror)
+
+    def log_odds(self, pixels: Pixels) -> NDArray[np.float64]:
+        """Calibrated log-odds (N,) of the positive label for (N, size, size) uint8 pixels."""
+        logits = [
+            run_heatmaps(self.engine, pixels[start : start + _BATCH], (), None).logits
+            for start in range(0, len(pixels), _BATCH)
+        ]
+        return np.concatenate(logits) / self.engine.info.temperature
+
+    def see(
+        self,
+        pixels: Pixels,
+        letterboxes: Sequence[Letterbox],
+        spec: HeatmapSpec,
+        tick: Callable[[int], None] | None = None,
+    ) -> tuple[NDArray[np.float64], list[Heat]]:
+        """Calibrated log-odds (N,) and heatmaps in [0, 1] on the film's part of the square.
+
+        Args:
+            pixels: (N, size, size) uint8.
+            letterboxes: N, at scale one.
+            spec: the bundle's own heatmap, or that before the lungs factor.
+            tick: called with the number of radiographs done after each batch.
+        """
+        logits: list[NDArray[np.float64]] = []
+        heats: list[Heat] = []
+        segmenter = self.segmenter if spec.lungs else None
+        for start in range(0, len(pixels), _BATCH):
+            batch = pixels[start : start + _BATCH]
+            output = run_heatmaps(self.engine, batch, (spec,), segmenter)
+            logits.append(output.logits)
+            for index, grid in enumerate(output.maps[spec]):
+                box = letterboxes[start + index]
+                lungs = None if output.lungs is None else film_lungs(output.lungs[index], box)
+                heats.append(film_heatmap(grid, box, lungs))
+            if tick is not None:
+                tick(len(heats))
+        return np.concatenate(logits) / self.engine.info.temperature, heats
+
+
+def stacked(films: Sequence[AuditFilm]) -> Pixels:
+    """All films' pixels (N, size, size)."""
+    return np.stack([film.pixels for film in films])
+
+
+def boxes(films: Sequence[AuditFilm]) -> list[Letterbox]:
+    """All films' letterboxes."""
+    return [film.letterbox for film in films]

@@ -1,0 +1,28 @@
+"""What names a heatmap."""
+
+from __future__ import annotations
+
+import pytest
+
+from pneumoscope.bundles import HeatmapSpec
+from pneumoscope.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("gradcam", HeatmapSpec("gradcam")),
+        ("regional+mirror", HeatmapSpec("regional", mirror=True)),
+        ("layercam+lungs", HeatmapSpec("layercam", lungs=True)),
+        ("regional+mirror+lungs", HeatmapSpec("regional", mirror=True, lungs=True)),
+    ],
+)
+def test_names_are_read_and_written(text: str, spec: HeatmapSpec) -> None:
+    assert HeatmapSpec.parse(text) == spec
+    assert str(spec) == text
+
+
+@pytest.mark.parametrize("text", ["", "Grad-CAM", "gradcam+", "gradcam+lungs+mirror", "a b"])
+def test_other_names_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="is no heatmap"):
+        HeatmapSpec.parse(text)
