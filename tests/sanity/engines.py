@@ -21,7 +21,7 @@ def info(heatmap: str = "gradcam", threshold: float = 0.5, temperature: float = 
     return BundleInfo(
         version="0",
         architecture=ArchitectureInfo(
-            backbone="resnet18", head="linear", size=SIZE, mean=(0.5,) * 3, std=(0.5,) * 3
+            backbone="vit_b_16", head="linear", size=SIZE, mean=(0.5,) * 3, std=(0.5,) * 3
         ),
         labels=("NORMAL", "PNEUMONIA"),
         threshold=threshold,

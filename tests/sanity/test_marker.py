@@ -138,13 +138,13 @@ def test_an_engine_that_answers_nothing_does_not_pass() -> None:
 
 @pytest.mark.parametrize("corner", CORNERS)
 def test_where_a_peak_counts_as_on_the_marker(corner: str) -> None:
-    # 5.5 % + 3 % of the height and half of a fourteenth of the longer side: 12.07 of 100 x 80.
-    for distance, expected in ((11, 1.0), (12, 0.0)):
+    # 5.5 % + 3 % of the height and half a cell: 13 pixels; distances are of pixel centres.
+    for distance, expected in ((12, 1.0), (13, 0.0)):
         heat = np.zeros((100, 80), dtype=np.float32)
         row = 99 - distance if "lower" in corner else distance
         heat[row, 79 if "right" in corner else 0] = 1
-        assert on_marker(heat, corner) == expected
-    assert math.isnan(on_marker(np.zeros((10, 10), dtype=np.float32), corner))
+        assert on_marker(heat, corner, 9) == expected
+    assert math.isnan(on_marker(np.zeros((10, 10), dtype=np.float32), corner, 9))
 
 
 @pytest.mark.slow

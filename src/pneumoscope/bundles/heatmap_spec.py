@@ -3,7 +3,7 @@
 Written `METHOD[+mirror][+lungs]`, for instance `gradcam` or `regional+mirror+lungs`:
 
 - `mirror`: the mean of the map and of the mirror image's map (and of their logits);
-- `lungs`: multiplied by the probability that a pixel is lung.
+- `lungs`: the geometric mean of the map and the probability that a pixel is lung.
 """
 
 from __future__ import annotations

@@ -17,7 +17,13 @@ from pneumoscope.errors import ImageError
 from pneumoscope.findings import Finding, find_regions
 from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
 from pneumoscope.inference.engine import Engine
-from pneumoscope.inference.heatmaps import RawOutput, film_heatmap, film_lungs, run_heatmaps
+from pneumoscope.inference.heatmaps import (
+    RawOutput,
+    film_heatmap,
+    film_lungs,
+    least_peak,
+    run_heatmaps,
+)
 from pneumoscope.lungs import LungSegmenter
 
 # Film-sized arrays are large; this many batches are decoded ahead at most.
@@ -157,7 +163,8 @@ def _explained(task: _Task, item: _Input, output: RawOutput, index: int) -> Expl
 
     def heatmap_of(spec: HeatmapSpec) -> NDArray[np.float32]:
         factor = lungs if spec.lungs else None
-        return film_heatmap(output.maps[spec][index], item.letterbox, factor)
+        least = least_peak(spec.method)
+        return film_heatmap(output.maps[spec][index], item.letterbox, factor, least_peak=least)
 
     heatmap = heatmap_of(task.own)
     finding = Finding.from_prediction(

@@ -16,6 +16,9 @@ from pneumoscope.lungs import LungSegmenter, plausible
 # Below this share of a logit a map is rounding noise, and stretching it to [0, 1] would paint it.
 _NO_EVIDENCE = 1e-6
 
+# A regional map's cells are probabilities: none above this, and the film is called negative.
+_EVEN_ODDS = 0.5
+
 Maps = NDArray[np.float32]
 
 
@@ -74,16 +77,20 @@ def film_lungs(grid: Maps, letterbox: Letterbox) -> Maps:
     return film if plausible(film >= 0.5) else np.ones_like(film)
 
 
-def film_heatmap(grid: Maps, letterbox: Letterbox, lungs: Maps | None = None) -> Maps:
+def film_heatmap(
+    grid: Maps, letterbox: Letterbox, lungs: Maps | None = None, *, least_peak: float = 0.0
+) -> Maps:
     """A raw map on the model's grid to a heatmap in [0, 1] on the film's grid.
 
     Divided by its maximum on the film, never stretched from its minimum; a map without evidence
-    stays zero.
+    stays zero. With lungs it is the geometric mean of the map and the probability of lung.
 
     Args:
         grid: (h, w), >= 0, covering the model's whole square.
         letterbox: of the film.
-        lungs: (height, width) factor in [0, 1] on the film's grid, applied before the division.
+        lungs: (height, width) probability of lung on the film's grid.
+        least_peak: divide by this at least: a map of probabilities means something by itself, and
+            a film on which no cell is likely must not look as if one were.
     """
     film = letterbox.to_film(np.asarray(grid, dtype=np.float32))
     if lungs is not None:
@@ -91,5 +98,10 @@ def film_heatmap(grid: Maps, letterbox: Letterbox, lungs: Maps | None = None) ->
     peak = float(film.max())
     if not np.isfinite(peak) or peak <= _NO_EVIDENCE:
         return np.zeros_like(film)
-    scaled: Maps = np.clip(film / peak, 0, 1)
-    return scaled
+    scaled: Maps = np.clip(film / max(peak, least_peak), 0, 1)
+    return scaled if lungs is None else np.sqrt(scaled)
+
+
+def least_peak(method: str) -> float:
+    """What a method's map is divided by at least; see `film_heatmap`."""
+    return _EVEN_ODDS if method == "regional" else 0.0

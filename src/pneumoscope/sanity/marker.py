@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.evaluate import calibrated
+from pneumoscope.models.registry import backbone_record
 from pneumoscope.sanity.films import AuditFilm, Progress
 from pneumoscope.sanity.outcome import Outcome, Row, intervals
 from pneumoscope.sanity.probe import Heat, Pixels, Probe, boxes, stacked
@@ -30,8 +31,6 @@ PEAK_LIMIT = 0.05
 
 _GRAY = 240
 _CENTRE, _RADIUS = 0.055, 0.03
-# A heatmap is as coarse as the network's grid; its peak is somewhere in the cell of what is meant.
-_CELL = 1 / 14
 
 KINDS = ("disc", "letter")
 CORNERS = {
@@ -66,11 +65,12 @@ def marker_shortcut(
     places = [(kind, corner) for kind in KINDS for corner in CORNERS]
     before = _ask(probe, films, stacked(films), None, 0)
     spread = float(before.log_odds.std())
+    cell = backbone_record(probe.engine.info.architecture.backbone).stride
     rows: list[Row] = []
     for index, (kind, corner) in enumerate(places):
         pixels = np.stack([stamped(film, kind, corner) for film in films])
         after = _ask(probe, films, pixels, progress, index * len(films), len(places) * len(films))
-        columns = _columns(films, before, after, corner, spread)
+        columns = _columns(films, before, after, corner, spread, cell)
         rows.append(Row(f"{kind}, {corner}", intervals(columns, [film.patient for film in films])))
     warnings = [sentence for row in rows for sentence in _sentences(row)]
     if math.isnan(rows[0].figures["shift_relative"].value):
@@ -93,15 +93,21 @@ def stamped(film: AuditFilm, kind: str, corner: str) -> Pixels:
     return pixels
 
 
-def on_marker(heat: Heat, corner: str) -> float:
-    """Share of a heatmap's maxima on the marker, or within half a cell of the network's grid.
+def on_marker(heat: Heat, corner: str, cell: float) -> float:
+    """Share of a heatmap's maxima on the marker, or within half a cell of it.
 
-    NaN for a map without evidence.
+    A heatmap is as coarse as the network's grid; its peak is somewhere in the cell of what is
+    meant. NaN for a map without evidence.
+
+    Args:
+        heat: (height, width) on the film's part of the model's square.
+        corner: one of `CORNERS`.
+        cell: side of a cell of the network's grid, in pixels.
     """
     if heat.max() == heat.min():
         return math.nan
     height, width = heat.shape
-    reach = (_CENTRE + _RADIUS) * height + _CELL * max(height, width) / 2
+    reach = (_CENTRE + _RADIUS) * height + cell / 2
     down, right = CORNERS[corner]
     row, column = np.nonzero(heat == heat.max())
     y = height - row - 0.5 if down else row + 0.5
@@ -139,12 +145,17 @@ def _ask(
 
 
 def _columns(
-    films: Sequence[AuditFilm], before: _Asked, after: _Asked, corner: str, spread: float
+    films: Sequence[AuditFilm],
+    before: _Asked,
+    after: _Asked,
+    corner: str,
+    spread: float,
+    cell: float,
 ) -> Mapping[str, NDArray[np.float64]]:
     shift = after.log_odds - before.log_odds
     target = np.array([film.target for film in films])
-    there = np.array([on_marker(heat, corner) for heat in after.heats])
-    earlier = np.array([on_marker(heat, corner) for heat in before.heats])
+    there = np.array([on_marker(heat, corner, cell) for heat in after.heats])
+    earlier = np.array([on_marker(heat, corner, cell) for heat in before.heats])
     return {
         "flips": (after.positive != before.positive).astype(np.float64),
         "shift": shift,

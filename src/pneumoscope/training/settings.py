@@ -56,7 +56,7 @@ class TrainingSettings(BaseModel):
     # Weight of the penalty on disease seen outside the lungs, which the shipped segmenter finds;
     # for the head `regional` without the paper's augmentation. 0 switches it off.
     lung_guidance: Annotated[float, Field(ge=0)] = 0.3
-    # Heatmaps are multiplied by the probability of lung.
+    # The heatmap is its geometric mean with the probability of lung.
     lung_prior: bool = True
 
     # The epoch kept is the one with the best val figure.

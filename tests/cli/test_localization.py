@@ -1,0 +1,139 @@
+"""Localization figures as `evaluate` gathers them, on made-up heatmaps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pneumoscope.cli.localization import LocalizationStudy, Truth
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.errors import EvaluationError
+from pneumoscope.evaluate import half_of
+from pneumoscope.findings import Finding
+from pneumoscope.imaging import read_radiograph
+from pneumoscope.inference import RANDOMISED, Explained
+
+SIDE = 64
+OWN = "regional+mirror+lungs"
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Manifest:
+    """Twelve positives and four negatives, each of a patient of its own."""
+    rows = []
+    for index in range(16):
+        name = f"{index:02d}.png"
+        Image.fromarray(np.full((SIDE, SIDE), 40 + index, dtype=np.uint8)).save(tmp_path / name)
+        label = "PNEUMONIA" if index < 12 else "NORMAL"
+        rows.append((name, label, f"patient {index}", "test", "FM"[index % 2]))
+    table = pd.DataFrame(rows, columns=["image", "label", "patient", "split", "sex"])
+    table.to_csv(tmp_path / "cohort.csv", index=False)
+    return Manifest.read(tmp_path / "cohort.csv", positive="PNEUMONIA")
+
+
+def boxes(part: Manifest) -> dict[str, np.ndarray]:
+    """A box in the film's left upper quarter for each positive."""
+    positives = part.table["image"][part.targets() == 1]
+    return {image: np.array([[8.0, 8.0, 16.0, 16.0]]) for image in positives}
+
+
+def blob(row: int, column: int) -> np.ndarray:
+    down, across = np.mgrid[:SIDE, :SIDE]
+    distance = (down - row) ** 2 + (across - column) ** 2
+    return np.exp(-distance / 60).astype(np.float32)
+
+
+def explained(part: Manifest, study: LocalizationStudy, image: str, heat: np.ndarray) -> Explained:
+    positive = image < "12.png" or image == "15.png"
+    finding = Finding.from_prediction(
+        image, probability=0.9 if positive else 0.1, threshold=0.5, labels=part.labels, model="m@1"
+    )
+    lungs = np.zeros((SIDE, SIDE), dtype=np.float32)
+    lungs[:, :32] = 1
+    return Explained(
+        image,
+        read_radiograph(part.root / image),
+        2.0,
+        heat,
+        finding,
+        dict.fromkeys(study.others, blob(50, 50)),
+        lungs,
+    )
+
+
+def played(part: Manifest, truth: Truth) -> LocalizationStudy:
+    study = LocalizationStudy(part, truth, OWN, by=["sex"])
+    for image in part.table["image"]:
+        study.add(explained(part, study, image, blob(16, 16)))
+    return study
+
+
+def test_own_heatmap_and_baselines_are_measured(part: Manifest) -> None:
+    study = played(part, Truth(boxes=boxes(part)))
+    assert study.others == ("gradcam", "regional+mirror", f"{RANDOMISED}+mirror+lungs")
+    found = study.to_dict()
+    figures = found["localization"]
+    assert list(figures) == [
+        OWN, "gradcam", "regional+mirror", RANDOMISED, "random", "centre", "lungs",
+        "usual_location",
+    ]  # fmt: skip
+    assert found["localization_method"] == OWN
+    assert figures[OWN]["peak_in_box"]["value"] == 1
+    assert figures[OWN]["energy_in_lungs"]["value"] > 0.99
+    assert figures["gradcam"]["peak_in_box"]["value"] == 0
+    assert figures["usual_location"]["mean_iou"]["value"] == pytest.approx(1, abs=0.05)
+    test_half = [i for i in range(12) if half_of(f"patient {i}") == "test"]
+    details = found["localization_details"]
+    assert details["methods"][OWN]["slices"]["true_positives"]["n"] == len(test_half)
+    assert len(study.overlaps) == len(test_half)
+    assert details["paired"]["gradcam"]["figures"]["peak_in_box"]["value"] == 1
+    assert set(details["groups"]["methods"][OWN]["sex"]) <= {"F", "M"}
+    # One of the negatives is a false alarm, if it is of the test half its region is a false one.
+    negatives = [i for i in range(12, 16) if half_of(f"patient {i}") == "test"]
+    false = found["localization_all"][OWN]["false_regions_per_negative"]["value"]
+    assert false == pytest.approx((15 in negatives) / len(negatives))
+
+
+def test_lungs_alone_need_no_lesions(part: Manifest, tmp_path: Path) -> None:
+    folder = tmp_path / "lungs"
+    folder.mkdir()
+    right = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    right[:, 32:] = 255
+    for image in part.table["image"]:
+        Image.fromarray(right).save(folder / image)
+    found = played(part, Truth(lungs=folder)).to_dict()
+    # The masks that were drawn count, not the segmenter's.
+    assert found["localization_details"]["lungs_from"] == "masks"
+    assert found["localization"][OWN]["peak_in_lungs"]["value"] == 0
+    assert found["localization"]["gradcam"]["energy_in_lungs"]["value"] > 0.99
+    assert found["localization"]["centre"]["lungs_share"]["value"] == 0.5
+    assert found["localization_details"]["methods"][OWN]["n"] == 12
+
+
+def test_the_reported_half_never_shapes_a_baseline(part: Manifest) -> None:
+    lesions = boxes(part)
+    before = LocalizationStudy(part, Truth(boxes=lesions), OWN)._usual.map(SIDE, SIDE)
+    for index in range(12):
+        if half_of(f"patient {index}") == "test":
+            lesions[f"{index:02d}.png"] = np.array([[40.0, 40.0, 20.0, 20.0]])
+    after = LocalizationStudy(part, Truth(boxes=lesions), OWN)._usual.map(SIDE, SIDE)
+    np.testing.assert_array_equal(before, after)
+
+
+def test_what_cannot_be_measured_is_said(part: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"no column age.*Choose among image"):
+        LocalizationStudy(part, Truth(boxes=boxes(part)), OWN, by=["age"])
+    with pytest.raises(EvaluationError, match="has a lesion annotation"):
+        played(part, Truth(boxes={"other.png": np.ones((1, 4))})).to_dict()
+    beside = dict.fromkeys(part.table["image"], np.array([[100.0, 100.0, 10.0, 10.0]]))
+    with pytest.raises(EvaluationError, match=r"\d\d\.png: the lesion box .* beside the film"):
+        LocalizationStudy(part, Truth(boxes=beside), OWN)
+    with pytest.raises(EvaluationError, match="not both"):
+        Truth.read(tmp_path / "a.csv", tmp_path, None)
+    with pytest.raises(EvaluationError, match="no such folder"):
+        Truth.read(None, None, tmp_path / "absent")
+    assert Truth.read(None, None, None) is None
