@@ -59,3 +59,30 @@ def test_the_readme_quotes_the_figures() -> None:
         for name in ("accuracy", "roc_auc"):
             digits = 3 if name == "accuracy" else 4
             assert f"{figures[name]['value']:.{digits}f}" in text, f"{folder.name}: {name}"
+
+
+LOCALIZED = [
+    folder
+    for folder in EVALUATIONS
+    if json.loads((folder / "metrics.json").read_text()).get("localization")
+]
+BASELINES = {"gradcam", "random", "centre", "lungs", "randomised_weights"}
+
+
+def test_localization_was_measured() -> None:
+    assert LOCALIZED
+
+
+@pytest.mark.parametrize("folder", LOCALIZED, ids=lambda path: path.name)
+def test_localization_stands_beside_its_baselines_and_is_quoted(folder: Path) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text())
+    own, found = metrics["localization_method"], metrics["localization"]
+    assert set(found) >= BASELINES | {own}
+    lesions = "peak_in_box" in found[own]
+    names = ["peak_in_box", "area_matched", "mean_iou@0.5"] if lesions else ["peak_in_lungs"]
+    text = (RESULTS / "README.md").read_text()
+    for method in (own, "gradcam", *(["usual_location"] if lesions else [])):
+        for name in names:
+            figure = found[method][name]
+            assert figure["low"] <= figure["value"] <= figure["high"]
+            assert f"{figure['value']:.3f}" in text, f"{folder.name}: {method} {name}"

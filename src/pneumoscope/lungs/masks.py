@@ -63,6 +63,9 @@ def plausible(mask: Mask) -> bool:
     imperfect answers: area share .09 to .63, smaller lung over larger at least .61, solidity at
     least .75. A chest with one lung (pneumonectomy) is refused on purpose: two are expected.
 
+    It judges the mask's shape, not the picture: noise, blank pictures and most limbs give no such
+    mask, but a bright disc on black does. It is no detector of chests.
+
     Args:
         mask: (height, width) bool on the film's own pixels.
 

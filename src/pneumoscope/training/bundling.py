@@ -23,6 +23,7 @@ from pneumoscope.evaluate.calibration import (
     fit_temperature,
 )
 from pneumoscope.evaluate.thresholds import choose_threshold
+from pneumoscope.lungs import LungSegmenter
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.weights import WeightRecord
 from pneumoscope.training.settings import TrainingSettings
@@ -88,7 +89,7 @@ def make_bundle(
                 "weights": weights.to_dict(),
                 "settings": settings.model_dump(),
                 "selected_epoch": selected_epoch,
-                "versions": _versions(),
+                "versions": _versions(settings.guided),
             },
         },
         [WEIGHTS_FILE],
@@ -105,8 +106,9 @@ def split_counts(manifest: Manifest, split: str) -> dict[str, int]:
     return {**counts, "patients": int(rows["patient"].nunique())}
 
 
-def _versions() -> dict[str, str]:
+def _versions(guided: bool) -> dict[str, str]:
     names = ("torch", "timm", "lightning", "numpy")
     found = {name: version(name) for name in names}
     threads = str(torch.get_num_threads())
-    return {"python": platform.python_version(), **found, "threads": threads}
+    lungs = {"lungs": LungSegmenter.load().info.id} if guided else {}
+    return {"python": platform.python_version(), **found, **lungs, "threads": threads}
