@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from pneumoscope.cli.localization import LocalizationStudy, Truth
@@ -35,19 +36,21 @@ def part(tmp_path: Path) -> Manifest:
     return Manifest.read(tmp_path / "cohort.csv", positive="PNEUMONIA")
 
 
-def boxes(part: Manifest) -> dict[str, np.ndarray]:
+def boxes(part: Manifest) -> dict[str, NDArray[np.float64]]:
     """A box in the film's left upper quarter for each positive."""
     positives = part.table["image"][part.targets() == 1]
     return {image: np.array([[8.0, 8.0, 16.0, 16.0]]) for image in positives}
 
 
-def blob(row: int, column: int) -> np.ndarray:
+def blob(row: int, column: int) -> NDArray[np.float32]:
     down, across = np.mgrid[:SIDE, :SIDE]
     distance = (down - row) ** 2 + (across - column) ** 2
-    return np.exp(-distance / 60).astype(np.float32)
+    return np.asarray(np.exp(-distance / 60), dtype=np.float32)
 
 
-def explained(part: Manifest, study: LocalizationStudy, image: str, heat: np.ndarray) -> Explained:
+def explained(
+    part: Manifest, study: LocalizationStudy, image: str, heat: NDArray[np.float32]
+) -> Explained:
     positive = image < "12.png" or image == "15.png"
     finding = Finding.from_prediction(
         image, probability=0.9 if positive else 0.1, threshold=0.5, labels=part.labels, model="m@1"

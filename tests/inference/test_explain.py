@@ -101,20 +101,21 @@ def test_other_heatmaps_are_made_as_named(engine: Engine, films: list[tuple[str,
     radiograph = read_radiograph(films[0][1])
     pixels, letterbox = model_input(radiograph, engine.info.architecture.size)
     raw = engine.run(pixels[None], ["regional"]).maps["regional"][0]
-    half = {"least_peak": 0.5}
     np.testing.assert_allclose(
-        item.others["regional"], film_heatmap(raw, letterbox, **half), atol=1e-5
+        item.others["regional"], film_heatmap(raw, letterbox, least_peak=0.5), atol=1e-5
     )
     other = engine.run(pixels[None, :, ::-1].copy(), ["regional"]).maps["regional"][0]
-    mean = (raw + other[:, ::-1]) / 2
+    mean = np.add(raw, other[:, ::-1]) * np.float32(0.5)
     np.testing.assert_allclose(
-        item.others["regional+mirror"], film_heatmap(mean, letterbox, **half), atol=1e-5
+        item.others["regional+mirror"], film_heatmap(mean, letterbox, least_peak=0.5), atol=1e-5
     )
     np.testing.assert_allclose(
-        item.others["regional+lungs"], film_heatmap(raw, letterbox, item.lungs, **half), atol=1e-5
+        item.others["regional+lungs"],
+        film_heatmap(raw, letterbox, item.lungs, least_peak=0.5),
+        atol=1e-5,
     )
     # The bundle's own: mirrored, then within the lungs.
-    own = film_heatmap(mean, letterbox, item.lungs, **half)
+    own = film_heatmap(mean, letterbox, item.lungs, least_peak=0.5)
     np.testing.assert_allclose(item.heatmap, own, atol=1e-5)
     assert np.abs(item.others[RANDOMISED] - item.others["regional"]).mean() > 0.01
 
@@ -153,7 +154,7 @@ def test_heatmaps_are_divided_by_their_peak_never_stretched() -> None:
     film = film_heatmap(grid, letterbox)
     assert film.max() == pytest.approx(1.0) and film.min() == pytest.approx(0.25)
     # A map of small probabilities is not stretched to a bright one.
-    faint = film_heatmap(grid / 10, letterbox, least_peak=0.5)
+    faint = film_heatmap(grid * np.float32(0.1), letterbox, least_peak=0.5)
     assert faint.max() == pytest.approx(0.8)
     lungs = np.zeros((80, 80), dtype=np.float32)
     lungs[:, 40:] = 1
