@@ -10,10 +10,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 
 from pneumoscope.cohort.tables import safe_image_path
 from pneumoscope.errors import CohortError, ImageError
-from pneumoscope.imaging import read_radiograph
+from pneumoscope.imaging import DEFAULT_LIMITS
 
 
 def find_mask(folder: Path, image: str) -> Path | None:
@@ -30,8 +31,13 @@ def find_mask(folder: Path, image: str) -> Path | None:
     return None
 
 
-def read_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:
-    """Read a mask; every pixel that is not black belongs to the lesion.
+def read_mask(path: Path, height: int, width: int, *, above: int = 0) -> NDArray[np.bool_]:
+    """Read a mask, black and white or gray.
+
+    Args:
+        path: an image file.
+        height, width: of the radiograph, pixels.
+        above: levels of 0 to 255 above this belong to it; by default all that are not black.
 
     Returns:
         (height, width) bool.
@@ -40,18 +46,21 @@ def read_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:
         CohortError: it cannot be read, or is not on the radiograph's pixel grid.
     """
     try:
-        pixels = read_radiograph(path).pixels
-    except ImageError as error:
-        raise CohortError(error.problem, path=path, remedy=error.remedy) from error
-    if pixels.shape != (height, width):
+        DEFAULT_LIMITS.check_bytes(path, path.stat().st_size)
+        with Image.open(path) as image:
+            size = image.size
+            if size == (width, height):
+                mask: NDArray[np.bool_] = np.asarray(image.convert("L")) > above
+                return mask
+    except (OSError, ValueError, SyntaxError, ImageError, Image.DecompressionBombError) as error:
         raise CohortError(
-            f"the mask is {pixels.shape[1]} x {pixels.shape[0]} pixels, its radiograph "
-            f"{width} x {height}",
-            path=path,
-            remedy="give masks on the radiograph's own pixel grid",
-        )
-    mask: NDArray[np.bool_] = pixels > 0
-    return mask
+            "cannot be read as a mask", path=path, remedy="give masks as PNG, black and white"
+        ) from error
+    raise CohortError(
+        f"the mask is {size[0]} x {size[1]} pixels, its radiograph {width} x {height}",
+        path=path,
+        remedy="give masks on the radiograph's own pixel grid",
+    )
 
 
 BOX_COLUMNS = ("image", "x", "y", "width", "height")

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from pneumoscope.cohort.annotations import read_mask
 from pneumoscope.cohort.original_sizes import SIZE_COLUMNS, original_size
 from pneumoscope.cohort.tables import safe_image_path
 from pneumoscope.errors import CohortError
-from pneumoscope.imaging import DEFAULT_LIMITS
 
 COLUMNS = ("image", "mask", "patient")
 
@@ -88,19 +87,4 @@ def read_lung_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:
     Raises:
         CohortError: it cannot be read, or is not on the radiograph's pixel grid.
     """
-    try:
-        DEFAULT_LIMITS.check_bytes(path, path.stat().st_size)
-        with Image.open(path) as image:
-            size = image.size
-            if size == (width, height):
-                mask: NDArray[np.bool_] = np.asarray(image.convert("L")) > 127
-                return mask
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CohortError(
-            "cannot be read as a mask", path=path, remedy="give masks as PNG, black and white"
-        ) from error
-    raise CohortError(
-        f"the mask is {size[0]} x {size[1]} pixels, its radiograph {width} x {height}",
-        path=path,
-        remedy="give masks on the radiograph's own pixel grid",
-    )
+    return read_mask(path, height, width, above=127)
