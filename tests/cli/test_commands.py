@@ -136,8 +136,10 @@ def test_evaluate_measures_what_predict_delivers(
             for name in ("peak_in_box", "iou@0.3", "iobb@0.5", "mean_iou", "pxap", "area_matched"):
                 assert set(figures[name]) == {"value", "low", "high"}
     details = metrics["localization_details"]
-    assert set(details["paired"]) == {"gradcam", "lungs", "usual_location"}
-    assert "view" in details["groups"]["methods"]["gradcam"]
+    # A model this small may find no true positive; then there is nothing to compare.
+    found = details["methods"]["gradcam"]["slices"]["true_positives"]["n"]
+    assert set(details["paired"]) == ({"gradcam", "lungs", "usual_location"} if found else set())
+    assert ("view" in details["groups"]["methods"]["gradcam"]) == bool(found)
     page = (out / "report.html").read_text()
     assert "not for diagnosis" in page and "the figures flatter it" in page
     for name in ("roc", "precision_recall", "reliability", "scores", "confusion"):
