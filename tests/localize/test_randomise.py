@@ -89,7 +89,7 @@ def test_the_baseline_explains_differently() -> None:
             ["head", "layer4.1", "layer4.0", "layer3.1"],
             ["layer1.0", "bn1", "conv1"],
         ),
-        ("resnet18", "regional", ["head", "fuse", "laterals", "layer4.1"], ["bn1", "conv1"]),
+        ("resnet18", "regional", ["head", "fuse", "laterals", "layer3.1"], ["bn1", "conv1"]),
         (
             "densenet121",
             "mlp",

@@ -18,7 +18,7 @@ from pneumoscope.models.classifier import Architecture, Classifier
 from pneumoscope.models.registry import HALF
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.cache import cached_lungs, cached_pixels
-from pneumoscope.training.data import EpochSampler, PixelDataset, plain_loader, train_loader
+from pneumoscope.training.data import Batch, EpochSampler, PixelDataset, plain_loader, train_loader
 from pneumoscope.training.module import ClassifierModule, warmup_cosine
 from pneumoscope.training.settings import (
     make_settings,
@@ -227,6 +227,21 @@ def test_lungs_are_segmented_once(phantoms: Path, tmp_path: Path) -> None:
     # Without lungs nothing counts as outside of them.
     blank = np.zeros((1, 128, 128), dtype=np.uint8)
     assert (cached_lungs(blank, folder=tmp_path) == 255).all()
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_augmentation_is_never_in_bfloat16(preset: str) -> None:
+    classifier = Classifier(Architecture("resnet18", "linear", 64, HALF, HALF))
+    module = ClassifierModule(classifier, make_settings(preset, head="linear"), None)
+    pixels = torch.randint(0, 256, (8, 1, 64, 64), dtype=torch.uint8)
+    seen: list[torch.Tensor] = []
+    module.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    module.log = lambda *_, **__: None  # type: ignore[method-assign]
+    for precise in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not precise):
+            module.training_step(Batch(pixels, torch.arange(8) % 2, None), 0)
+    assert torch.isfinite(seen[0]).all()
+    torch.testing.assert_close(seen[0], seen[1], atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "densenet121", "efficientnet_lite0"])

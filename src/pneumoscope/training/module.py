@@ -48,7 +48,9 @@ class ClassifierModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch of uint8 pixels (B, 1, H, W)."""
         torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
-        pixels, lungs = self.augment(batch.pixels, batch.lungs)
+        # In bfloat16 resampling loses what it moves, and some of its steps give no numbers at all.
+        with torch.autocast(self.device.type, enabled=False):
+            pixels, lungs = self.augment(batch.pixels, batch.lungs)
         loss = self._loss(pixels, batch.targets, lungs)
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss
