@@ -8,7 +8,7 @@ from typing import Any
 
 from pneumoscope.report.audit_figures import audit_figure
 from pneumoscope.report.audit_words import COLUMNS, FIGURES, LIMITS, STEPS, WHAT
-from pneumoscope.report.html import _embedded
+from pneumoscope.report.html import embedded
 from pneumoscope.report.numbers import figure_text
 from pneumoscope.report.pages import render
 from pneumoscope.report.style import figure_png
@@ -47,7 +47,7 @@ def _section(name: str, test: Mapping[str, Any]) -> AuditSection:
         (row["label"], [figure_text(row["figures"][key]) for key in keys]) for row in test["rows"]
     ]
     drawn = audit_figure(name, test)
-    pictures = [] if drawn is None else [_embedded(drawn[0], drawn[1], figure_png(drawn[2]))]
+    pictures = [] if drawn is None else [embedded(drawn[0], drawn[1], figure_png(drawn[2]))]
     return AuditSection(
         title=test["title"],
         passed=test["passed"],

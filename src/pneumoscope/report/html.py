@@ -74,15 +74,15 @@ def render_report(content: ReportContent) -> str:
         confusion=confusion,
         sentences=tables.confusion_sentences(confusion, content.labels) if confusion else [],
         localization=localization_view(metrics),
-        localization_figures=[_embedded(*picture) for picture in content.localization_figures],
+        localization_figures=[embedded(*picture) for picture in content.localization_figures],
         flow_columns=columns,
         flow_lines=lines,
-        figures=[_embedded(*picture) for picture in content.figures],
-        gallery=[_embedded(*picture) for picture in content.gallery],
+        figures=[embedded(*picture) for picture in content.figures],
+        gallery=[embedded(*picture) for picture in content.gallery],
     )
 
 
-def _embedded(title: str, caption: str, png: bytes) -> dict[str, str | int]:
+def embedded(title: str, caption: str, png: bytes) -> dict[str, str | int]:
     """A picture with its size, so that the page does not jump, and its bytes as a data URL."""
     if not png.startswith(_PNG_SIGNATURE) or len(png) < 24:
         raise ValueError(f"the picture '{title}' is not a PNG")
