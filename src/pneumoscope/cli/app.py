@@ -17,6 +17,7 @@ from pneumoscope.cli import (
     demo,
     evaluate,
     explain,
+    join,
     phantom,
     predict,
     scan,
@@ -41,7 +42,7 @@ app = typer.Typer(
     "[bold]scan[/bold], [bold]train[/bold], [bold]evaluate[/bold], [bold]predict[/bold].",
 )
 for _panel, _commands in (
-    ("Your radiographs", (scan.scan, train.train, evaluate.evaluate, predict.predict)),
+    ("Your radiographs", (scan.scan, join.join, train.train, evaluate.evaluate, predict.predict)),
     ("Can it be trusted?", (explain.explain, audit.audit)),
     ("Without data", (demo.demo, phantom.phantom)),
     ("The lung segmenter", (train_lungs.train_lungs, check_lungs.check_lungs)),

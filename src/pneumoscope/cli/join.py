@@ -1,0 +1,37 @@
+"""`pneumoscope join`: several cohorts as one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pneumoscope.cli.console import console
+
+
+def join(
+    manifests: Annotated[list[Path], typer.Argument(help="Two or more manifests.")],
+    out: Annotated[Path, typer.Option(help="Manifest to write.")] = Path("joint.csv"),
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
+) -> None:
+    """Join cohorts into one manifest to train on; every radiograph keeps its split.
+
+    Patients stay apart by cohort, the column [bold]cohort[/bold] tells where a film is from, and a
+    file that an earlier cohort holds already is excluded.
+
+    [dim]Examples:[/dim]
+      pneumoscope join children.csv adults.csv --out joint.csv
+      pneumoscope train joint.csv
+    """
+    from pneumoscope.cohort.join import join as run
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.errors import OutputError
+
+    if out.exists() and not force:
+        raise OutputError("already exists", path=out, remedy="choose another name or add --force")
+    joined = run([(path.stem, Manifest.read(path)) for path in manifests])
+    joined.write(out)
+    for (name, split), count in joined.table.groupby(["cohort", "split"]).size().items():
+        console.print(f"{name}  {split:<9}{count:>7}")
+    console.print(f"Manifest: [bold]{out}[/bold]   Next: pneumoscope train {out}")
