@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.imaging import Letterbox, model_input, read_radiograph
 from pneumoscope.inference import (
@@ -23,6 +25,8 @@ from pneumoscope.inference import (
 )
 from pneumoscope.inference.explain import calibrated_probability
 from pneumoscope.inference.heatmaps import film_lungs
+
+GRADCAM = HeatmapSpec("gradcam")
 
 
 @pytest.fixture(scope="module")
@@ -101,22 +105,16 @@ def test_other_heatmaps_are_made_as_named(engine: Engine, films: list[tuple[str,
     radiograph = read_radiograph(films[0][1])
     pixels, letterbox = model_input(radiograph, engine.info.architecture.size)
     raw = engine.run(pixels[None], ["regional"]).maps["regional"][0]
-    np.testing.assert_allclose(
-        item.others["regional"], film_heatmap(raw, letterbox, least_peak=0.5), atol=1e-5
-    )
     other = engine.run(pixels[None, :, ::-1].copy(), ["regional"]).maps["regional"][0]
     mean = np.add(raw, other[:, ::-1]) * np.float32(0.5)
-    np.testing.assert_allclose(
-        item.others["regional+mirror"], film_heatmap(mean, letterbox, least_peak=0.5), atol=1e-5
-    )
-    np.testing.assert_allclose(
-        item.others["regional+lungs"],
-        film_heatmap(raw, letterbox, item.lungs, least_peak=0.5),
-        atol=1e-5,
-    )
-    # The bundle's own: mirrored, then within the lungs.
-    own = film_heatmap(mean, letterbox, item.lungs, least_peak=0.5)
-    np.testing.assert_allclose(item.heatmap, own, atol=1e-5)
+    own = engine.info.heatmap  # Mirrored, then within the lungs.
+    heatmaps = {**item.others, own: item.heatmap}
+    for name, heatmap in heatmaps.items():
+        if name in ("gradcam", RANDOMISED):
+            continue
+        grid = mean if "mirror" in name else raw
+        expected = film_heatmap(HeatmapSpec.parse(name), grid, letterbox, item.lungs)
+        np.testing.assert_allclose(heatmap, expected, atol=1e-5)
     assert np.abs(item.others[RANDOMISED] - item.others["regional"]).mean() > 0.01
 
 
@@ -151,25 +149,35 @@ def test_films_of_any_shape(engine: Engine, tmp_path: Path) -> None:
 def test_heatmaps_are_divided_by_their_peak_never_stretched() -> None:
     letterbox = Letterbox.fit(80, 80, 64)
     grid = np.array([[1.0, 2.0], [3.0, 4.0]], dtype=np.float32)
-    film = film_heatmap(grid, letterbox)
+    film = film_heatmap(GRADCAM, grid, letterbox)
     assert film.max() == pytest.approx(1.0) and film.min() == pytest.approx(0.25)
-    # A map of small probabilities is not stretched to a bright one.
-    faint = film_heatmap(grid * np.float32(0.1), letterbox, least_peak=0.5)
-    assert faint.max() == pytest.approx(0.8)
     lungs = np.zeros((80, 80), dtype=np.float32)
     lungs[:, 40:] = 1
-    within = film_heatmap(grid, letterbox, lungs)
+    within = film_heatmap(replace(GRADCAM, lungs=True), grid, letterbox, lungs)
     assert (within[:, :40] == 0).all() and within.max() == pytest.approx(1.0)
     assert within[0, 79] == pytest.approx(np.sqrt(2.0 / 4.0), abs=1e-4)
+    # Lungs that nobody asked for hide nothing.
+    np.testing.assert_array_equal(film_heatmap(GRADCAM, grid, letterbox, lungs), film)
     for empty in (np.zeros((2, 2)), np.full((2, 2), 1e-9), np.full((2, 2), np.nan)):
-        assert film_heatmap(empty.astype(np.float32), letterbox).max() == 0
+        assert film_heatmap(GRADCAM, empty.astype(np.float32), letterbox).max() == 0
+    with pytest.raises(ValueError, match="needs lungs"):
+        film_heatmap(replace(GRADCAM, lungs=True), grid, letterbox)
+
+
+def test_a_faint_map_of_probabilities_stays_faint() -> None:
+    letterbox = Letterbox.fit(80, 80, 64)
+    faint = np.array([[0.05, 0.1], [0.15, 0.2]], dtype=np.float32)
+    regional = HeatmapSpec("regional")
+    assert film_heatmap(regional, faint, letterbox).max() == pytest.approx(0.8)
+    assert film_heatmap(regional, faint * 4, letterbox).max() == pytest.approx(1.0)
+    assert film_heatmap(GRADCAM, faint, letterbox).max() == pytest.approx(1.0)
 
 
 def test_the_peak_lands_where_it_was_on_a_letterboxed_film() -> None:
     letterbox = Letterbox.fit(100, 400, 64)
     grid = np.zeros((8, 8), dtype=np.float32)
     grid[4, 6] = 1.0  # The film fills rows 24 to 40 of 64: cell row 4 is its lower half.
-    row, column = np.unravel_index(film_heatmap(grid, letterbox).argmax(), (100, 400))
+    row, column = np.unravel_index(film_heatmap(GRADCAM, grid, letterbox).argmax(), (100, 400))
     assert column == pytest.approx(6.5 / 8 * 400, abs=2)
     assert row == pytest.approx((4.5 * 8 - 24) / 16 * 100, abs=5)
 

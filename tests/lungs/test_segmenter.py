@@ -18,7 +18,6 @@ from pneumoscope.imaging import Radiograph, model_input
 from pneumoscope.lungs import (
     SHIPPED,
     LungSegmenter,
-    film_lungs,
     overlap,
     plausible,
     two_largest,
@@ -26,6 +25,12 @@ from pneumoscope.lungs import (
 
 PHANTOM_DICE = 0.94
 Film = tuple[Radiograph, NDArray[np.bool_]]
+
+
+def film_lungs(segmenter: LungSegmenter, radiograph: Radiograph) -> NDArray[np.float32]:
+    """Probability of lung on the radiograph's own pixels."""
+    pixels, letterbox = model_input(radiograph, segmenter.info.side)
+    return letterbox.to_film(segmenter.segment(pixels[None])[0])
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ from torch import Tensor
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.imaging import Letterbox
 from pneumoscope.inference import EngineOutput
+from pneumoscope.inference.torch_engine import TorchEngine
 from pneumoscope.localize import Explanation
 from pneumoscope.localize.methods import METHODS, Method
 from pneumoscope.models.classifier import Architecture, Classifier
 from pneumoscope.models.registry import HALF
 from pneumoscope.sanity import AuditFilm
-from pneumoscope.sanity.probe import ClassifierEngine
 from pneumoscope.sanity.randomisation import (
     chosen_steps,
     rank_correlation,
@@ -35,15 +35,14 @@ Array = NDArray[np.float32]
 TINY = {"depth": 3, "embed_dim": 48, "num_heads": 3}
 
 
-class OpenEngine(ClassifierEngine):
+class OpenEngine(TorchEngine):
     """A bundle's engine for a classifier made here."""
 
     def __init__(self, described: BundleInfo) -> None:
         torch.manual_seed(1)
         shape = Architecture("vit_b_16", "linear", SIZE, HALF, HALF, TINY)
-        self.classifier = Classifier(shape).eval()
         self.runs: list[Sequence[str]] = []
-        super().__init__(described, self.classifier)
+        super().__init__(described, Classifier(shape).eval())
 
     def run(self, pixels: NDArray[np.uint8], methods: Sequence[str]) -> EngineOutput:
         self.runs.append(methods)

@@ -196,7 +196,8 @@ class LocalizationStudy:
     ) -> None:
         row, probability = self._rows[item.name], float(item.finding.probability or 0.0)
         patient = str(row["patient"])
-        regions = _rows_of(find_regions(heat), probability)
+        # A radiograph called negative is delivered without regions.
+        regions = _rows_of(find_regions(heat) if called else [], probability)
         groups = {name: str(row[name]) for name in self._by if str(row[name]).strip()}
         common: dict[str, Any] = {
             "image": item.name, "patient": patient, "half": half_of(patient), "positive": called,

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from pneumoscope.cli.console import console
-from pneumoscope.cohort.lung_masks import LungCase, read_lung_mask
-from pneumoscope.cohort.original_sizes import unsquashed
-from pneumoscope.errors import CohortError, ImageError
+from pneumoscope.cohort.lung_masks import LungCase, read_lung_film, read_lung_mask
+from pneumoscope.errors import CohortError
 from pneumoscope.evaluate import bootstrap_patients, weighted_means
-from pneumoscope.imaging import read_radiograph
 from pneumoscope.lungs import LungSegmenter, Overlap, overlap, plausible, two_largest
 
 Scores = list[dict[str, Any]]
@@ -51,16 +49,10 @@ def score_lungs(
 
 
 def _compare(segmenter: LungSegmenter, case: LungCase) -> tuple[bool, Overlap]:
-    path = case.root / case.image
-    try:
-        pixels = read_radiograph(path).pixels
-    except ImageError as error:
-        raise CohortError(error.problem, path=path, remedy=error.remedy) from error
-    height, width = pixels.shape
-    letterbox = unsquashed(height, width, case.original, segmenter.info.side)
-    square = np.rint(letterbox.apply(pixels) * np.float32(255)).astype(np.uint8)
+    square, letterbox = read_lung_film(case, segmenter.info.side)
     mask = two_largest(letterbox.to_film(segmenter.segment(square[None])[0]))
-    return plausible(mask), overlap(mask, read_lung_mask(case.mask, height, width))
+    drawn = read_lung_mask(case.mask, letterbox.height, letterbox.width)
+    return plausible(mask), overlap(mask, drawn)
 
 
 def lung_figures(scores: Scores, by: str | None = None) -> dict[str, Any]:

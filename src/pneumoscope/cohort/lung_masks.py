@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.cohort.annotations import read_mask
-from pneumoscope.cohort.original_sizes import SIZE_COLUMNS, original_size
+from pneumoscope.cohort.original_sizes import SIZE_COLUMNS, original_size, unsquashed
 from pneumoscope.cohort.tables import safe_image_path
-from pneumoscope.errors import CohortError
+from pneumoscope.errors import CohortError, ImageError
+from pneumoscope.imaging import Letterbox, read_radiograph
 
 COLUMNS = ("image", "mask", "patient")
 
@@ -88,3 +89,22 @@ def read_lung_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:
         CohortError: it cannot be read, or is not on the radiograph's pixel grid.
     """
     return read_mask(path, height, width, above=127)
+
+
+def read_lung_film(case: LungCase, side: int) -> tuple[NDArray[np.uint8], Letterbox]:
+    """A case's film in a square of `side` pixels, its aspect ratio restored.
+
+    Returns:
+        uint8 (side, side), and the letterbox that leads back to the film as it is stored.
+
+    Raises:
+        CohortError: it cannot be read.
+    """
+    path = case.root / case.image
+    try:
+        pixels = read_radiograph(path).pixels
+    except ImageError as error:
+        raise CohortError(error.problem, path=path, remedy=error.remedy) from error
+    height, width = pixels.shape
+    letterbox = unsquashed(height, width, case.original, side)
+    return np.rint(letterbox.apply(pixels) * np.float32(255)).astype(np.uint8), letterbox

@@ -21,7 +21,6 @@ from pneumoscope.inference.heatmaps import (
     RawOutput,
     film_heatmap,
     film_lungs,
-    least_peak,
     run_heatmaps,
 )
 from pneumoscope.lungs import LungSegmenter
@@ -162,9 +161,7 @@ def _explained(task: _Task, item: _Input, output: RawOutput, index: int) -> Expl
     lungs = None if output.lungs is None else film_lungs(output.lungs[index], item.letterbox)
 
     def heatmap_of(spec: HeatmapSpec) -> NDArray[np.float32]:
-        factor = lungs if spec.lungs else None
-        least = least_peak(spec.method)
-        return film_heatmap(output.maps[spec][index], item.letterbox, factor, least_peak=least)
+        return film_heatmap(spec, output.maps[spec][index], item.letterbox, lungs)
 
     heatmap = heatmap_of(task.own)
     finding = Finding.from_prediction(

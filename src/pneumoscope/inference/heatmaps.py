@@ -16,8 +16,9 @@ from pneumoscope.lungs import LungSegmenter, plausible
 # Below this share of a logit a map is rounding noise, and stretching it to [0, 1] would paint it.
 _NO_EVIDENCE = 1e-6
 
-# A regional map's cells are probabilities: none above this, and the film is called negative.
-_EVEN_ODDS = 0.5
+# A film more likely positive than not has a regional map with at least this peak: the film is a
+# weighted mean of its cells, so the strongest is no weaker, and both factors are .5 or more.
+_REGIONAL_PEAK = 0.25
 
 Maps = NDArray[np.float32]
 
@@ -78,30 +79,29 @@ def film_lungs(grid: Maps, letterbox: Letterbox) -> Maps:
 
 
 def film_heatmap(
-    grid: Maps, letterbox: Letterbox, lungs: Maps | None = None, *, least_peak: float = 0.0
+    spec: HeatmapSpec, grid: Maps, letterbox: Letterbox, lungs: Maps | None = None
 ) -> Maps:
     """A raw map on the model's grid to a heatmap in [0, 1] on the film's grid.
 
     Divided by its maximum on the film, never stretched from its minimum; a map without evidence
-    stays zero. With lungs it is the geometric mean of the map and the probability of lung.
+    stays zero. A map of probabilities means something by itself: it is not made brighter than that
+    of a film called positive. Within the lungs it is the geometric mean of the map and the
+    probability of lung.
 
     Args:
+        spec: what the map is, and whether it is to be kept within the lungs.
         grid: (h, w), >= 0, covering the model's whole square.
         letterbox: of the film.
-        lungs: (height, width) probability of lung on the film's grid.
-        least_peak: divide by this at least: a map of probabilities means something by itself, and
-            a film on which no cell is likely must not look as if one were.
+        lungs: (height, width) probability of lung on the film's grid; needed if the spec says so.
     """
+    least = _REGIONAL_PEAK if spec.method == "regional" else 0.0
     film = letterbox.to_film(np.asarray(grid, dtype=np.float32))
-    if lungs is not None:
+    if spec.lungs:
+        if lungs is None:
+            raise ValueError(f"{spec} needs lungs")
         film = film * lungs
     peak = float(film.max())
     if not np.isfinite(peak) or peak <= _NO_EVIDENCE:
         return np.zeros_like(film)
-    scaled: Maps = np.clip(film / max(peak, least_peak), 0, 1)
-    return scaled if lungs is None else np.sqrt(scaled)
-
-
-def least_peak(method: str) -> float:
-    """What a method's map is divided by at least; see `film_heatmap`."""
-    return _EVEN_ODDS if method == "regional" else 0.0
+    scaled: Maps = np.clip(film / max(peak, least), 0, 1)
+    return np.sqrt(scaled) if spec.lungs else scaled

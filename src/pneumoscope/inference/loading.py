@@ -17,11 +17,11 @@ def load_engine(path: Path) -> Engine:
     """
     folder, info = read_bundle(path)
     try:
-        from pneumoscope.inference.torch_engine import TorchEngine
+        from pneumoscope.inference.torch_engine import TorchEngine, load_classifier
     except ModuleNotFoundError as error:
         raise BundleError(
             f"needs {error.name}, which is not installed",
             path=folder,
             remedy="pip install 'pneumoscope[train]'",
         ) from error
-    return TorchEngine(folder, info)
+    return TorchEngine(info, load_classifier(folder, info))

@@ -26,12 +26,16 @@ _RANDOM_SEED = 0
 
 
 class TorchEngine:
-    """Classification and every method of `localize`, on the GPU if there is one."""
+    """Classification and every method of `localize`, on the GPU if there is one.
 
-    def __init__(self, folder: Path, info: BundleInfo) -> None:
+    Args:
+        info: the bundle's description.
+        classifier: in eval mode; the bundle's, or another of its architecture.
+    """
+
+    def __init__(self, info: BundleInfo, classifier: Classifier) -> None:
         self._info = info
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        classifier = load_classifier(folder, info)
         self._classifier: Classifier = classifier.to(  # type: ignore[call-overload]
             self._device, memory_format=torch.channels_last
         )

@@ -12,7 +12,7 @@ statistics from smooth noise, so that activations keep a sane scale at any depth
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -40,12 +40,20 @@ def randomised(classifier: Classifier, seed: int) -> Classifier:
     return _with_state(classifier, fresh, fresh.keys(), seed)
 
 
-def cascade(classifier: Classifier, seed: int) -> Iterator[tuple[str, Classifier]]:
+def block_names(classifier: Classifier) -> list[str]:
+    """The blocks that `cascade` re-draws, in its order, named as in the network."""
+    return [name for name, _ in _blocks(classifier)]
+
+
+def cascade(
+    classifier: Classifier, seed: int, wanted: Container[str] | None = None
+) -> Iterator[tuple[str, Classifier]]:
     """Copies of a classifier re-drawn from the head downwards, block by block.
 
     Args:
         classifier: left as it is.
         seed: as of `randomised`; the last copy is what `randomised` gives with it.
+        wanted: the blocks to stop at; all of `block_names` by default.
 
     Yields:
         The block re-drawn last, named as in the network (`head`, `layer4.1`, ...), and a copy in
@@ -56,7 +64,8 @@ def cascade(classifier: Classifier, seed: int) -> Iterator[tuple[str, Classifier
     redrawn: list[str] = []
     for name, keys in _blocks(classifier):
         redrawn += keys
-        yield name, _with_state(classifier, fresh, redrawn, seed)
+        if wanted is None or name in wanted:
+            yield name, _with_state(classifier, fresh, redrawn, seed)
 
 
 def _blocks(classifier: Classifier) -> list[tuple[str, list[str]]]:

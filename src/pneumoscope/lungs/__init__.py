@@ -1,8 +1,8 @@
 """Lungs: where the lungs are on a radiograph, from the small model this room ships.
 
-Enters: a radiograph as the uint8 squares of `imaging.model_input`, or a `Radiograph`.
-Leaves: `LungSegmenter`: probability of lung, float32, on the model's grid or the film's; whether a
-mask looks like lungs; Dice and IoU against a drawn mask.
+Enters: radiographs as the uint8 squares of `imaging.model_input`.
+Leaves: `LungSegmenter`: probability of lung, float32, on the model's grid; whether a mask looks
+like lungs; Dice and IoU against a drawn mask.
 May import: imaging, onnxruntime, numpy, scipy. No torch.
 
 The lungs are both whole lungs as seen from the front, including what lies behind the heart, down to
@@ -12,14 +12,13 @@ what it was trained on and how good it is.
 
 from pneumoscope.lungs.info import LungsInfo
 from pneumoscope.lungs.masks import Overlap, overlap, plausible, two_largest
-from pneumoscope.lungs.segmenter import SHIPPED, LungSegmenter, film_lungs
+from pneumoscope.lungs.segmenter import SHIPPED, LungSegmenter
 
 __all__ = [
     "SHIPPED",
     "LungSegmenter",
     "LungsInfo",
     "Overlap",
-    "film_lungs",
     "overlap",
     "plausible",
     "two_largest",

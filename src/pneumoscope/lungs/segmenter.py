@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.errors import WeightsError
-from pneumoscope.imaging import Letterbox, Radiograph, model_input
+from pneumoscope.imaging import Letterbox
 from pneumoscope.lungs.info import LungsInfo, read_info
 
 SHIPPED = Path(__file__).with_name("lungs.onnx")
@@ -83,9 +83,3 @@ class LungSegmenter:
         (found,) = self._session.run(None, {self._input: batch[:, None]})
         probability: NDArray[np.float32] = np.asarray(found, dtype=np.float32)[:, 0]
         return probability
-
-
-def film_lungs(segmenter: LungSegmenter, radiograph: Radiograph) -> NDArray[np.float32]:
-    """Probability of lung on the radiograph's own pixels, float32 (height, width) in [0, 1]."""
-    pixels, letterbox = model_input(radiograph, segmenter.info.side)
-    return letterbox.to_film(segmenter.segment(pixels[None])[0])

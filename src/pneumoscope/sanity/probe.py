@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pneumoscope.bundles import BundleInfo, HeatmapSpec
+from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.imaging import Letterbox
-from pneumoscope.inference import Engine, EngineOutput, film_heatmap
+from pneumoscope.inference import Engine, film_heatmap
 from pneumoscope.inference.heatmaps import film_lungs, run_heatmaps
-from pneumoscope.localize import method_named, methods_for
 from pneumoscope.lungs import LungSegmenter
-from pneumoscope.models.classifier import Classifier, positive_logit
+from pneumoscope.models.classifier import Classifier
 from pneumoscope.sanity.films import AuditFilm
 
 _BATCH = 16
@@ -32,37 +30,6 @@ class WhiteBox(Engine, Protocol):
     def classifier(self) -> Classifier:
         """The bundle's classifier, in eval mode."""
         ...
-
-
-class ClassifierEngine:
-    """Runs a classifier in place of a bundle's own, with all else as the bundle says."""
-
-    def __init__(self, info: BundleInfo, classifier: Classifier) -> None:
-        self._info = info
-        self._classifier = classifier
-
-    @property
-    def info(self) -> BundleInfo:
-        """The bundle's description."""
-        return self._info
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Names of the methods that work for this architecture."""
-        return tuple(method.name for method in methods_for(self._classifier))
-
-    def run(self, pixels: Pixels, methods: Sequence[str]) -> EngineOutput:
-        """Score (B, size, size) uint8 pixels, explain them by each method."""
-        batch = torch.from_numpy(pixels)[:, None].to(self._classifier.mean.device)
-        maps, logits = {}, None
-        for name in methods:
-            explanation = method_named(name).function(self._classifier, batch)
-            maps[name] = explanation.maps.float().cpu().numpy()
-            logits = explanation.logits
-        if logits is None:
-            with torch.inference_mode():
-                logits = self._classifier(batch)
-        return EngineOutput(positive_logit(logits).double().cpu().numpy(), maps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +87,7 @@ class Probe:
             for index, grid in enumerate(output.maps[spec]):
                 box = letterboxes[start + index]
                 lungs = None if output.lungs is None else film_lungs(output.lungs[index], box)
-                heats.append(film_heatmap(grid, box, lungs))
+                heats.append(film_heatmap(spec, grid, box, lungs))
             if tick is not None:
                 tick(len(heats))
         return np.concatenate(logits) / self.engine.info.temperature, heats

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from pneumoscope.imaging import Letterbox
-from pneumoscope.localize.randomise import cascade
+from pneumoscope.inference.torch_engine import TorchEngine
+from pneumoscope.localize.randomise import block_names, cascade
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.sanity.films import AuditFilm, Progress
 from pneumoscope.sanity.outcome import Outcome, Row, intervals
-from pneumoscope.sanity.probe import ClassifierEngine, Heat, Probe, WhiteBox, boxes, stacked
+from pneumoscope.sanity.probe import Heat, Probe, WhiteBox, boxes, stacked
 
 LIMIT = 0.5
 """Mean rank correlation with the original at full randomisation that must not be reached."""
@@ -54,7 +55,7 @@ def weight_randomisation(
     patients = [film.patient for film in films]
     rows: list[Row] = []
     for name, classifier, tick in _steps(engine.classifier, seed, max_steps, len(films), progress):
-        drawn = Probe(ClassifierEngine(engine.info, classifier))
+        drawn = Probe(TorchEngine(engine.info, classifier))
         heats = drawn.see(pixels, letterboxes, probe.raw, tick)[1]
         pairs = list(zip(originals, heats, strict=True))
         columns = {
@@ -126,15 +127,11 @@ def _steps(
     classifier: Classifier, seed: int, most: int, films: int, progress: Progress | None
 ) -> Iterator[tuple[str, Classifier, Callable[[int], None]]]:
     """The chosen blocks of the cascade, each with what counts the films done in it."""
-    # Copies are made when asked for: counting them costs less than explaining at all of them.
-    total = sum(1 for _ in cascade(classifier, seed))
-    wanted = chosen_steps(total, most).tolist()
-    for index, (name, copied) in enumerate(cascade(classifier, seed)):
-        if index not in wanted:
-            continue
-        before = wanted.index(index) * films
+    names = block_names(classifier)
+    wanted = [names[index] for index in chosen_steps(len(names), most)]
+    for index, (name, copied) in enumerate(cascade(classifier, seed, wanted)):
 
-        def tick(done: int, before: int = before) -> None:
+        def tick(done: int, before: int = index * films) -> None:
             if progress is not None:
                 progress(before + done, len(wanted) * films)
 

@@ -23,7 +23,8 @@ from pneumoscope.evaluate.calibration import (
     fit_temperature,
 )
 from pneumoscope.evaluate.thresholds import choose_threshold
-from pneumoscope.lungs import LungSegmenter
+from pneumoscope.lungs import SHIPPED
+from pneumoscope.lungs.info import read_info
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.weights import WeightRecord
 from pneumoscope.training.settings import TrainingSettings
@@ -110,5 +111,5 @@ def _versions(guided: bool) -> dict[str, str]:
     names = ("torch", "timm", "lightning", "numpy")
     found = {name: version(name) for name in names}
     threads = str(torch.get_num_threads())
-    lungs = {"lungs": LungSegmenter.load().info.id} if guided else {}
+    lungs = {"lungs": read_info(SHIPPED).id} if guided else {}
     return {"python": platform.python_version(), **found, **lungs, "threads": threads}

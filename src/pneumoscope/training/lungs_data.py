@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.cohort.annotations import find_mask
-from pneumoscope.cohort.lung_masks import LungCase, read_lung_mask
+from pneumoscope.cohort.lung_masks import LungCase, read_lung_film, read_lung_mask
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.cohort.original_sizes import Sizes, unsquashed
-from pneumoscope.errors import CohortError, ImageError
-from pneumoscope.imaging import read_radiograph
+from pneumoscope.cohort.original_sizes import Sizes
+from pneumoscope.errors import CohortError
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +70,8 @@ def read_films(
     films = np.zeros((len(cases), side, side), dtype=np.uint8)
     lungs = np.zeros_like(films)
     for index, case in enumerate(cases):
-        path = case.root / case.image
-        try:
-            pixels = read_radiograph(path).pixels
-        except ImageError as error:
-            raise CohortError(error.problem, path=path, remedy=error.remedy) from error
-        height, width = pixels.shape
-        letterbox = unsquashed(height, width, case.original, side)
-        films[index] = np.rint(letterbox.apply(pixels) * np.float32(255))
-        drawn = read_lung_mask(case.mask, height, width).astype(np.float32)
+        films[index], letterbox = read_lung_film(case, side)
+        drawn = read_lung_mask(case.mask, letterbox.height, letterbox.width).astype(np.float32)
         lungs[index] = letterbox.apply(drawn) > 0.5
         if progress is not None:
             progress(index + 1, len(cases))
