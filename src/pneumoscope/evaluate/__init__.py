@@ -23,12 +23,22 @@ from pneumoscope.evaluate.calibration import (
     reliability_curve,
 )
 from pneumoscope.evaluate.classification import ClassificationReport, classification_report
+from pneumoscope.evaluate.comparison import (
+    Comparison,
+    ModelRow,
+    ModelScores,
+    Pair,
+    compare_models,
+)
+from pneumoscope.evaluate.delong import Contrast, CorrelatedAucs, correlated_aucs
+from pneumoscope.evaluate.ensembles import Ensemble, ensembles_of
 from pneumoscope.evaluate.heatmap_scores import (
     HeatmapScores,
     LungScores,
     score_heatmap,
     score_lungs,
 )
+from pneumoscope.evaluate.holm import holm_correction
 from pneumoscope.evaluate.localization import LocalizationEvaluator, half_of
 from pneumoscope.evaluate.localization_report import (
     GroupFigures,
@@ -38,6 +48,7 @@ from pneumoscope.evaluate.localization_report import (
     SliceReport,
 )
 from pneumoscope.evaluate.lungs import LungsEvaluator, LungsReport
+from pneumoscope.evaluate.mcnemar import McNemar, mcnemar_test
 from pneumoscope.evaluate.predictions import Predictions
 from pneumoscope.evaluate.thresholds import (
     best_f1,
@@ -47,6 +58,10 @@ from pneumoscope.evaluate.thresholds import (
 
 __all__ = [
     "ClassificationReport",
+    "Comparison",
+    "Contrast",
+    "CorrelatedAucs",
+    "Ensemble",
     "GroupFigures",
     "GroupReport",
     "HeatmapScores",
@@ -56,7 +71,11 @@ __all__ = [
     "LungScores",
     "LungsEvaluator",
     "LungsReport",
+    "McNemar",
     "MethodReport",
+    "ModelRow",
+    "ModelScores",
+    "Pair",
     "PairedReport",
     "Predictions",
     "ReliabilityCurve",
@@ -70,9 +89,14 @@ __all__ = [
     "centre_map",
     "choose_threshold",
     "classification_report",
+    "compare_models",
+    "correlated_aucs",
+    "ensembles_of",
     "expected_calibration_error",
     "fit_temperature",
     "half_of",
+    "holm_correction",
+    "mcnemar_test",
     "random_map",
     "reliability_curve",
     "score_heatmap",
