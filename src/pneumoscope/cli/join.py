@@ -32,6 +32,7 @@ def join(
         raise OutputError("already exists", path=out, remedy="choose another name or add --force")
     joined = run([(path.stem, Manifest.read(path)) for path in manifests])
     joined.write(out)
-    for (name, split), count in joined.table.groupby(["cohort", "split"]).size().items():
-        console.print(f"{name}  {split:<9}{count:>7}")
+    counts = joined.table.value_counts(["cohort", "split"], sort=False).reset_index()
+    for cohort, split, count in counts.itertuples(index=False):
+        console.print(f"{cohort}  {split:<9}{count:>7}")
     console.print(f"Manifest: [bold]{out}[/bold]   Next: pneumoscope train {out}")
