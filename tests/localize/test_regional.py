@@ -29,7 +29,7 @@ def heat(cells: list[list[float]], target: int = 1) -> Tensor:
     return regional(cast(Classifier, Known(cells)), torch.zeros(1, 1, 8, 8), target).maps[0]
 
 
-def test_a_cell_as_sure_as_the_film_has_half_the_films_probability() -> None:
+def test_a_cell_as_sure_as_its_film_has_half_its_probability() -> None:
     same = heat([[2.0, 2.0], [2.0, 2.0]])
     torch.testing.assert_close(same, torch.sigmoid(torch.tensor(2.0)).expand(2, 2) / 2)
 
@@ -38,7 +38,7 @@ def test_the_value_of_a_cell() -> None:
     cells = torch.tensor([[6.0, -3.0], [1.0, 0.0]])
     weights = torch.sigmoid(cells) / torch.sigmoid(cells).sum()
     film = (weights * cells).sum()
-    expected = torch.sigmoid(film) * torch.sigmoid((cells - film) / 3)
+    expected = torch.sigmoid(cells) * torch.sigmoid((cells - film) / 3)
     torch.testing.assert_close(heat(cells.tolist()), expected)
 
 
@@ -46,6 +46,7 @@ def test_cells_of_a_confident_film_are_told_apart() -> None:
     """Their probabilities are .999 and 1.000, which would paint the whole film red."""
     found = heat([[7.0, 8.0], [12.0, 7.0]])
     assert found.argmax() == 2
+    assert float(torch.sigmoid(torch.tensor(7.0))) > 0.999
     assert float(found[0, 0]) < 0.6 * float(found.max())
 
 

@@ -2,7 +2,7 @@
 
 Ye et al., "Weakly Supervised Lesion Localization With Probabilistic-CAM Pooling" (arXiv
 2005.14480), draw the cells' probabilities (equation 2). On a film called with confidence these are
-near one all over both lungs; so here a cell is measured against the film as a whole.
+near one all over both lungs; so here a cell is measured against the film as well.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pneumoscope.localize.explanation import Explanation, require_eval
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.heads import RegionalHead
 
-# What differences of log-odds between a cell and its film are divided by. Undivided, the strongest
-# cells would be alike; by more than this, weak ones would glow. Chosen on SIIM's tuning half.
+# What differences of log-odds between a cell and its film are divided by: undivided, only a few
+# cells would be left, and the heatmap would be smaller than lesions are. Chosen on SIIM's tuning
+# half.
 _SPREAD = 3.0
 
 
 def regional(classifier: Classifier, pixels: Tensor, targets: Tensor | int = 1) -> Explanation:
-    """The film's probability of a class, shared out by the log-odds of each cell.
+    """The probability of a class in each cell, and how it compares with the film's.
 
     A cell with the log-odds z on a film with the (pooled) log-odds l is as hot as
-    sigmoid(l) * sigmoid((z - l) / 3): half the film's probability where the cell says what the film
-    says, more in the cells that speak for the class more strongly, and little anywhere on a film
-    without the class.
+    sigmoid(z) * sigmoid((z - l) / 3): its own probability, less where the film's evidence comes
+    from other cells.
 
     Args:
         classifier: with a regional head, in eval mode.
@@ -46,5 +46,5 @@ def regional(classifier: Classifier, pixels: Tensor, targets: Tensor | int = 1) 
         sign = torch.where(positive, 1.0, -1.0)[:, None, None]
         logits = RegionalHead.pool(cells)
         film = (logits[:, 1] - logits[:, 0])[:, None, None]
-        share = torch.sigmoid(sign * (cells - film) / _SPREAD)
-        return Explanation(logits, torch.sigmoid(sign * film) * share)
+        compared = torch.sigmoid(sign * (cells - film) / _SPREAD)
+        return Explanation(logits, torch.sigmoid(sign * cells) * compared)
