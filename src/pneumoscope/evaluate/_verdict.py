@@ -11,6 +11,9 @@ from pneumoscope.evaluate.ensembles import UNIFORM, WEIGHTED
 LEVEL = 0.05
 """Holm-corrected p-value below which two models are told apart."""
 
+# A sentence names this many pairs at most.
+_NAMED_PAIRS = 3
+
 
 def judge(rows: Sequence[ModelRow], pairs: Sequence[Pair]) -> tuple[list[list[str]], list[str]]:
     """Groups and verdict of a `Comparison`.
@@ -100,8 +103,10 @@ class _Judgement:
             if p < LEVEL and self._seed_sd(one, other) > (self._auc(one) - self._auc(other)) / 2.0
         ]
         if unsure:
+            more = len(unsure) - _NAMED_PAIRS
+            named = "; ".join(unsure[:_NAMED_PAIRS]) + (f" and {more} more pairs" * (more > 0))
             sentences.append(
-                f"Other seeds may change the order of {'; '.join(unsure)}: ROC-AUC varies between "
+                f"Other seeds may change the order of {named}: ROC-AUC varies between "
                 "seeds (SD) by more than half the difference."
             )
         return sentences
