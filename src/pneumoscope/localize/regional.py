@@ -17,14 +17,14 @@ from pneumoscope.models.heads import RegionalHead
 # What differences of log-odds between a cell and its film are divided by: undivided, only a few
 # cells would be left, and the heatmap would be smaller than lesions are. Chosen on SIIM's tuning
 # half.
-_SPREAD = 3.0
+_SPREAD = 6.0
 
 
 def regional(classifier: Classifier, pixels: Tensor, targets: Tensor | int = 1) -> Explanation:
     """The probability of a class in each cell, and how it compares with the film's.
 
     A cell with the log-odds z on a film with the (pooled) log-odds l is as hot as
-    sigmoid(z) * sigmoid((z - l) / 3): its own probability, less where the film's evidence comes
+    sigmoid(z) * sigmoid((z - l) / 6): its own probability, less where the film's evidence comes
     from other cells.
 
     Args:
