@@ -59,6 +59,20 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"imaging", "findings", "evaluate"},
         {"matplotlib", "jinja2", "PIL", "pydantic", "sklearn"},
     ),
+    "comparison": (
+        {
+            "imaging",
+            "cohort",
+            "bundles",
+            "lungs",
+            "models",
+            "evaluate",
+            "inference",
+            "training",
+            "report",
+        },
+        {"torch", "PIL"},
+    ),
     "cli": (
         {
             "imaging",
@@ -71,6 +85,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "training",
             "sanity",
             "report",
+            "comparison",
         },
         {"typer", "rich", "PIL"},
     ),

@@ -14,6 +14,7 @@ from pneumoscope import __version__
 from pneumoscope.cli import (
     audit,
     check_lungs,
+    compare,
     demo,
     evaluate,
     explain,
@@ -42,7 +43,17 @@ app = typer.Typer(
     "[bold]scan[/bold], [bold]train[/bold], [bold]evaluate[/bold], [bold]predict[/bold].",
 )
 for _panel, _commands in (
-    ("Your radiographs", (scan.scan, join.join, train.train, evaluate.evaluate, predict.predict)),
+    (
+        "Your radiographs",
+        (
+            scan.scan,
+            join.join,
+            train.train,
+            evaluate.evaluate,
+            compare.compare,
+            predict.predict,
+        ),
+    ),
     ("Can it be trusted?", (explain.explain, audit.audit)),
     ("Without data", (demo.demo, phantom.phantom)),
     ("The lung segmenter", (train_lungs.train_lungs, check_lungs.check_lungs)),

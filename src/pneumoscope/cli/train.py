@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -119,7 +120,8 @@ def run_training(
 
             settings = make_settings(preset, **overrides)
             result = start_run(Manifest.read(cohort), settings, out, listener)
-    return _document(result)
+    with progress("Measuring on val") as update:
+        return document_run(result, update)
 
 
 def _show_epoch(row: dict[str, float]) -> None:
@@ -130,8 +132,16 @@ def _show_epoch(row: dict[str, float]) -> None:
     )
 
 
-def _document(result: Any) -> dict[str, Any]:
-    """Measure the bundle on val; write the run's metrics, report and model card."""
+def document_run(result: Any, update: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+    """Measure the bundle on val; write the run's metrics, report and model card.
+
+    Args:
+        result: the `RunResult` of a finished training.
+        update: called with (done, total) radiographs measured.
+
+    Returns:
+        The content of `metrics.json`.
+    """
     from pneumoscope.cli.evaluation import evaluation_figures, measure
     from pneumoscope.cli.pages import evaluation_page, history_picture, model_card
     from pneumoscope.cohort.manifest import Manifest
@@ -140,8 +150,8 @@ def _document(result: Any) -> dict[str, Any]:
 
     folder = result.folder
     engine = load_engine(folder)
-    with progress("Measuring on val") as update:
-        evaluation = measure(engine, Manifest.read(folder / "manifest.csv"), "val", progress=update)
+    manifest = Manifest.read(folder / "manifest.csv")
+    evaluation = measure(engine, manifest, "val", progress=update)
     write_json(folder / "metrics.json", evaluation.metrics)
     history = history_picture(result.history, engine.info.training.selected_epoch)
     figures = [history, *evaluation_figures(evaluation).values()]

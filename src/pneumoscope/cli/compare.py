@@ -1,0 +1,293 @@
+"""`pneumoscope compare`: every backbone under one protocol, with intervals, tests and costs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.evaluate import names
+from pneumoscope.cli.train import document_run, parse_settings
+from pneumoscope.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.comparison.board import Board, RunProgress
+    from pneumoscope.comparison.plan import Standing
+    from pneumoscope.comparison.session import Outcome, Task
+    from pneumoscope.report.comparison import ComparisonContent
+
+_SOME_FAILED = 1
+_STYLES = {"waiting": "dim", "training": "cyan", "measuring": "cyan", "failed": "red"}
+
+
+def compare(
+    cohort: Annotated[Path, typer.Argument(help="Manifest of scan, or a CSV with image,label.")],
+    out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("comparison"),
+    backbones: Annotated[
+        str, typer.Option(help="Names joined by commas; without it every backbone.")
+    ] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds joined by commas.")] = "42",
+    preset: Annotated[
+        str, typer.Option(help="'default', or 'paper': the protocol of arXiv 2511.00456.")
+    ] = "default",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over train.")] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="auto|none|FILE|BACKBONE=FILE",
+            help="What backbones start from; may be repeated.",
+        ),
+    ] = None,
+    from_scratch: Annotated[
+        bool,
+        typer.Option(
+            "--from-scratch-if-missing",
+            help="Train from random weights where a backbone's own cannot be had, and say so.",
+        ),
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated."),
+    ] = None,
+    split: Annotated[
+        Literal["test", "val"], typer.Option(help="What is measured on; val chose the epochs.")
+    ] = "test",
+    boxes: Annotated[
+        Path | None,
+        typer.Option(help="Lesion boxes: a CSV with image,x,y,width,height in the film's pixels."),
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Lesion masks at the radiographs' relative paths.")
+    ] = None,
+    lungs: Annotated[
+        Path | None,
+        typer.Option(help="Lung masks, likewise; without them the lungs are segmented."),
+    ] = None,
+    show_plan: Annotated[
+        bool, typer.Option("--show-plan", help="Print what would be done and stop.")
+    ] = False,
+) -> None:
+    """Train and measure backbones under one protocol, on one split; say which differ.
+
+    Called again it goes on where it stopped: finished runs are kept, a half-finished one is resumed
+    after its last epoch. Writes [bold]table.csv[/bold], [bold]table.md[/bold],
+    [bold]report.html[/bold], [bold]metrics.json[/bold], [bold]heatmaps.png[/bold] and
+    [bold]runs/[/bold]. If a backbone fails the others go on, and the exit code is 1.
+
+    [dim]Examples:[/dim]
+      pneumoscope compare cohort.csv --out comparison --from-scratch-if-missing
+      pneumoscope compare cohort.csv --backbones resnet18,vit_b_16 --seeds 1,2,3 --epochs 3
+      pneumoscope compare cohort.csv --preset paper --weights none --show-plan
+    """
+    from pneumoscope.cli.localization import Truth
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.comparison import plan, results, session
+
+    manifest = Manifest.read(cohort)
+    session.check_cohort(manifest, split)
+    truth = Truth.read(boxes, masks, lungs)
+    runs = plan.make_plan(
+        out,
+        names(backbones),
+        _numbers(seeds),
+        preset=preset,
+        weights=_weights(weights or []),
+        overrides={**({} if epochs is None else {"epochs": epochs}), **parse_settings(set_ or [])},
+    )
+    task = session.Task(
+        manifest=manifest,
+        data_digest=manifest.digest(),
+        split=split,
+        truth=results.truth_identity(boxes, masks, lungs),
+        document=document_run,
+        measure=_measure(manifest, split, truth),
+        from_scratch=from_scratch,
+    )
+    plan.check_folder(out)
+    standings = session.survey(runs, task)
+    if show_plan:
+        _show_plan(standings, task, cohort.stem)
+        return
+    with plan.occupied(out, task.data_digest):
+        with _watched(standings) as board:
+            outcome = session.carry_out(standings, task, board)
+        content = _write(out, outcome, task, cohort.stem)
+    _show(content, out)
+    if outcome.failures:
+        raise typer.Exit(_SOME_FAILED)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(name) for name in names(text)]
+    except ValueError:
+        raise SettingsError(f"'{text}' are no seeds", remedy="give --seeds 1,2,3") from None
+
+
+def _weights(given: Sequence[str]) -> dict[str, str]:
+    """Backbone to what it starts from; "" stands for those not named."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        found[name if equals else ""] = value if equals else text
+    return found
+
+
+def _measure(
+    manifest: Manifest, split: str, truth: Any
+) -> Callable[[Path, Callable[[int, int], None]], tuple[Mapping[str, Any], str]]:
+    """What `evaluate` does with a bundle, without its report."""
+    from pneumoscope.cli.evaluation import measure, predictions_csv
+    from pneumoscope.inference import load_engine
+
+    def of(folder: Path, update: Callable[[int, int], None]) -> tuple[Mapping[str, Any], str]:
+        found = measure(load_engine(folder), manifest, split, truth=truth, progress=update)
+        return found.metrics, predictions_csv(found)
+
+    return of
+
+
+@contextmanager
+def _watched(standings: Sequence[Standing]) -> Iterator[Board]:
+    """The board, shown while runs are carried out: a live table, or lines where there is none."""
+    from pneumoscope.comparison.board import duration_text
+    from pneumoscope.comparison.session import make_board
+
+    def line(run: RunProgress, news: bool) -> None:
+        if not news:
+            return
+        said = [run.words]
+        if run.state == "training" and run.seconds:
+            said = [f"epoch {run.done}/{run.epochs} done in {run.seconds[-1]:.0f} s"]
+            said.append(f"val ROC-AUC {run.val_roc_auc or 0:.4f}")
+        left = board.seconds_left()
+        if left is not None and run.state in ("training", "done"):
+            said.append(f"about {duration_text(left)} left")
+        if run.state == "failed":
+            said.append(run.detail)
+        errors.print(f"{run.name}: {', '.join(said)}", markup=False)
+
+    if not errors.is_terminal:
+        board = make_board(standings, line)
+        yield board
+        return
+    board = make_board(standings)
+    with Live(console=errors, get_renderable=lambda: _board_table(board), refresh_per_second=2):
+        yield board
+
+
+def _board_table(board: Board) -> Table:
+    from pneumoscope.comparison.board import duration_text
+
+    left = board.seconds_left()
+    caption = "" if left is None else f"about {duration_text(left)} left"
+    table = Table(header_style="dim", caption=caption, caption_justify="left")
+    for name in ("run", "state", "val ROC-AUC", "s/epoch"):
+        table.add_column(name)
+    table.add_column("", min_width=20, no_wrap=True)
+    for run in board.runs:
+        style = _STYLES.get(run.state, "")
+        auc = "" if run.val_roc_auc is None else f"{run.val_roc_auc:.4f}"
+        pace = f"{run.seconds[-1]:.0f}" if run.seconds else ""
+        share = f"{run.share:.0%}" if run.state == "training" else ""
+        detail = escape(run.detail or share)
+        state = f"[{style}]{run.words}[/]" if style else run.words
+        table.add_row(run.name, state, auc, pace, detail)
+    return table
+
+
+def _show_plan(standings: Sequence[Standing], task: Task, name: str) -> None:
+    """Print the runs and where they stand, and what they share."""
+    from pneumoscope.comparison.content import cohort_facts
+
+    table = Table(header_style="dim")
+    for column in ("run", "starts from", "epochs", "now"):
+        table.add_column(column)
+    for one in standings:
+        settings = one.run.settings
+        now = f"after epoch {one.epochs}" if one.stage == "unfinished" else one.stage
+        table.add_row(one.run.name, settings.weights, str(settings.epochs), now)
+    console.print(table)
+    facts = cohort_facts(task.manifest, name, task.split, task.data_digest)
+    console.print(", ".join(f"{key} {value}" for key, value in facts.items()), markup=False)
+    own = {"backbone", "seed", "weights", "epochs"}
+    shared = standings[0].run.settings.model_dump(exclude=own)
+    console.print(", ".join(f"{key} {value}" for key, value in shared.items()), markup=False)
+
+
+def _write(out: Path, outcome: Outcome, task: Task, name: str) -> ComparisonContent:
+    """Compare what was measured; write tables, report, figures and heatmaps."""
+    from pneumoscope.comparison import content, results
+    from pneumoscope.comparison.sheet import RULE, choose_films, heatmap_sheet
+    from pneumoscope.errors import RunError
+    from pneumoscope.evaluate import compare_models
+    from pneumoscope.files import atomic_path, write_json
+    from pneumoscope.report.comparison import write_comparison
+
+    if not outcome.finished:
+        raise RunError(
+            f"no run was finished; the first: {next(iter(outcome.failures.values()))}", path=out
+        )
+    part = task.manifest.subset(task.split)
+    scores = [results.read_scores(run, task.split, part.labels[1]) for run in outcome.finished]
+    with console.status("Comparing"):
+        comparison = compare_models(scores)
+    runs = content.by_backbone(outcome.finished)
+    with progress("Drawing heatmaps") as update:
+        bundles = {backbone: own[0].folder for backbone, own in runs.items()}
+        films, note = choose_films(part, scores[0].images), f"{RULE}\n{NOT_FOR_DIAGNOSIS}"
+        sheet = heatmap_sheet(part, films, bundles, note, update)
+    with atomic_path(out / "heatmaps.png") as temporary:
+        temporary.write_bytes(sheet)
+    said = content.make_content(
+        outcome,
+        task,
+        comparison,
+        name=name,
+        sheet=sheet,
+        command=shlex.join(["pneumoscope", *sys.argv[1:]]),
+    )
+    with console.status("Writing the report"):
+        write_comparison(out, said)
+        write_json(out / "metrics.json", content.metrics_content(said, outcome, task))
+    return said
+
+
+def _show(content: ComparisonContent, out: Path) -> None:
+    """Print the main columns, the verdict, and where the rest is."""
+    from pneumoscope.report.numbers import interval_text, number_text
+
+    table = Table(header_style="dim", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model", header_style="bold", min_width=10, overflow="fold")
+    table.add_column("start")
+    for name in ("seeds", "ROC-AUC (95 %)", "acc.", "10⁶ par.", "GMACs", "films/s"):
+        table.add_column(name, justify="right")
+    for row in content.comparison.rows:
+        cost = content.costs.get(row.name)
+        costs = ("", "", "")
+        if cost is not None:
+            size, speed = f"{cost.parameters / 1e6:.2f}", f"{cost.radiographs_per_second:.1f}"
+            costs = (size, f"{cost.gmacs:.2f}", speed)
+        auc = interval_text(row.figures["roc_auc"].to_dict())
+        accuracy = number_text(row.figures["accuracy"].value)
+        start = content.starts.get(row.name, "").partition(" (")[0].removeprefix("from ")
+        table.add_row(row.name, start, ",".join(map(str, row.seeds)), auc, accuracy, *costs)
+    console.print(table)
+    for sentence in content.comparison.verdict:
+        console.print(sentence, markup=False, soft_wrap=True)
+    for backbone, problem in content.failures.items():
+        errors.print(f"[red]failed[/red] {backbone}: {escape(problem)}")
+    console.print(f"Report: [bold]{out / 'report.html'}[/bold]   Table: {out / 'table.md'}")
+    console.print(f"Heatmaps: {out / 'heatmaps.png'}   Figures: {out / 'metrics.json'}")
+    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
