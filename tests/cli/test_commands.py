@@ -49,8 +49,8 @@ def test_help_and_version() -> None:
     top = pneumoscope("--help")
     assert top.returncode == 0
     commands = (
-        "scan", "join", "train", "evaluate", "predict", "explain", "audit", "demo", "phantom",
-        "train-lungs", "check-lungs",
+        "scan", "join", "train", "evaluate", "compare", "predict", "explain", "audit",
+        "demo", "phantom", "train-lungs", "check-lungs",
     )  # fmt: skip
     for command in commands:
         assert command in top.stdout
@@ -91,6 +91,7 @@ def test_train_mistakes(manifest_file: Path, run_folder: Path, tmp_path: Path) -
     fails(pneumoscope("train", manifest_file, "--backbone", "lenet", "--out", out), "lenet")
     fails(pneumoscope("train", manifest_file, "--set", "lr=1", "--out", out), "lr")
     fails(pneumoscope("train", manifest_file, "--set", "lr", "--out", out), "name=value")
+    fails(pneumoscope("train", manifest_file, "--set", "preset=paper"), "--preset")
     fails(pneumoscope("train", manifest_file, "--weights", "no.pth", "--out", out), "no.pth")
     fails(pneumoscope("train", manifest_file, "--out", run_folder), "already exists")
     fails(pneumoscope("train", "--resume", "--out", out), "config.yaml")

@@ -85,7 +85,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """`NAME=VALUE` pairs to settings; values are read as YAML.
 
     Raises:
-        SettingsError: a pair has no '='.
+        SettingsError: a pair has no '=', or names the preset, which the others build on.
     """
     settings = {}
     for pair in pairs:
@@ -93,6 +93,8 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
         if not equals:
             raise SettingsError(f"'{pair}' is no setting", remedy="write --set name=value")
         settings[name.strip().replace("-", "_")] = yaml.safe_load(value)
+    if "preset" in settings:
+        raise SettingsError("the preset is no setting", remedy="write --preset NAME")
     return settings
 
 

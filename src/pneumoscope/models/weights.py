@@ -7,6 +7,7 @@ random weights, anything else is a file: safetensors, or a torch state dict load
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -127,6 +128,8 @@ def _hub_file(record: BackboneRecord, source: WeightSource) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    # Its retries are many lines of news about one fact, which the error below tells.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return Path(hf_hub_download(source.name, "model.safetensors"))
     except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
