@@ -49,7 +49,7 @@ def test_help_and_version() -> None:
     top = pneumoscope("--help")
     assert top.returncode == 0
     commands = (
-        "scan", "join", "train", "evaluate", "compare", "predict", "explain", "audit",
+        "scan", "join", "train", "evaluate", "compare", "export", "predict", "explain", "audit",
         "demo", "phantom", "train-lungs", "check-lungs",
     )  # fmt: skip
     for command in commands:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pneumoscope.bundles.heatmap_spec import HeatmapSpec
+from pneumoscope.bundles.onnx_file import read_sealed, seal
 from pneumoscope.errors import BundleError, SettingsError
-from pneumoscope.files import sha256_file, write_json
+from pneumoscope.files import atomic_path, sha256_file, write_json
 
 INFO_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "MODEL_CARD.md"
+ONNX_FILE = "model.onnx"
 _MAX_INFO_BYTES = 4 << 20
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
@@ -91,17 +94,48 @@ class BundleInfo(_Part):
         return f"{self.architecture.backbone}@{self.files[WEIGHTS_FILE][:8]}"
 
 
+@dataclass(frozen=True, slots=True)
+class OnnxBundle:
+    """A bundle exported into one ONNX file.
+
+    Attributes:
+        path: where it was read.
+        model: the file's bytes, checked; no other bytes are to be run.
+        info: of the bundle it was exported from; `files` are that bundle's.
+    """
+
+    path: Path
+    model: bytes
+    info: BundleInfo
+
+
 def find_bundle(path: Path) -> Path:
-    """The bundle folder meant by a bundle or a run.
+    """The bundle meant by a bundle, a run or a file of `pneumoscope export`.
+
+    Returns:
+        The bundle's folder; or an ONNX file, if `path` is one or its folder holds `model.onnx` and
+        no other bundle.
 
     Raises:
         BundleError: there is no bundle there.
     """
-    for folder in (path, path / "bundle"):
+    if path.is_file() and path.suffix.lower() == ".onnx":
+        return path
+    folders = (path, path / "bundle")
+    for folder in folders:
         if (folder / INFO_FILE).is_file():
             return folder
+    for folder in folders:
+        if (folder / ONNX_FILE).is_file():
+            return folder / ONNX_FILE
     if not path.exists():
         raise BundleError("no such bundle or run", path=path, remedy="check the path")
+    if path.is_file():
+        raise BundleError(
+            "is no bundle",
+            path=path,
+            remedy="give a bundle's folder, a run, or a file of pneumoscope export (.onnx)",
+        )
     raise BundleError(
         f"holds no {INFO_FILE}",
         path=path,
@@ -114,23 +148,50 @@ def read_bundle(path: Path) -> tuple[Path, BundleInfo]:
     """Find, read and verify a bundle.
 
     Returns:
-        The bundle's folder and its content.
+        The bundle's folder, or its ONNX file, and its content.
 
     Raises:
         BundleError: a file is missing or altered, or the format is unknown.
     """
-    folder = find_bundle(Path(path))
-    info_path = folder / INFO_FILE
+    found = find_bundle(Path(path))
+    if found.is_file():
+        return found, read_onnx(found).info
+    info_path = found / INFO_FILE
     if info_path.stat().st_size > _MAX_INFO_BYTES:
         raise BundleError("too large to be a bundle's description", path=info_path)
     try:
-        raw = json.loads(info_path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        text = info_path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
         raise BundleError("not valid JSON", path=info_path, remedy=_AGAIN) from error
+    info = _parse(text, info_path)
+    for name, digest in info.files.items():
+        _check_file(found / name, digest)
+    return found, info
+
+
+def read_onnx(path: Path) -> OnnxBundle:
+    """Read and verify a file of `pneumoscope export`; needs neither torch nor onnxruntime.
+
+    Raises:
+        BundleError: as `onnx_file.read_sealed`, or the description's format is unknown.
+    """
+    model, text = read_sealed(Path(path))
+    return OnnxBundle(Path(path), model, _parse(text, Path(path)))
+
+
+_AGAIN = "export the bundle again from its run"
+
+
+def _parse(text: str, path: Path) -> BundleInfo:
+    """Check what a bundle says of itself."""
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError("not valid JSON", path=path, remedy=_AGAIN) from error
     if isinstance(raw, dict) and raw.get("format") != 1:
         raise BundleError(
             f"bundle format {raw.get('format')!r} is unknown to this version",
-            path=info_path,
+            path=path,
             remedy="upgrade pneumoscope",
         )
     try:
@@ -138,28 +199,37 @@ def read_bundle(path: Path) -> tuple[Path, BundleInfo]:
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise BundleError(
-            f"'{where}': {error.errors()[0]['msg']}", path=info_path, remedy=_AGAIN
+            f"'{where}': {error.errors()[0]['msg']}", path=path, remedy=_AGAIN
         ) from error
-    _check_files(folder, info)
-    return folder, info
-
-
-_AGAIN = "export the bundle again from its run"
-
-
-def _check_files(folder: Path, info: BundleInfo) -> None:
     if WEIGHTS_FILE not in info.files:
-        raise BundleError(f"names no {WEIGHTS_FILE}", path=folder / INFO_FILE, remedy=_AGAIN)
-    for name, digest in info.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise BundleError("missing from the bundle", path=path, remedy=_AGAIN)
-        if sha256_file(path) != digest:
-            raise BundleError(
-                "was altered since the bundle was written (its checksum differs)",
-                path=path,
-                remedy=_AGAIN,
-            )
+        raise BundleError(f"names no {WEIGHTS_FILE}", path=path, remedy=_AGAIN)
+    return info
+
+
+def _check_file(path: Path, digest: str) -> None:
+    if not path.is_file():
+        raise BundleError("missing from the bundle", path=path, remedy=_AGAIN)
+    if sha256_file(path) != digest:
+        raise BundleError(
+            "was altered since the bundle was written (its checksum differs)",
+            path=path,
+            remedy=_AGAIN,
+        )
+
+
+def write_onnx(path: Path, model: bytes, info: BundleInfo) -> None:
+    """Write a serialised ONNX model as a bundle of one file.
+
+    Args:
+        path: the file; replaced if it exists.
+        model: without metadata of its own.
+        info: of the bundle whose network it is, unchanged, so that findings name the same model.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(seal(model, info.model_dump_json()))
 
 
 def write_bundle(folder: Path, fields: Mapping[str, Any], names: list[str]) -> BundleInfo:

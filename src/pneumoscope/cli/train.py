@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
@@ -38,6 +39,24 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Train on N GPUs or, without GPUs, in N processes on the CPU. [dim]Default: 1, or "
+            "what torchrun starts[/dim]",
+            show_default=False,
+        ),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Machines; start the command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK "
+            "set. [dim]Default: 1, or what torchrun starts[/dim]",
+            show_default=False,
+        ),
+    ] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the resolved settings and stop.")
     ] = False,
@@ -54,6 +73,11 @@ def train(
       pneumoscope train cohort.csv --preset paper --out paper
       pneumoscope train cohort.csv --set size=320 --set batch_size=16 --out large
       pneumoscope train --out run --resume
+      pneumoscope train cohort.csv --devices 2
+      torchrun --nproc-per-node 2 -m pneumoscope train cohort.csv
+
+    [dim]But for rounding, the result does not depend on the devices; a run may be resumed on
+    others.[/dim]
     """
     chosen = {"backbone": backbone, "weights": weights, "epochs": epochs, "seed": seed}
     overrides = {**chosen, **parse_settings(set_ or [])}
@@ -72,7 +96,9 @@ def train(
             )
     elif cohort is None:
         raise SettingsError("no cohort was given", remedy="pneumoscope train cohort.csv --out RUN")
-    metrics = run_training(cohort, out, preset, overrides)
+    metrics = run_training(cohort, out, preset, overrides, devices=devices, nodes=nodes)
+    if metrics is None:
+        return
     show_metrics(f"{metrics['model']} on val", metrics)
     console.print(f"Bundle: [bold]{out / 'bundle'}[/bold]   Report: {out / 'report.html'}")
     console.print("[dim]Val chose the epoch and the threshold: measure on test with[/dim]")
@@ -99,15 +125,30 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 
 
 def run_training(
-    cohort: Path | None, out: Path, preset: str, overrides: dict[str, Any]
-) -> dict[str, Any]:
-    """Train, or resume without a cohort, then measure on val; the val metrics."""
+    cohort: Path | None,
+    out: Path,
+    preset: str,
+    overrides: dict[str, Any],
+    *,
+    devices: str | None = None,
+    nodes: int | None = None,
+) -> dict[str, Any] | None:
+    """Train, or resume without a cohort, then measure on val.
+
+    Returns:
+        The val metrics; None where another process of the same run has them.
+    """
+    from pneumoscope.training.devices import Devices
     from pneumoscope.training.runner import (
         RunListener,
         resume_run,
         start_run,
     )
 
+    chosen = Devices(_device_count(devices), nodes)
+    if not chosen.leads:
+        # The first process warns of the same.
+        warnings.simplefilter("ignore")
     with (
         progress("Decoding films") as decoding,
         progress("Finding lungs") as lungs,
@@ -115,15 +156,29 @@ def run_training(
     ):
         listener = RunListener(decoding, lungs, _show_epoch, steps)
         if cohort is None:
-            result = resume_run(out, listener)
+            result = resume_run(out, listener, chosen)
         else:
             from pneumoscope.cohort.manifest import Manifest
             from pneumoscope.training.settings import make_settings
 
             settings = make_settings(preset, **overrides)
-            result = start_run(Manifest.read(cohort), settings, out, listener)
+            result = start_run(Manifest.read(cohort), settings, out, listener, chosen)
+    if not chosen.leads:
+        return None
     with progress("Measuring on val") as update:
         return document_run(result, update)
+
+
+def _device_count(text: str | None) -> int | Literal["auto"] | None:
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingsError(
+            f"'{text}' is no number of devices", remedy="give --devices 2, or --devices auto"
+        )
+    return int(text)
 
 
 def _show_epoch(row: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.imaging import Letterbox
-from pneumoscope.inference.engine import Engine
+from pneumoscope.inference.engine import Engine, EngineOutput
 from pneumoscope.lungs import LungSegmenter, plausible
 
 # Below this share of a logit a map is rounding noise, and stretching it to [0, 1] would paint it.
@@ -53,20 +53,25 @@ def run_heatmaps(
     own = HeatmapSpec.parse(engine.info.heatmap)
     methods = list(dict.fromkeys(spec.method for spec in specs))
     mirrored = list(dict.fromkeys(spec.method for spec in specs if spec.mirror))
-    plain = engine.run(pixels, methods)
-    logits, maps = plain.logits, dict(plain.maps)
-    averaged: dict[str, Maps] = {}
+    alone = both = engine.run(pixels, methods)
     if mirrored or own.mirror:
-        other = engine.run(np.ascontiguousarray(pixels[:, :, ::-1]), mirrored)
-        for name in mirrored:
-            averaged[name] = np.add(maps[name], other.maps[name][:, :, ::-1]) * np.float32(0.5)
-        if own.mirror:
-            logits = (logits + other.logits) / 2
+        both = alone.mirrored or _mean(alone, engine.run(_flipped(pixels), mirrored), mirrored)
     return RawOutput(
-        logits,
-        {spec: (averaged if spec.mirror else maps)[spec.method] for spec in specs},
+        (both if own.mirror else alone).logits,
+        {spec: (both if spec.mirror else alone).maps[spec.method] for spec in specs},
         None if segmenter is None else segmenter.segment(pixels),
     )
+
+
+def _flipped(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+def _mean(film: EngineOutput, image: EngineOutput, methods: Sequence[str]) -> EngineOutput:
+    """The mean over films and their mirror images, the maps on the films' side."""
+    half = np.float32(0.5)
+    maps = {name: (film.maps[name] + image.maps[name][:, :, ::-1]) * half for name in methods}
+    return EngineOutput((film.logits + image.logits) / 2, maps)
 
 
 def film_lungs(grid: Maps, letterbox: Letterbox) -> Maps:

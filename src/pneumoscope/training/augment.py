@@ -150,9 +150,26 @@ def _motion_blur(image: Tensor) -> Tensor:
 
 
 def _median_blur(image: Tensor) -> Tensor:
-    padded = F.pad(image[None], [1, 1, 1, 1], mode="replicate")
-    windows = padded.unfold(2, 3, 1).unfold(3, 3, 1).flatten(-2)
-    return windows.median(dim=-1).values[0]
+    padded = F.pad(image[None], [1, 1, 1, 1], mode="replicate")[0]
+    lowest, middle, highest = _in_order(padded[:, :-2], padded[:, 1:-1], padded[:, 2:])
+    # Of nine values in three sorted columns the median is that of the highest of the lowest, the
+    # middle one of the middle ones, and the lowest of the highest.
+    _, _, low = _in_order(*_beside(lowest))
+    _, mid, _ = _in_order(*_beside(middle))
+    high, _, _ = _in_order(*_beside(highest))
+    return _in_order(low, mid, high)[1]
+
+
+def _beside(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each cell's left neighbour, itself and its right neighbour."""
+    return values[..., :-2], values[..., 1:-1], values[..., 2:]
+
+
+def _in_order(first: Tensor, second: Tensor, third: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Three tensors' values, sorted cell by cell."""
+    low, high = torch.minimum(first, second), torch.maximum(first, second)
+    rest = torch.minimum(high, third)
+    return torch.minimum(low, third), torch.maximum(low, rest), torch.maximum(high, third)
 
 
 def _coarse_dropout(image: Tensor) -> Tensor:

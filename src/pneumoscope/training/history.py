@@ -48,7 +48,9 @@ class History(Callback):
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Append the epoch's figures."""
+        """Append the epoch's figures; of several processes, the first does."""
+        if not trainer.is_global_zero:
+            return
         figures = {k: float(v) for k, v in trainer.callback_metrics.items() if k in COLUMNS}
         elapsed = round(time.perf_counter() - self._started, 1)
         row = {"epoch": float(trainer.current_epoch), **figures, "seconds": elapsed}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import platform
+from contextlib import nullcontext
 from typing import Any, Self
 
 import lightning
@@ -11,12 +14,14 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from pneumoscope.errors import RunError
+from pneumoscope.models.backbones import QuickOnProcessors
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.heads import RegionalHead
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.data import Batch
 from pneumoscope.training.loss import FocalLoss, outside_lungs
 from pneumoscope.training.settings import TrainingSettings
+from pneumoscope.training.world import gathered, in_whole_batch, own_rows, process_count
 
 
 class ClassifierModule(lightning.LightningModule):
@@ -45,35 +50,59 @@ class ClassifierModule(lightning.LightningModule):
             layer.eval()
         return self
 
+    def on_fit_start(self) -> None:
+        """Keep what a step frees for the next one."""
+        keep_freed_memory(True)
+
+    def on_fit_end(self) -> None:
+        """Give the memory back."""
+        keep_freed_memory(False)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch of uint8 pixels (B, 1, H, W)."""
         torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
         # In bfloat16 resampling loses what it moves, and some of its steps give no numbers at all.
         with torch.autocast(self.device.type, enabled=False):
             pixels, lungs = self.augment(batch.pixels, batch.lungs)
-        loss = self._loss(pixels, batch.targets, lungs)
-        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        rows = own_rows(len(pixels))
+        with QuickOnProcessors() if self.device.type == "cpu" else nullcontext():
+            loss = self._loss(pixels[rows], batch.targets[rows], lungs)
+        count = len(batch.targets)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
         return loss
 
     def _loss(self, pixels: Tensor, targets: Tensor, lungs: Tensor | None) -> Tensor:
+        """Loss of this process' rows; the mean over processes is that of the whole batch."""
         if lungs is None:
             plain: Tensor = self.loss(self.classifier(pixels), targets)
             return plain
         cells = self.classifier.cells(pixels)
         guided: Tensor = self.loss(RegionalHead.pool(cells), targets)
-        return guided + self.settings.lung_guidance * outside_lungs(cells, lungs)
+        # A part of the sum over the whole batch's lungs: other processes' cells, at -inf, are
+        # surely healthy.
+        whole = in_whole_batch(cells, len(lungs), -math.inf)
+        outside = process_count() * outside_lungs(whole, lungs)
+        return guided + self.settings.lung_guidance * outside
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect logits; the figures are those of the whole val split."""
-        logits = self.classifier(batch.pixels).float()
+        rows = own_rows(len(batch.pixels))
+        pixels, targets = batch.pixels[rows], batch.targets[rows]
+        if not len(pixels):
+            # Several processes share a last batch of very few.
+            self._val.append((torch.empty(0, 2), targets.cpu()))
+            return
+        logits = self.classifier(pixels).float()
         if self.settings.mirror:
-            logits = (logits + self.classifier(batch.pixels.flip(-1)).float()) / 2
-        self._val.append((logits.cpu(), batch.targets.cpu()))
+            logits = (logits + self.classifier(pixels.flip(-1)).float()) / 2
+        self._val.append((logits.cpu(), targets.cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Log val loss, accuracy at probability .5 and ROC-AUC."""
-        logits = torch.cat([part for part, _ in self._val])
-        targets = torch.cat([part for _, part in self._val])
+        # Batch by batch, and in each the processes' rows in their order.
+        parts = [part for batch in zip(*gathered(self._val), strict=True) for part in batch]
+        logits = torch.cat([part for part, _ in parts])
+        targets = torch.cat([part for _, part in parts])
         self._val.clear()
         if not torch.isfinite(logits).all():
             raise RunError(
@@ -123,3 +152,25 @@ def warmup_cosine(step: int, total: int, warmup: float) -> float:
         return (step + 1) / rise
     progress = min((step - rise) / max(total - rise, 1), 1.0)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+# Parameters of mallopt(3), from glibc's malloc.h, and the values its defaults grow to.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_GROWN = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20, _MMAP_MAX: 65536}
+
+
+def keep_freed_memory(keep: bool) -> None:
+    """Whether glibc keeps memory this process frees, or gives it back to the system at once.
+
+    Every step frees and takes the same gigabytes; fetched anew from the system, each page of them
+    is cleared first. Keeping them needs no more memory than a step does. Does nothing where there
+    is no glibc.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    values = {_TRIM_THRESHOLD: -1, _MMAP_MAX: 0} if keep else _GROWN
+    for parameter, value in values.items():
+        libc.mallopt(parameter, value)
+    if not keep:
+        libc.malloc_trim(0)

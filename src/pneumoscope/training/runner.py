@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    EMAWeightAveraging,
-    ModelCheckpoint,
-)
-from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
-from pneumoscope.bundles import BundleInfo
+from pneumoscope.bundles import BundleInfo, read_bundle
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.errors import OutputError, RunError
+from pneumoscope.errors import RunError
 from pneumoscope.files import new_folder
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.weights import WeightRecord, pretrained_classifier
 from pneumoscope.training.bundling import make_bundle
 from pneumoscope.training.cache import Progress, cached_lungs, cached_pixels
-from pneumoscope.training.data import Batch, PixelDataset, plain_loader, train_loader
-from pneumoscope.training.history import History, Row, StepCounter, read_history
+from pneumoscope.training.data import PixelDataset, plain_loader, train_loader
+from pneumoscope.training.devices import (
+    Devices,
+    Processes,
+    check_shares,
+    find_processes,
+)
+from pneumoscope.training.history import Row, read_history
+from pneumoscope.training.launch import launch
 from pneumoscope.training.loss import balanced_alpha
 from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.settings import TrainingSettings, read_settings, write_settings
+from pneumoscope.training.trainer import (
+    BEST,
+    CHECKPOINTS,
+    HISTORY,
+    computes_in_bfloat16,
+    ema_decay,
+    fit,
+    make_trainer,
+    told_as_run_errors,
+)
+from pneumoscope.training.whole_batch import see_whole_batches
+from pneumoscope.training.world import World, joined
 
-CONFIG, MANIFEST, HISTORY = "config.yaml", "manifest.csv", "history.csv"
+__all__ = [
+    "CONFIG",
+    "HISTORY",
+    "MANIFEST",
+    "Devices",
+    "RunListener",
+    "RunResult",
+    "computes_in_bfloat16",
+    "ema_decay",
+    "predict_logits",
+    "resume_run",
+    "start_run",
+]
+
+CONFIG, MANIFEST = "config.yaml", "manifest.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +89,64 @@ class RunResult:
 
 
 def start_run(
-    manifest: Manifest, settings: TrainingSettings, out: Path, listener: RunListener | None = None
+    manifest: Manifest,
+    settings: TrainingSettings,
+    out: Path,
+    listener: RunListener | None = None,
+    devices: Devices | None = None,
 ) -> RunResult:
     """Train in a new folder.
 
+    Args:
+        manifest: the cohort; its test split is not looked at.
+        settings: all that shapes the result.
+        out: the run's folder; several machines must share it.
+        listener: hears of progress, from the first process.
+        devices: what to train on; by default what torchrun started, else one GPU or the CPU.
+
+    Returns:
+        The finished run, in every process that torchrun started.
+
     Raises:
         OutputError: `out` holds something already.
-        RunError: train or val is empty or holds one class only.
+        RunError: train or val is empty or holds one class only, or a process was killed.
+        SettingsError: the batches cannot be shared by the devices.
         WeightsError, SettingsError: the backbone or its weights cannot be had.
     """
     for split in ("train", "val"):
         _check_split(manifest, split)
-    # Built before the folder, so that a refused backbone or weights file leaves none behind.
-    start = _start(settings)
-    folder = new_folder(out)
-    write_settings(folder / CONFIG, settings)
-    manifest.write(folder / MANIFEST)
-    return _run(folder, manifest, settings, start, listener or RunListener())
+    processes = _processes(devices, manifest, settings)
+    if processes.local_rank is None:
+        task = partial(start_run, manifest, settings, out)
+        return _launched(task, processes, listener, out)
+    with joined(processes) as world, told_as_run_errors(out):
+        with world.turn():
+            # Built before the folder, so that a refused backbone or weights file leaves none
+            # behind.
+            start = _start(settings)
+            if world.leads:
+                new_folder(out)
+                write_settings(out / CONFIG, settings)
+                manifest.write(out / MANIFEST)
+        if not (out / CONFIG).is_file():
+            raise RunError(
+                "the run's folder is not seen by this machine",
+                path=out,
+                remedy="give one on a disk that all machines share",
+            )
+        return _run(out, manifest, settings, start, listener or RunListener(), world)
 
 
-def resume_run(out: Path, listener: RunListener | None = None) -> RunResult:
+def resume_run(
+    out: Path, listener: RunListener | None = None, devices: Devices | None = None
+) -> RunResult:
     """Continue a run that was interrupted, from its last finished epoch, or report a finished one.
+
+    The devices need not be those it was started on.
 
     Raises:
         RunError: `out` is no run.
+        SettingsError: the batches cannot be shared by the devices.
     """
     for name in (CONFIG, MANIFEST):
         if not (out / name).is_file():
@@ -98,7 +154,34 @@ def resume_run(out: Path, listener: RunListener | None = None) -> RunResult:
                 f"holds no {name}, so it is no run", path=out, remedy="start it without --resume"
             )
     settings, manifest = read_settings(out / CONFIG), Manifest.read(out / MANIFEST)
-    return _run(out, manifest, settings, _start(settings), listener or RunListener())
+    processes = _processes(devices, manifest, settings)
+    if processes.local_rank is None:
+        return _launched(partial(resume_run, out), processes, listener, out)
+    with joined(processes) as world, told_as_run_errors(out):
+        return _run(out, manifest, settings, _start(settings), listener or RunListener(), world)
+
+
+def _processes(
+    devices: Devices | None, manifest: Manifest, settings: TrainingSettings
+) -> Processes:
+    processes = find_processes(devices or Devices())
+    train = len(manifest.subset("train").table)
+    check_shares(settings.batch_size, train, processes.size)
+    return processes
+
+
+def _launched(
+    task: Callable[..., RunResult], processes: Processes, listener: RunListener | None, out: Path
+) -> RunResult:
+    """The run of processes that are started for it."""
+    launch(task, processes, listener or RunListener(), out)
+    return _found(out)
+
+
+def _found(folder: Path) -> RunResult:
+    """A run that another process has finished."""
+    _, info = read_bundle(folder)
+    return RunResult(folder, info, read_history(folder / HISTORY))
 
 
 def _check_split(manifest: Manifest, split: str) -> None:
@@ -125,75 +208,40 @@ def _run(
     settings: TrainingSettings,
     start: tuple[Classifier, WeightRecord],
     listener: RunListener,
+    world: World,
 ) -> RunResult:
-    # Lightning's hints on hardware and products are no news of this run.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if not world.leads:
+        listener = RunListener()
     classifier, weights = start
-    pixels = cached_pixels(manifest.subset("all"), settings.size, progress=listener.decoding)
-    train, val = (_dataset(manifest, pixels, split) for split in ("train", "val"))
-    if settings.guided:
-        train.lungs = cached_lungs(train.pixels, progress=listener.lungs)
+    # The first process of a machine fills its cache, the others find it filled.
+    with world.turn(per_node=True):
+        pixels = cached_pixels(manifest.subset("all"), settings.size, progress=listener.decoding)
+        train, val = (_dataset(manifest, pixels, split) for split in ("train", "val"))
+        if settings.guided:
+            train.lungs = cached_lungs(train.pixels, progress=listener.lungs)
+    if world.processes.size > 1:
+        see_whole_batches(classifier)
     alpha = balanced_alpha(train.targets) if settings.class_weights else None
     module = ClassifierModule(classifier, settings, alpha)
-
-    best = ModelCheckpoint(
-        folder / "checkpoints",
-        filename="best",
-        monitor=f"val_{settings.monitor}",
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
     batches = train_loader(
         train,
         batch_size=settings.batch_size,
         seed=settings.seed,
         balanced=settings.balanced_sampler,
     )
-    trainer = _trainer(folder, settings, best, listener, settings.epochs * len(batches))
-    _fit(folder, trainer, module, batches, plain_loader(val, batch_size=2 * settings.batch_size))
-    return _finish(folder, manifest, settings, module, val, weights, Path(best.best_model_path))
-
-
-def _fit(
-    folder: Path,
-    trainer: lightning.Trainer,
-    module: ClassifierModule,
-    batches: DataLoader[Batch],
-    val: DataLoader[Batch],
-) -> None:
-    """Train from the last checkpoint, if there is one, to the end."""
-    last = folder / "checkpoints" / "last.ckpt"
-    with warnings.catch_warnings(), _told_as_run_errors(folder):
-        # The pixels are in memory: workers would only copy them.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*Checkpoint directory.*exists and is not empty.*")
-        warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
-        warnings.filterwarnings("ignore", ".*isinstance.treespec.*")
-        trainer.fit(
-            module,
-            batches,
-            val,
-            ckpt_path=str(last) if last.is_file() else None,
-            weights_only=True,
-        )
-
-
-@contextmanager
-def _told_as_run_errors(folder: Path) -> Iterator[None]:
-    """What may end a training early, said with its remedy."""
-    remedy = f"pneumoscope train --out {folder} --resume continues it"
-    try:
-        yield
-    except SystemExit as stop:
-        # Lightning ends the process on Ctrl-C.
-        raise RunError("training was interrupted", path=folder, remedy=remedy) from stop
-    except RuntimeError as error:
-        # torch's writer tells of a full disk in its own way.
-        if "PytorchStreamWriter" not in str(error):
-            raise
-        raise OutputError("a checkpoint cannot be written", path=folder, remedy=remedy) from error
+    trainer = make_trainer(
+        folder,
+        settings,
+        world.processes,
+        steps=settings.epochs * len(batches),
+        on_epoch=listener.epoch,
+        on_step=listener.step,
+    )
+    fit(folder, trainer, module, batches, plain_loader(val, batch_size=2 * settings.batch_size))
+    with world.turn():
+        if world.leads:
+            return _finish(folder, manifest, settings, module, val, weights)
+        return _found(folder)
 
 
 def _finish(
@@ -203,8 +251,8 @@ def _finish(
     module: ClassifierModule,
     val: PixelDataset,
     weights: WeightRecord,
-    best: Path,
 ) -> RunResult:
+    best = folder / CHECKPOINTS / BEST
     checkpoint: dict[str, Any] = torch.load(best, map_location="cpu", weights_only=True)
     module.load_state_dict(checkpoint["state_dict"])
     module.eval().cpu()
@@ -240,52 +288,3 @@ def _dataset(manifest: Manifest, pixels: NDArray[np.uint8], split: str) -> Pixel
     table = manifest.subset("all").table
     rows = np.flatnonzero((table["split"] == split).to_numpy())
     return PixelDataset(pixels[rows], manifest.subset(split).targets())
-
-
-def ema_decay(decay: float, steps: int) -> float:
-    """The decay for a run of `steps`: it looks back over a fifth of them at most.
-
-    A decay of .99 looks back about 100 steps; in a run that short the average would still be what
-    training started from.
-    """
-    return max(min(decay, 1 - 5 / max(steps, 1)), 0.0)
-
-
-def _trainer(
-    folder: Path,
-    settings: TrainingSettings,
-    best: ModelCheckpoint,
-    listener: RunListener,
-    steps: int,
-) -> lightning.Trainer:
-    callbacks: list[Callback] = [History(folder / HISTORY, listener.epoch), best]
-    if settings.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=ema_decay(settings.ema_decay, steps)))
-    if settings.patience is not None:
-        callbacks.append(
-            EarlyStopping(
-                f"val_{settings.monitor}", mode="max", patience=settings.patience, verbose=False
-            )
-        )
-    if listener.step is not None:
-        callbacks.append(StepCounter(listener.step))
-    return lightning.Trainer(
-        default_root_dir=folder,
-        logger=TensorBoardLogger(str(folder), name="", version="tensorboard"),
-        callbacks=callbacks,
-        max_epochs=settings.epochs,
-        precision="bf16-mixed" if computes_in_bfloat16(settings.precision) else "32-true",
-        num_sanity_val_steps=0,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-    )
-
-
-def computes_in_bfloat16(precision: str) -> bool:
-    """Whether to use bfloat16 autocast: as told, or where the hardware multiplies in it."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,225 @@
+"""The Python interface: `pneumoscope.load("model.onnx").find("film.dcm")`.
+
+Same path as `pneumoscope predict`, without folders: films in, findings and heatmaps out. Research
+use only; not for diagnosis.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumoscope.bundles import BundleInfo, HeatmapSpec
+from pneumoscope.errors import ImageError, SettingsError, UnsupportedImage
+from pneumoscope.findings import Finding
+from pneumoscope.imaging import DEFAULT_LIMITS, Radiograph, model_input, read_radiograph
+from pneumoscope.imaging.radiograph import to_unit
+from pneumoscope.imaging.raster import _DEPTHS
+from pneumoscope.inference import Engine, Explained, Failed, explain_files, load_engine
+from pneumoscope.inference.explain import _explain_batch, _Input, _Task
+from pneumoscope.lungs import LungSegmenter
+
+Film = str | os.PathLike[str] | NDArray[Any]
+"""A file, or pixels: a 2-D array, bright = dense; see `Reader.find`."""
+
+
+def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Reader:
+    """Load a file of `pneumoscope export`, or a bundle or run if torch is installed.
+
+    Args:
+        path: the file or folder.
+        threads: of onnxruntime, for one call; None for one per available CPU. Torch's own setting
+            is left alone.
+
+    Raises:
+        BundleError: it is missing or altered, or torch is needed and not installed.
+    """
+    return Reader(load_engine(Path(path), threads=threads))
+
+
+class Reader:
+    """Finds pneumonia on radiographs with one model.
+
+    Args:
+        engine: a loaded bundle.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def info(self) -> BundleInfo:
+        """What the model says of itself: labels, threshold, calibration, training."""
+        return self._engine.info
+
+    # A text is a sequence of texts, too; it means a file.
+    @overload
+    def find(  # type: ignore[overload-overlap]
+        self, films: Film, *, threshold: float | None = None, batch_size: int = 16
+    ) -> Explained: ...
+    @overload
+    def find(
+        self, films: Sequence[Film], *, threshold: float | None = None, batch_size: int = 16
+    ) -> list[Explained]: ...
+    def find(
+        self,
+        films: Film | Sequence[Film],
+        *,
+        threshold: float | None = None,
+        batch_size: int = 16,
+    ) -> Explained | list[Explained]:
+        """Explain one radiograph, or several in their order.
+
+        Args:
+            films: a file (PNG, JPEG, TIFF, DICOM), an array, or a list of either. An array is 2-D
+                with bright = dense: uint8; uint16, whose full scale is that of the smallest depth
+                of 8, 10, 12, 14 and 16 bits that holds its largest value, as of a file; or float
+                in [0, 1].
+            threshold: decide at this probability instead of the bundle's threshold.
+            batch_size: radiographs per call of the engine.
+
+        Returns:
+            For each radiograph its `finding` (probability, label, regions in the film's pixels) and
+            `heatmap` (height, width), float32 in [0, 1] on the film's own pixels.
+
+        Raises:
+            ImageError: a radiograph cannot be used; `stream` goes on instead.
+            SettingsError: the threshold is outside [0, 1], or the batch is empty.
+        """
+        limit = self._checked(threshold, batch_size)
+        if not isinstance(films, Iterable) or isinstance(films, str | np.ndarray):
+            return _good(next(self._explain([(_name(films, 0), films)], limit)))
+        return [_good(item) for item in self._stream(films, limit, batch_size)]
+
+    def stream(
+        self, films: Iterable[Film], *, threshold: float | None = None, batch_size: int = 16
+    ) -> Iterator[Explained | Failed]:
+        """Explain radiographs one after the other; memory stays flat however many there are.
+
+        Arguments as of `find`; `films` may be a generator.
+
+        Yields:
+            In their order what `find` returns; for a radiograph that cannot be used a `Failed`,
+            whose finding says why.
+
+        Raises:
+            SettingsError: the threshold is outside [0, 1], or the batch is empty.
+        """
+        return self._stream(films, self._checked(threshold, batch_size), batch_size)
+
+    def _checked(self, threshold: float | None, batch_size: int) -> float:
+        """The threshold to decide at.
+
+        Raises:
+            SettingsError: it is outside [0, 1], or the batch is empty.
+        """
+        if batch_size < 1:
+            raise SettingsError(f"the batch size is {batch_size}", remedy="give 1 or more")
+        limit = self.info.threshold if threshold is None else threshold
+        if not 0 <= limit <= 1:
+            raise SettingsError(
+                f"the threshold is {limit:g}", remedy="give a probability from 0 to 1"
+            )
+        return limit
+
+    def _stream(
+        self, films: Iterable[Film], threshold: float, batch_size: int
+    ) -> Iterator[Explained | Failed]:
+        named = ((_name(film, index), film) for index, film in enumerate(films))
+        for are_files, group in groupby(named, key=lambda pair: _is_file(pair[1])):
+            if are_files:
+                files = ((name, Path(film)) for name, film in group)  # type: ignore[arg-type]
+                yield from explain_files(
+                    self._engine, files, threshold=threshold, batch_size=batch_size
+                )
+                continue
+            while batch := list(islice(group, batch_size)):
+                yield from self._explain(batch, threshold)
+
+    def _explain(
+        self, named: Sequence[tuple[str, Film]], threshold: float
+    ) -> Iterator[Explained | Failed]:
+        """One batch, read here and now."""
+        found: dict[str, _Input | Failed] = {}
+        for name, film in named:
+            try:
+                radiograph = _radiograph(film, name)
+            except ImageError as error:
+                found[name] = _failed(name, error, self.info.model_id)
+            else:
+                prepared = model_input(radiograph, self.info.architecture.size)
+                found[name] = _Input(name, radiograph, *prepared)
+        task = _Task(self._engine, threshold, self._own, (), self._segmenter)
+        inputs = [item for item in found.values() if isinstance(item, _Input)]
+        explained = iter(_explain_batch(task, inputs))
+        for item in found.values():
+            yield next(explained) if isinstance(item, _Input) else item
+
+    @property
+    def _own(self) -> HeatmapSpec:
+        return HeatmapSpec.parse(self.info.heatmap)
+
+    @cached_property
+    def _segmenter(self) -> LungSegmenter | None:
+        return LungSegmenter.load() if self._own.lungs else None
+
+
+def _is_file(film: object) -> bool:
+    return isinstance(film, str | os.PathLike)
+
+
+def _name(film: object, index: int) -> str:
+    if isinstance(film, str | os.PathLike):
+        return os.fspath(film) or "."
+    return f"array-{index}"
+
+
+def _failed(name: str, error: ImageError, model: str) -> Failed:
+    # The finding names the file already.
+    reason = ImageError(error.problem, remedy=error.remedy)
+    return Failed(name, Finding.from_error(name, reason, model))
+
+
+def _good(item: Explained | Failed) -> Explained:
+    """Raises ImageError for a radiograph that could not be used."""
+    if isinstance(item, Failed):
+        raise ImageError(str(item.finding.error), path=item.name)
+    return item
+
+
+def _radiograph(film: object, name: str) -> Radiograph:
+    """A radiograph from a file or an array.
+
+    Raises:
+        ImageError: it is neither, or cannot be used.
+    """
+    if _is_file(film):
+        return read_radiograph(Path(name))
+    if not isinstance(film, np.ndarray) or film.ndim != 2:
+        what = f"an array of shape {film.shape}" if isinstance(film, np.ndarray) else "no array"
+        raise UnsupportedImage(
+            f"is {what}, not one gray picture", remedy="give 2-D arrays, several of them as a list"
+        )
+    DEFAULT_LIMITS.check_size(Path(name), film.shape[1], film.shape[0])
+    if film.dtype == np.uint8:
+        return Radiograph(to_unit(film, 255), Path(name))
+    if film.dtype == np.uint16:
+        highest = int(film.max())
+        depth = next(bits for bits in _DEPTHS if highest < 2**bits)
+        return Radiograph(to_unit(film, 2**depth - 1), Path(name))
+    real = film.dtype.kind in "iuf"
+    # Comparisons with NaN are false, so this refuses it too.
+    if film.dtype.kind == "f" and film.min() >= 0 and film.max() <= 1:
+        return Radiograph(film.astype(np.float32), Path(name))
+    values = f" from {film.min():g} to {film.max():g}" if real else ""
+    raise UnsupportedImage(
+        f"is an array of {film.dtype}{values}",
+        remedy="give uint8, uint16 or float from 0 to 1, bright = dense",
+    )

@@ -1,0 +1,85 @@
+"""`pneumoscope export`, and the commands that take its file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from pneumoscope.bundles import read_bundle
+from pneumoscope.cli import app
+from pneumoscope.errors import BundleError, OutputError, SettingsError
+from tests.export.bundles import exported
+
+
+def pneumoscope(*arguments: object) -> Result:
+    """Run a command in this process; its errors come through."""
+    return CliRunner().invoke(
+        app, [str(each) for each in arguments], catch_exceptions=False, env={"COLUMNS": "200"}
+    )
+
+
+@pytest.fixture(scope="module")
+def file(run_folder: Path) -> Path:
+    return exported(run_folder).path
+
+
+def test_the_command_writes_the_same_file_again(
+    run_folder: Path, file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model.onnx"
+    result = pneumoscope("export", run_folder, "--out", out)
+    assert result.exit_code == 0
+    _, info = read_bundle(run_folder)
+    for text in (info.model_id, info.heatmap, "Largest difference", "Research use only"):
+        assert text in result.stdout
+    assert out.read_bytes() == file.read_bytes()
+    with pytest.raises(OutputError, match=r"already exists.*--force"):
+        pneumoscope("export", run_folder, "--out", out)
+
+
+def test_mistakes(run_folder: Path, file: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no such bundle"):
+        pneumoscope("export", tmp_path / "absent", "--out", tmp_path / "m.onnx")
+    with pytest.raises(SettingsError, match=r"m\.bin"):
+        pneumoscope("export", run_folder, "--out", tmp_path / "m.bin")
+    with pytest.raises(BundleError, match="already"):
+        pneumoscope("export", file, "--out", tmp_path / "m.onnx", "--force")
+
+
+def test_predict_and_explain_take_the_file(file: Path, phantoms: Path, tmp_path: Path) -> None:
+    films = sorted((phantoms / "images").glob("*.png"))[:3]
+    findings, explained = tmp_path / "findings", tmp_path / "explained"
+    assert pneumoscope("predict", *films, "--bundle", file, "--out", findings).exit_code == 0
+    lines = [json.loads(each) for each in (findings / "findings.jsonl").read_text().splitlines()]
+    assert len(lines) == 3 and all(line["error"] is None for line in lines)
+    assert pneumoscope("explain", *films, "--bundle", file, "--out", explained).exit_code == 0
+    content = json.loads((explained / "explain.json").read_text())
+    assert content["methods"] == ["regional+mirror+lungs", "regional"]
+    with pytest.raises(SettingsError, match="'gradcam' is no method for this bundle"):
+        pneumoscope(
+            "explain", films[0], "--bundle", file, "--methods", "gradcam", "--out", tmp_path / "x"
+        )
+
+
+@pytest.mark.slow
+def test_evaluate_takes_the_file(
+    run_folder: Path, file: Path, manifest_file: Path, tmp_path: Path
+) -> None:
+    figures = []
+    for bundle in (file, run_folder):
+        out = tmp_path / bundle.stem
+        result = pneumoscope("evaluate", manifest_file, "--bundle", bundle, "--out", out)
+        assert result.exit_code == 0
+        figures.append(json.loads((out / "metrics.json").read_text()))
+    one, other = figures
+    assert one["confusion"] == other["confusion"]
+    for name, interval in one["classification"].items():
+        assert interval["value"] == pytest.approx(other["classification"][name]["value"], abs=1e-3)
+
+
+def test_audit_says_that_it_needs_the_network(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"cannot be audited.*safetensors"):
+        pneumoscope("audit", "--bundle", file, "--n", "2", "--out", tmp_path / "audit")

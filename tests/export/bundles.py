@@ -1,0 +1,57 @@
+"""Bundles for the tests: of small random classifiers, and the shared run exported."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from pneumoscope.bundles import BundleInfo, write_bundle
+from pneumoscope.bundles.info import WEIGHTS_FILE
+from pneumoscope.export import Exported, export_onnx
+from pneumoscope.models.classifier import Architecture, Classifier
+
+
+def described(architecture: Architecture, heatmap: str) -> dict[str, Any]:
+    """The fields of a bundle's description."""
+    return {
+        "version": "0",
+        "architecture": {
+            "backbone": architecture.backbone,
+            "head": architecture.head,
+            "size": architecture.size,
+            "mean": architecture.mean,
+            "std": architecture.std,
+            "options": {},
+        },
+        "labels": ("NORMAL", "PNEUMONIA"),
+        "threshold": 0.4,
+        "temperature": 0.7,
+        "calibration": {},
+        "training": {
+            "data_digest": "0" * 64,
+            "splits": {},
+            "weights": {},
+            "settings": {},
+            "selected_epoch": 0,
+            "versions": {},
+        },
+        "heatmap": heatmap,
+    }
+
+
+def write_small(folder: Path, classifier: Classifier, heatmap: str) -> BundleInfo:
+    """Write a classifier as a bundle explained by `heatmap`."""
+    folder.mkdir(parents=True)
+    state = {name: value.contiguous() for name, value in classifier.state_dict().items()}
+    save_file(state, folder / WEIGHTS_FILE)
+    return write_bundle(folder, described(classifier.architecture, heatmap), [WEIGHTS_FILE])
+
+
+@functools.cache
+def exported(run_folder: Path) -> Exported:
+    """The run's bundle as a file, written once; to be read only."""
+    return export_onnx(run_folder, Path(tempfile.mkdtemp()) / "model.onnx")

@@ -1,0 +1,159 @@
+"""Bundles as ONNX files: they answer as torch does, or there is no file."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from pneumoscope.bundles import read_bundle, read_onnx
+from pneumoscope.errors import BundleError, SettingsError
+from pneumoscope.export import Agreement, Exported, export_onnx, network
+from pneumoscope.inference.onnx_engine import OnnxEngine
+from pneumoscope.models.classifier import Architecture, Classifier
+from pneumoscope.models.registry import BACKBONES, HALF
+from tests.export.bundles import exported, write_small
+from tests.localize.networks import small
+
+
+@pytest.fixture(scope="module")
+def file(run_folder: Path) -> Exported:
+    return exported(run_folder)
+
+
+def test_the_file_describes_itself_as_the_bundle(file: Exported, run_folder: Path) -> None:
+    folder, info = read_bundle(run_folder)
+    assert read_onnx(file.path).info == info == file.info
+    assert file.size == file.path.stat().st_size
+    # The weights and little else: no training state, no notes.
+    assert file.size < 1.1 * (folder / "model.safetensors").stat().st_size
+    assert file.agreement.good
+
+
+def test_the_file_is_plain_onnx_and_names_no_machine(file: Exported) -> None:
+    proto = onnx.load(file.path)
+    onnx.checker.check_model(proto, full_check=True)
+    assert [(each.domain, each.version) for each in proto.opset_import] == [("", 20)]
+    batch = {v.type.tensor_type.shape.dim[0].dim_param for v in proto.graph.output}
+    assert batch == {"batch"}
+    content = file.path.read_bytes()
+    for part in (str(Path.cwd()), str(Path(torch.__file__).parent), "site-packages", "stack_trace"):
+        assert part.encode() not in content
+
+
+def test_the_answers_are_consistent(file: Exported) -> None:
+    engine = OnnxEngine(read_onnx(file.path), threads=1)
+    size = file.info.architecture.size
+    pixels = np.random.default_rng(0).integers(0, 255, (3, size, size), dtype=np.uint8)
+    film = engine.explain(pixels, np.array([1, 0, 1]))
+    image = engine.explain(pixels[:, :, ::-1].copy(), np.array([1, 0, 1]))
+    expected = (film["unmirrored_logit"] + image["unmirrored_logit"]) / 2
+    np.testing.assert_allclose(film["logit"], expected, atol=1e-5)
+    heat = (film["unmirrored_heatmap"] + image["unmirrored_heatmap"][:, :, ::-1]) / 2
+    np.testing.assert_allclose(film["heatmap"], heat, atol=1e-6)
+    probability = 1 / (1 + np.exp(-film["logit"] / file.info.temperature))
+    np.testing.assert_allclose(film["probability"], probability, atol=1e-6)
+    with pytest.raises(BundleError, match="onnxruntime cannot run it"):
+        engine.explain(pixels, np.array([1, 2, 0]))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "head", "heatmap"),
+    [
+        pytest.param(
+            *each, marks=() if each[0] == "vit_b_16" and each[1] == "mlp" else pytest.mark.slow
+        )
+        for each in (
+            *((b, "linear", "gradcam") for b in BACKBONES),
+            *((b, "mlp", "gradcam+mirror") for b in BACKBONES),
+            *((b, "regional", "regional+mirror+lungs") for b in BACKBONES),
+            ("resnet18", "regional", "gradcam"),
+        )
+    ],
+)
+def test_every_backbone_and_head_answers_as_torch(
+    backbone: str, head: str, heatmap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = small(backbone, head)
+    write_small(tmp_path / "bundle", classifier, heatmap)
+    # A small network's options are lists of numbers, which no bundle holds.
+    monkeypatch.setattr("pneumoscope.export.writing.load_classifier", lambda *_: classifier)
+    found = export_onnx(tmp_path / "bundle", tmp_path / "model.onnx").agreement
+    assert found.probability <= 1e-4 and found.correlation >= 0.9999 and found.heatmap <= 0.01
+
+
+def tiny(head: str = "regional") -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(Architecture("mobilenet_v3", head, 64, HALF, HALF)).eval()
+
+
+def test_cells_far_from_the_threshold_stay_numbers(tmp_path: Path) -> None:
+    classifier = tiny()
+    head = classifier.head
+    with torch.no_grad():
+        head.cell.bias.fill_(-150.0)  # type: ignore[union-attr, operator]
+    write_small(tmp_path / "bundle", classifier, "regional")
+    file = export_onnx(tmp_path / "bundle", tmp_path / "model.onnx")
+    pixels = np.full((1, 64, 64), 99, dtype=np.uint8)
+    answer = OnnxEngine(read_onnx(file.path), threads=1).explain(pixels, np.array([0]))
+    assert answer["logit"][0] == pytest.approx(-150, abs=5)
+    assert np.isfinite(answer["heatmap"]).all() and answer["heatmap"].max() > 0.2
+
+
+def test_a_file_that_answers_otherwise_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_small(tmp_path / "bundle", tiny(), "regional+mirror")
+    out = tmp_path / "new" / "model.onnx"
+    out.parent.mkdir()
+    out.write_bytes(b"an older file")
+    monkeypatch.setattr(network, "_SPREAD", 1.5)  # The map is another one, the probability not.
+    with pytest.raises(BundleError, match=r"bundle: its ONNX form does not answer as torch does"):
+        export_onnx(tmp_path / "bundle", out)
+    assert out.read_bytes() == b"an older file"
+    assert [path.name for path in out.parent.iterdir()] == ["model.onnx"]
+
+
+def test_differences_beyond_the_tolerance_and_no_numbers_are_not_good() -> None:
+    good = Agreement(probability=1e-5, logit=1e-5, heatmap=1e-3, correlation=0.99999)
+    assert good.good
+    for worse in (
+        {"probability": 2e-4},
+        {"logit": 2e-3},
+        {"heatmap": 0.02},
+        {"correlation": 0.9998},
+        *({name: float("nan")} for name in ("probability", "logit", "heatmap", "correlation")),
+    ):
+        assert not dataclasses.replace(good, **worse).good
+
+
+def test_what_cannot_be_exported(tmp_path: Path, file: Exported, run_folder: Path) -> None:
+    out = tmp_path / "model.onnx"
+    write_small(tmp_path / "layercam", tiny("linear"), "layercam")
+    with pytest.raises(BundleError, match=r"layercam: is explained by layercam.*gradcam or regio"):
+        export_onnx(tmp_path / "layercam", out)
+    with pytest.raises(BundleError, match="is an ONNX file already"):
+        export_onnx(file.path, out)
+    with pytest.raises(SettingsError, match=r"'model\.pt' is no name.*\.onnx"):
+        export_onnx(run_folder, tmp_path / "model.pt")
+    broken = Path(shutil.copytree(run_folder / "bundle", tmp_path / "broken"))
+    (broken / "model.safetensors").write_bytes(b"other weights")
+    with pytest.raises(BundleError, match="was altered"):
+        export_onnx(broken, out)
+    assert not out.exists()
+
+
+def test_without_the_exporter_the_error_says_what_to_install(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "pneumoscope.export.writing.find_spec",
+        lambda name: None if name == "onnxscript" else object(),
+    )
+    with pytest.raises(BundleError, match=r"needs onnxscript.*pip install 'pneumoscope\[train\]'"):
+        export_onnx(run_folder, tmp_path / "model.onnx")
