@@ -7,7 +7,14 @@ import pytest
 import torch
 from scipy import ndimage
 
-from pneumoscope.training.augment import _median_blur
+from pneumoscope.training.augment import _affine_grid, _median_blur
+
+
+def test_affine_grid_is_torchs() -> None:
+    torch.manual_seed(0)
+    theta = torch.randn(3, 2, 3)
+    expected = torch.nn.functional.affine_grid(theta, [3, 1, 5, 8], align_corners=False)
+    torch.testing.assert_close(_affine_grid(theta, 5, 8), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (31, 24)])

@@ -45,7 +45,7 @@ def export(
     )
     console.print(
         f"Largest difference from torch: probability {found.probability:.1e}, heat "
-        f"{found.heatmap:.1e} of the peak; heatmaps correlate at {found.correlation:.6f} or better."
+        f"{found.heatmap:.1e} of the peak"
     )
     console.print(f"Model: [bold]{out}[/bold]   Next: pneumoscope predict FILMS --bundle {out}")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")

@@ -24,6 +24,7 @@ from pneumoscope.inference.torch_engine import load_classifier
 
 # The newest that the oldest onnxruntime of the base install knows has 21.
 OPSET = 20
+_LOG_SIGMOID = torch.ops.aten.log_sigmoid.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,9 @@ def onnx_model(network: ExportedNetwork, info: BundleInfo) -> bytes:
         with torch.no_grad(), _quiet():
             traced = torch.export.export(
                 network.eval(), examples, dynamic_shapes=(batch, batch), strict=False
-            ).run_decompositions({torch.ops.aten.log_sigmoid.default: _log_sigmoid})
+            )
+            if any(node.target is _LOG_SIGMOID for node in traced.graph.nodes):
+                traced = traced.run_decompositions({_LOG_SIGMOID: _log_sigmoid})
             program: Any = torch.onnx.export(
                 traced,
                 examples,

@@ -82,8 +82,18 @@ def augment_default(
 
 
 def _moved(images: Tensor, theta: Tensor) -> Tensor:
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    grid = _affine_grid(theta, *images.shape[-2:])
     return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+
+
+def _affine_grid(theta: Tensor, height: int, width: int) -> Tensor:
+    """As `F.affine_grid`, which multiplies matrices cell by cell, but as the sum of two lines."""
+    rows, columns = (
+        (torch.arange(side, device=theta.device) * 2 + 1) / side - 1 for side in (height, width)
+    )
+    along = theta[:, None, :, 0] * columns[None, :, None]
+    across = theta[:, None, :, 1] * rows[None, :, None] + theta[:, None, :, 2]
+    return along[:, None] + across[:, :, None]
 
 
 def augment_paper(pixels: Tensor) -> Tensor:
