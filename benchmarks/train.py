@@ -1,7 +1,7 @@
 """How many times as fast Pneumoscope trains as a usual script of the paper's protocol.
 
 Both ways train the same network on the same radiographs, by turns within one process, with the same
-number of threads; see README.md.
+number of threads; see docs/performance.md.
 """
 
 from __future__ import annotations
