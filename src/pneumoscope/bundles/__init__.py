@@ -10,7 +10,9 @@ from pneumoscope.bundles.heatmap_spec import HeatmapSpec
 from pneumoscope.bundles.info import (
     ArchitectureInfo,
     BundleInfo,
+    ExportInfo,
     OnnxBundle,
+    Quality,
     TrainingInfo,
     find_bundle,
     read_bundle,
@@ -22,8 +24,10 @@ from pneumoscope.bundles.info import (
 __all__ = [
     "ArchitectureInfo",
     "BundleInfo",
+    "ExportInfo",
     "HeatmapSpec",
     "OnnxBundle",
+    "Quality",
     "TrainingInfo",
     "find_bundle",
     "read_bundle",

@@ -54,6 +54,39 @@ class TrainingInfo(_Part):
     versions: dict[str, str]
 
 
+class Quality(_Part):
+    """How answers in one precision compare with torch's in float32, on the val split.
+
+    Attributes:
+        radiographs: how many were compared.
+        roc_auc: in this precision; None where val holds one class only.
+        roc_auc_drop: float32's less this one's.
+        heatmap_correlation: Pearson's over the cells of a map, the mean over the radiographs whose
+            float32 map shows evidence; None where none does.
+    """
+
+    radiographs: Annotated[int, Field(gt=0)]
+    roc_auc: _Fraction | None
+    roc_auc_drop: float | None
+    heatmap_correlation: float | None
+
+
+class ExportInfo(_Part):
+    """How an ONNX file was made from its bundle.
+
+    Attributes:
+        precision: how its weights are stored: `float32`; `float16`, computed in float32; or `int8`,
+            computed in integers.
+        data_digest: of the manifest whose val split measured `quality`, and whose train split
+            calibrated `int8`; None if nothing was measured.
+        quality: by the precision it is computed in (`float32`, `bfloat16`, `int8`), where measured.
+    """
+
+    precision: Literal["float32", "float16", "int8"]
+    data_digest: str | None = None
+    quality: dict[Literal["float32", "bfloat16", "int8"], Quality] = {}
+
+
 class BundleInfo(_Part):
     """The content of `bundle.json`.
 
@@ -67,6 +100,7 @@ class BundleInfo(_Part):
         heatmap: the heatmap it is explained with, as `HeatmapSpec` reads it. With `mirror` the
             logit, too, is the mean over the film and its mirror image.
         files: digest of every other file of the bundle.
+        export: of a bundle in one ONNX file, how the file was made; None in a folder.
     """
 
     format: Literal[1] = 1
@@ -79,6 +113,7 @@ class BundleInfo(_Part):
     training: TrainingInfo
     heatmap: str = "gradcam"
     files: dict[_FileName, str]
+    export: ExportInfo | None = None
 
     @field_validator("heatmap")
     @classmethod

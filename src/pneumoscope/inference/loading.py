@@ -46,7 +46,7 @@ def load_engine(path: Path, *, threads: int | None = None) -> Engine:
 def _export_of(info: BundleInfo, path: Path) -> OnnxBundle:
     """The ONNX file, if it was exported from the bundle that `info` describes."""
     exported = read_onnx(path)
-    if exported.info != info:
+    if exported.info.model_copy(update={"export": None}) != info:
         raise BundleError(
             "was not exported from the bundle beside it",
             path=path,
