@@ -35,7 +35,7 @@ def test_show_plan_writes_nothing(
     manifest_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "comparison"
-    compare(manifest_file, out=out, seeds="1,2", weights=["none"], epochs=3, show_plan=True)
+    compare(manifest_file, out=out, seeds=["1,2"], weights=["none"], epochs=3, show_plan=True)
     said = capsys.readouterr().out
     for name in ("resnet18-seed1", "vit_b_16-seed2", f"test {n_test(manifest_file)},"):
         assert name in said
@@ -50,7 +50,7 @@ def test_mistakes_are_found_before_anything_is_written(manifest_file: Path, tmp_
     with pytest.raises(SettingsError, match="lenet"):
         compare(manifest_file, out=out, backbones="resnet18,lenet")
     with pytest.raises(SettingsError, match="are no seeds"):
-        compare(manifest_file, out=out, seeds="one")
+        compare(manifest_file, out=out, seeds=["one"])
     with pytest.raises(SettingsError, match="--backbones"):
         compare(manifest_file, out=out, set_=["backbone=resnet18"])
     with pytest.raises(SettingsError, match="name=value"):
@@ -165,7 +165,7 @@ def test_a_killed_comparison_goes_on_where_it_stopped(
     # Other settings are refused, and nothing is lost by asking.
     with pytest.raises(RunError, match=r"epochs 2 \(asked for: 3\)"):
         compare(
-            manifest_file, out=out, backbones="resnet18", weights=["none"], seeds="1", epochs=3,
+            manifest_file, out=out, backbones="resnet18", weights=["none"], seeds=["1"], epochs=3,
             set_=["size=64", "batch_size=8"],
         )  # fmt: skip
 

@@ -65,6 +65,12 @@ def test_a_plan_goes_seed_by_seed(tmp_path: Path) -> None:
     assert runs[0].folder == tmp_path / "runs" / "resnet18-seed1"
 
 
+def test_a_backbone_may_have_seeds_of_its_own(tmp_path: Path) -> None:
+    runs = make_plan(tmp_path, ["resnet18", "vit_b_16"], {"": [1, 2, 3], "vit_b_16": [7]})
+    names = ["resnet18-seed1", "vit_b_16-seed7", "resnet18-seed2", "resnet18-seed3"]
+    assert [run.name for run in runs] == names
+
+
 def test_without_names_every_backbone_is_compared(tmp_path: Path) -> None:
     assert [run.backbone for run in make_plan(tmp_path, [], [42])] == list(BACKBONES)
 
@@ -76,6 +82,8 @@ def test_without_names_every_backbone_is_compared(tmp_path: Path) -> None:
         (["resnet18", "resnet18"], [1], {}, "named twice"),
         (["resnet18"], [1, 1], {}, "seed 1 is named twice"),
         (["resnet18"], [], {}, "seeds"),
+        (["resnet18", "vit_b_16"], {"vit_b_16": [1]}, {}, "resnet18 has no seeds"),
+        (["resnet18"], {"": [1], "vit_b_16": [1]}, {}, "not compared"),
         (["resnet18"], [-1], {}, "seeds"),
         (["resnet18"], [1], {"overrides": {"seed": 3}}, "--seeds"),
         (["resnet18"], [1], {"overrides": {"lr": 3}}, "lr"),

@@ -37,7 +37,13 @@ def compare(
     backbones: Annotated[
         str, typer.Option(help="Names joined by commas; without it every backbone.")
     ] = "",
-    seeds: Annotated[str, typer.Option(help="Seeds joined by commas.")] = "42",
+    seeds: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="1,2,3|BACKBONE=1,2",
+            help="Seeds joined by commas, 42 without it; for one backbone where named.",
+        ),
+    ] = None,
     preset: Annotated[
         str, typer.Option(help="'default', or 'paper': the protocol of arXiv 2511.00456.")
     ] = "default",
@@ -88,6 +94,7 @@ def compare(
     [dim]Examples:[/dim]
       pneumoscope compare cohort.csv --out comparison --from-scratch-if-missing
       pneumoscope compare cohort.csv --backbones resnet18,vit_b_16 --seeds 1,2,3 --epochs 3
+      pneumoscope compare cohort.csv --seeds 1,2,3 --seeds vit_b_16=1
       pneumoscope compare cohort.csv --preset paper --weights none --show-plan
     """
     from pneumoscope.cli.localization import Truth
@@ -100,9 +107,9 @@ def compare(
     runs = plan.make_plan(
         out,
         names(backbones),
-        _numbers(seeds),
+        {name: _numbers(text) for name, text in {"": "42", **_by_backbone(seeds or [])}.items()},
         preset=preset,
-        weights=_weights(weights or []),
+        weights=_by_backbone(weights or []),
         overrides={**({} if epochs is None else {"epochs": epochs}), **parse_settings(set_ or [])},
     )
     task = session.Task(
@@ -135,8 +142,8 @@ def _numbers(text: str) -> list[int]:
         raise SettingsError(f"'{text}' are no seeds", remedy="give --seeds 1,2,3") from None
 
 
-def _weights(given: Sequence[str]) -> dict[str, str]:
-    """Backbone to what it starts from; "" stands for those not named."""
+def _by_backbone(given: Sequence[str]) -> dict[str, str]:
+    """Backbone to the value given for it; "" stands for those not named."""
     found: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")

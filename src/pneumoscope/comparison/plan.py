@@ -86,18 +86,20 @@ class Standing:
 def make_plan(
     out: Path,
     backbones: Sequence[str],
-    seeds: Sequence[int],
+    seeds: Sequence[int] | Mapping[str, Sequence[int]],
     *,
     preset: str = "default",
     weights: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> list[PlannedRun]:
-    """All runs, seed by seed, so that the first seed's table is complete first.
+    """All runs: the first seed of every backbone, then the second of those that have two.
+
+    So the table of the first seeds is complete first.
 
     Args:
         out: the comparison's folder.
         backbones: registered names; none means every one.
-        seeds: at least one.
+        seeds: at least one; or backbone to its own, where "" is for those not named.
         preset: `default` or `paper`.
         weights: backbone to `auto`, `none` or a file; "" is for those not named.
         overrides: settings that all runs share.
@@ -107,14 +109,10 @@ def make_plan(
             setting that has an option of its own, or weights for a backbone that is not compared.
     """
     names = list(backbones) or list(BACKBONES)
-    for what, values in (("backbone", names), ("seed", [str(seed) for seed in seeds])):
-        twice = [value for value in values if values.count(value) > 1]
-        if twice:
-            raise SettingsError(f"the {what} {twice[0]} is named twice", remedy="name each once")
+    _once("backbone", names)
     for name in names:
         backbone_record(name)
-    if not seeds or min(seeds) < 0:
-        raise SettingsError("seeds are whole numbers from 0", remedy="give --seeds 1,2,3")
+    own = _seeds_of(names, seeds if isinstance(seeds, Mapping) else {"": seeds})
     start, shared = dict(weights or {}), dict(overrides or {})
     for name in shared:
         if name in _OWN:
@@ -142,9 +140,37 @@ def make_plan(
             ),
             out / RUNS / f"{name}-seed{seed}",
         )
-        for seed in seeds
+        for place in range(max(map(len, own.values())))
         for name in names
+        for seed in own[name][place : place + 1]
     ]
+
+
+def _seeds_of(names: Sequence[str], given: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
+    """The seeds of each backbone.
+
+    Raises:
+        SettingsError: one has none, a seed is below 0 or named twice, or seeds are given for a
+            backbone that is not compared.
+    """
+    for name in given:
+        if name and name not in names:
+            raise SettingsError(f"seeds are given for '{name}', which is not compared")
+    own = {name: given.get(name, given.get("", ())) for name in names}
+    for name, seeds in own.items():
+        if not seeds or min(seeds) < 0:
+            raise SettingsError(
+                f"{name} has no seeds: they are whole numbers from 0",
+                remedy="give --seeds 1,2,3",
+            )
+        _once("seed", [str(seed) for seed in seeds])
+    return own
+
+
+def _once(what: str, values: Sequence[str]) -> None:
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise SettingsError(f"the {what} {twice[0]} is named twice", remedy="name each once")
 
 
 def run_digest(settings: TrainingSettings, data_digest: str) -> str:
