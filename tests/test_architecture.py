@@ -25,7 +25,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "lungs": ({"imaging"}, {"onnxruntime"}),
     "inference": (
         {"imaging", "findings", "bundles", "lungs", "localize", "models"},
-        {"torch", "safetensors", "onnxruntime"},
+        {"torch", "safetensors", "onnxruntime", "openvino"},
     ),
     "export": ({"bundles", "models", "localize", "inference"}, {"torch"}),
     "training": (
@@ -95,7 +95,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 HEAVY = {
     "torch", "torchvision", "timm", "lightning", "safetensors", "huggingface_hub", "sklearn",
     "pandas", "pydicom", "PIL", "matplotlib", "jinja2", "pydantic", "typer", "rich", "tensorboard",
-    "onnxruntime", "onnx", "skimage",
+    "onnxruntime", "openvino", "onnx", "skimage",
 }  # fmt: skip
 # The one module of a torch-free room that is imported only when a bundle needs torch.
 LAZY = ROOT / "inference" / "torch_engine.py"
@@ -135,7 +135,7 @@ def test_imports_follow_the_table(room: str) -> None:
             elif top in HEAVY:
                 allowed = libraries
                 if room == "inference" and path != LAZY:
-                    allowed = {"onnxruntime"}
+                    allowed = {"onnxruntime", "openvino"}
                 assert top in allowed, f"{path} imports {top}"
 
 

@@ -59,6 +59,15 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def cache_folder() -> Path:
+    """`$PNEUMOSCOPE_CACHE`, else the user's cache folder."""
+    named = os.environ.get("PNEUMOSCOPE_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "pneumoscope"
+
+
 def new_folder(path: Path) -> Path:
     """Create an output folder, refusing one that already holds something.
 

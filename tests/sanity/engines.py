@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundles import ArchitectureInfo, BundleInfo, TrainingInfo
 from pneumoscope.imaging import Letterbox
-from pneumoscope.inference import EngineOutput
+from pneumoscope.inference import EngineOutput, Runtime
 from pneumoscope.sanity import AuditFilm
 
 SIZE = 64
@@ -50,6 +50,10 @@ class KnownEngine:
     @property
     def info(self) -> BundleInfo:
         return self._info
+
+    @property
+    def runtime(self) -> Runtime:
+        return Runtime("torch", "float32")
 
     @property
     def methods(self) -> tuple[str, ...]:

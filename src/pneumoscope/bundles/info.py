@@ -143,6 +143,17 @@ class OnnxBundle:
     model: bytes
     info: BundleInfo
 
+    @property
+    def precision(self) -> Literal["float32", "int8"]:
+        """What it is computed in unless another precision is asked for."""
+        stored = "float32" if self.info.export is None else self.info.export.precision
+        return "int8" if stored == "int8" else "float32"
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of the file up to its seal."""
+        return self.model[-64:].decode("ascii")
+
 
 def find_bundle(path: Path) -> Path:
     """The bundle meant by a bundle, a run or a file of `pneumoscope export`.

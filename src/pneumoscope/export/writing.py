@@ -19,7 +19,8 @@ from pneumoscope.errors import BundleError, PneumoscopeError, SettingsError
 from pneumoscope.export.agreement import Agreement, require_agreement
 from pneumoscope.export.network import ExportedNetwork
 from pneumoscope.files import atomic_path
-from pneumoscope.inference.onnx_engine import INPUTS, OnnxEngine, output_names
+from pneumoscope.inference.file_engine import INPUTS, output_names
+from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.torch_engine import load_classifier
 
 # The newest that the oldest onnxruntime of the base install knows has 21.

@@ -6,7 +6,7 @@ May import: imaging, lungs, findings, bundles. Torch only inside `torch_engine`,
 when a bundle needs it.
 """
 
-from pneumoscope.inference.engine import RANDOMISED, Engine, EngineOutput
+from pneumoscope.inference.engine import RANDOMISED, Engine, EngineOutput, Runtime
 from pneumoscope.inference.explain import Explained, Failed, explain_files
 from pneumoscope.inference.heatmaps import film_heatmap
 from pneumoscope.inference.loading import load_engine
@@ -17,6 +17,7 @@ __all__ = [
     "EngineOutput",
     "Explained",
     "Failed",
+    "Runtime",
     "explain_files",
     "film_heatmap",
     "load_engine",

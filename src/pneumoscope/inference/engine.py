@@ -4,15 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.bundles import BundleInfo
 
+EngineName = Literal["onnxruntime", "openvino", "torch"]
+Precision = Literal["float32", "bfloat16", "int8"]
+
 RANDOMISED = "randomised_weights"
 """The method's name that stands for the bundle's own method after its weights are drawn anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What computes, and how exactly.
+
+    Attributes:
+        engine: the library.
+        precision: of the computation; how weights are stored is another matter.
+    """
+
+    engine: EngineName
+    precision: Precision
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +57,11 @@ class Engine(Protocol):
     @property
     def info(self) -> BundleInfo:
         """The bundle's description."""
+        ...
+
+    @property
+    def runtime(self) -> Runtime:
+        """What computes."""
         ...
 
     @property

@@ -16,7 +16,7 @@ from torch import Tensor
 from pneumoscope.bundles import BundleInfo, HeatmapSpec
 from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.errors import BundleError, SettingsError
-from pneumoscope.inference.engine import RANDOMISED, EngineOutput
+from pneumoscope.inference.engine import RANDOMISED, EngineOutput, Precision, Runtime
 from pneumoscope.localize import Explanation, method_named, methods_for
 from pneumoscope.localize.randomise import randomised
 from pneumoscope.models.classifier import Architecture, Classifier, positive_logit
@@ -31,10 +31,14 @@ class TorchEngine:
     Args:
         info: the bundle's description.
         classifier: in eval mode; the bundle's, or another of its architecture.
+        precision: `float32`, or `bfloat16` where torch's autocast allows it.
     """
 
-    def __init__(self, info: BundleInfo, classifier: Classifier) -> None:
+    def __init__(
+        self, info: BundleInfo, classifier: Classifier, precision: Precision = "float32"
+    ) -> None:
         self._info = info
+        self._runtime = Runtime("torch", precision)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._classifier: Classifier = classifier.to(  # type: ignore[call-overload]
             self._device, memory_format=torch.channels_last
@@ -44,6 +48,11 @@ class TorchEngine:
     def info(self) -> BundleInfo:
         """The bundle's description."""
         return self._info
+
+    @property
+    def runtime(self) -> Runtime:
+        """What computes."""
+        return self._runtime
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -67,14 +76,16 @@ class TorchEngine:
         """
         batch = torch.from_numpy(pixels)[:, None].to(self._device)
         maps, logits = {}, None
-        for name in methods:
-            explanation = self._explain(batch, name)
-            maps[name] = explanation.maps.float().cpu().numpy()
-            if name != RANDOMISED:
-                logits = explanation.logits
-        if logits is None:
-            with torch.inference_mode():
-                logits = self._classifier(batch)
+        reduced = self._runtime.precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=reduced):
+            for name in methods:
+                explanation = self._explain(batch, name)
+                maps[name] = explanation.maps.float().cpu().numpy()
+                if name != RANDOMISED:
+                    logits = explanation.logits
+            if logits is None:
+                with torch.inference_mode():
+                    logits = self._classifier(batch)
         return EngineOutput(positive_logit(logits).double().cpu().numpy(), maps)
 
     def _explain(self, batch: Tensor, name: str) -> Explanation:

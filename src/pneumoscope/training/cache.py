@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import CohortError, ImageError
-from pneumoscope.files import atomic_path, sha256_file
+from pneumoscope.files import atomic_path, cache_folder, sha256_file
 from pneumoscope.imaging import model_input, read_radiograph
 from pneumoscope.lungs import LungSegmenter, plausible
 
@@ -26,15 +26,6 @@ Progress = Callable[[int, int], None]
 # Raise when `imaging.model_input` gives other pixels for the same file.
 _PREPROCESSING = 1
 _SEGMENTED_AT_ONCE = 32
-
-
-def cache_folder() -> Path:
-    """`$PNEUMOSCOPE_CACHE`, else the user's cache folder."""
-    named = os.environ.get("PNEUMOSCOPE_CACHE")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "pneumoscope"
 
 
 def cached_pixels(
