@@ -22,12 +22,11 @@ from pneumoscope.evaluate import (
     compare_models,
 )
 from pneumoscope.report.comparison import (
-    ComparisonContent,
-    CostColumns,
     comparison_markdown,
     comparison_notes,
     write_comparison,
 )
+from pneumoscope.report.comparison_content import ComparisonContent, CostColumns
 from pneumoscope.report.pages import RESEARCH_ONLY
 from tests.report.test_pages import EVIL, Page, png
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pneumoscope.comparison.board import Board, RunProgress
     from pneumoscope.comparison.plan import Standing
     from pneumoscope.comparison.session import Outcome, Task
-    from pneumoscope.report.comparison import ComparisonContent
+    from pneumoscope.report.comparison_content import ComparisonContent
 
 _SOME_FAILED = 1
 _STYLES = {"waiting": "dim", "training": "cyan", "measuring": "cyan", "failed": "red"}

@@ -16,7 +16,7 @@ from pneumoscope.comparison.plan import PlannedRun, bundle_digest, run_digest
 from pneumoscope.comparison.results import localization
 from pneumoscope.comparison.session import Outcome, Task
 from pneumoscope.evaluate import Comparison, Interval
-from pneumoscope.report.comparison import ComparisonContent, CostColumns
+from pneumoscope.report.comparison_content import ComparisonContent, CostColumns
 from pneumoscope.training.history import read_history
 from pneumoscope.training.runner import HISTORY
 

@@ -32,7 +32,7 @@ from pneumoscope.inference.heatmaps import run_heatmaps
 from pneumoscope.lungs import LungSegmenter
 from pneumoscope.models.classifier import Architecture, Classifier
 from pneumoscope.models.registry import backbone_record
-from pneumoscope.report.comparison import CostColumns
+from pneumoscope.report.comparison_content import CostColumns
 from pneumoscope.training.cache import cached_pixels
 from pneumoscope.training.history import Row
 

@@ -26,7 +26,7 @@ from pneumoscope.report.style import ACCENT, INK, MUTED, NEGATIVE, POSITIVE, nam
 
 if TYPE_CHECKING:
     from pneumoscope.evaluate import Interval, ModelRow
-    from pneumoscope.report.comparison import CostColumns
+    from pneumoscope.report.comparison_content import CostColumns
 
 _WIDTH, _LINE, _BAR = 10.4, 0.32, 0.24
 _HEIGHT = 4.9

@@ -22,7 +22,7 @@ from pneumoscope.report.numbers import (
 
 if TYPE_CHECKING:
     from pneumoscope.evaluate import Interval, ModelRow, Pair
-    from pneumoscope.report.comparison import ComparisonContent, CostColumns
+    from pneumoscope.report.comparison_content import ComparisonContent, CostColumns
 
 HEADLINES = ("roc_auc", "pr_auc", "accuracy", "sensitivity", "specificity", "f1")
 """The figures shown first; the others follow in a second table."""

@@ -23,16 +23,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from pneumoscope.errors import PneumoscopeError, RunError
 from pneumoscope.training.devices import Processes
+from pneumoscope.training.listener import RunListener
 from pneumoscope.training.trainer import how_to_go_on
-
-if TYPE_CHECKING:
-    from pneumoscope.training.runner import RunListener
 
 # What a new interpreter does. `-P` keeps a file of the working folder from passing for a library,
 # and the path is this interpreter's own.
@@ -115,8 +113,6 @@ def take_part() -> None:
         warnings.showwarning = tell_of_warning
     else:
         warnings.simplefilter("ignore")
-
-    from pneumoscope.training.runner import RunListener
 
     try:
         task(listener=RunListener(**{name: partial(tell, name) for name in told}))

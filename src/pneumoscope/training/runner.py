@@ -19,7 +19,7 @@ from pneumoscope.files import new_folder
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.weights import WeightRecord, pretrained_classifier
 from pneumoscope.training.bundling import make_bundle
-from pneumoscope.training.cache import Progress, cached_lungs, cached_pixels
+from pneumoscope.training.cache import cached_lungs, cached_pixels
 from pneumoscope.training.data import PixelDataset, plain_loader, train_loader
 from pneumoscope.training.devices import (
     Devices,
@@ -29,6 +29,7 @@ from pneumoscope.training.devices import (
 )
 from pneumoscope.training.history import Row, read_history
 from pneumoscope.training.launch import launch
+from pneumoscope.training.listener import RunListener
 from pneumoscope.training.loss import balanced_alpha
 from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.settings import TrainingSettings, read_settings, write_settings
@@ -60,23 +61,6 @@ __all__ = [
 ]
 
 CONFIG, MANIFEST = "config.yaml", "manifest.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class RunListener:
-    """What a run tells the one who started it; every part may be None.
-
-    Attributes:
-        decoding: called with (done, total) while radiographs are decoded into the cache.
-        lungs: called with (done, total) while their lungs are segmented.
-        epoch: called with each finished epoch's figures.
-        step: called with (steps taken, steps in all) after each.
-    """
-
-    decoding: Progress | None = None
-    lungs: Progress | None = None
-    epoch: Callable[[Row], None] | None = None
-    step: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)

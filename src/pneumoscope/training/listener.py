@@ -1,0 +1,26 @@
+"""What a run tells the one who started it, also from other processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pneumoscope.training.cache import Progress
+from pneumoscope.training.history import Row
+
+
+@dataclass(frozen=True, slots=True)
+class RunListener:
+    """What a run tells the one who started it; every part may be None.
+
+    Attributes:
+        decoding: called with (done, total) while radiographs are decoded into the cache.
+        lungs: called with (done, total) while their lungs are segmented.
+        epoch: called with each finished epoch's figures.
+        step: called with (steps taken, steps in all) after each.
+    """
+
+    decoding: Progress | None = None
+    lungs: Progress | None = None
+    epoch: Callable[[Row], None] | None = None
+    step: Progress | None = None
