@@ -20,6 +20,8 @@ WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "MODEL_CARD.md"
 ONNX_FILE = "model.onnx"
 _MAX_INFO_BYTES = 4 << 20
+MAX_AUC_DROP = 0.003
+MIN_CORRELATION = 0.98
 _Fraction = Annotated[float, Field(ge=0, le=1)]
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 
@@ -69,6 +71,13 @@ class Quality(_Part):
     roc_auc: _Fraction | None
     roc_auc_drop: float | None
     heatmap_correlation: float | None
+
+    @property
+    def good(self) -> bool:
+        """Whether it may be used unasked: the quality gate."""
+        drop, correlation = self.roc_auc_drop, self.heatmap_correlation
+        kept = drop is None or drop <= MAX_AUC_DROP
+        return kept and correlation is not None and correlation >= MIN_CORRELATION
 
 
 class ExportInfo(_Part):
