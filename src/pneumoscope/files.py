@@ -9,12 +9,15 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pneumoscope.errors import OutputError
+
+_UMASK = threading.Lock()
 
 
 @contextmanager
@@ -85,8 +88,10 @@ def new_folder(path: Path) -> Path:
 
 
 def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
+    # It can only be read by setting it, for all threads at once.
+    with _UMASK:
+        current = os.umask(0)
+        os.umask(current)
     return current
 
 

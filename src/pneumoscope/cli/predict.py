@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from glob import glob
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
 from pneumoscope.errors import PneumoscopeError
+
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.findings import Finding
+    from pneumoscope.inference import Engine, Explained, Failed
+    from pneumoscope.report.findings_folder import FindingsFolder
 
 _SHOWN = 20
 
@@ -25,6 +30,12 @@ def predict(
         float | None, typer.Option(min=0, max=1, help="Decide at this probability instead.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Radiographs at a time.")] = 16,
+    heatmaps: Annotated[
+        bool, typer.Option("--heatmaps/--no-heatmaps", help="Write heatmaps.")
+    ] = True,
+    overlays: Annotated[
+        bool, typer.Option("--overlays/--no-overlays", help="Write pictures for people.")
+    ] = True,
 ) -> None:
     """Find pneumonia on radiographs: probability, decision, heatmap, regions.
 
@@ -35,13 +46,26 @@ def predict(
     [dim]Examples:[/dim]
       pneumoscope predict film.png --bundle RUN
       pneumoscope predict films/ more/*.dcm --bundle RUN --out findings
+      pneumoscope predict archive/ --bundle model.onnx --no-heatmaps --no-overlays
     """
     from pneumoscope.inference import load_engine
 
     files = collect(paths)
     engine = load_engine(bundle)
-    findings = predict_files(engine, files, out, threshold=threshold, batch_size=batch_size)
-    show_findings(findings, out)
+    folder = predict_files(
+        engine,
+        files,
+        out,
+        threshold=threshold,
+        batch_size=batch_size,
+        heatmaps=heatmaps,
+        overlays=overlays,
+    )
+    show_findings(folder.first(_SHOWN), len(files), folder.failed)
+    console.print(f"Findings: [bold]{out / 'findings.jsonl'}[/bold]")
+    if overlays:
+        console.print(f"Overlays: [bold]{out / 'overlays'}[/bold]")
+    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 
 def collect(paths: Iterable[str]) -> list[tuple[str, Path]]:
@@ -70,59 +94,64 @@ def collect(paths: Iterable[str]) -> list[tuple[str, Path]]:
 
 
 def predict_files(
-    engine: Any,
+    engine: Engine,
     files: list[tuple[str, Path]],
     out: Path,
     *,
     threshold: float | None = None,
     batch_size: int = 16,
-) -> list[Any]:
-    """Explain files into a folder of findings and return all findings, in the files' order."""
-    from pneumoscope.inference import Failed, explain_files
+    heatmaps: bool = True,
+    overlays: bool = True,
+) -> FindingsFolder:
+    """Explain files into a folder of findings, in the files' order, and return the folder."""
+    from pneumoscope.imaging import read_radiograph
+    from pneumoscope.inference import Failed, find_in, process_files
     from pneumoscope.report.findings_folder import FindingsFolder
 
     used = engine.info.threshold if threshold is None else threshold
-    folder = FindingsFolder(out, {"model": engine.info.model_id, "threshold": used})
+    settings = {"model": engine.info.model_id, "threshold": used}
+    folder = FindingsFolder(out, settings, heatmaps=heatmaps, overlays=overlays)
     todo = [(name, path) for name, path in files if name not in folder.finished]
     if len(todo) < len(files):
         console.print(f"{len(files) - len(todo)} of {len(files)} were finished before.")
-    findings = dict(folder.finished)
+
+    def write(item: Explained | Failed) -> None:
+        if isinstance(item, Failed):
+            folder.add(item.finding)
+        else:
+            folder.add(item.finding, item.radiograph.pixels, item.heatmap)
+
+    def written() -> Iterator[object]:
+        if heatmaps or overlays:
+            return process_files(engine, todo, write, threshold=used, batch_size=batch_size)
+        found = find_in(engine, todo, read_radiograph, threshold=used, batch_size=batch_size)
+        return map(folder.add, found)
+
     try:
         with progress("Reading films") as update:
-            stream = explain_files(engine, todo, threshold=used, batch_size=batch_size)
-            for done, item in enumerate(stream, start=1):
-                if isinstance(item, Failed):
-                    findings[item.name] = folder.add(item.finding)
-                else:
-                    findings[item.name] = folder.add(
-                        item.finding, item.radiograph.pixels, item.heatmap
-                    )
+            for done, _ in enumerate(written(), start=1):
                 update(done, len(todo))
-    except BaseException:
+    finally:
         folder.close()
-        raise
-    folder.finish([name for name, _ in files])
-    return [findings[name] for name, _ in files]
+    folder.finish(name for name, _ in files)
+    return folder
 
 
-def show_findings(findings: list[Any], out: Path) -> None:
-    """Print a table of the first findings and where the rest is."""
+def show_findings(first: Sequence[Finding], total: int, failed: int) -> None:
+    """Print a table of the first findings, and how many there are."""
     from rich.table import Table
 
     table = Table(header_style="dim")
     for column in ("radiograph", "finding", "probability", "regions"):
         table.add_column(column, overflow="fold")
-    for finding in findings[:_SHOWN]:
+    for finding in first:
         if finding.error is not None:
             table.add_row(finding.image, "[red]error[/red]", "", finding.error)
         else:
             boxes = ", ".join(f"{r.width}x{r.height} at {r.x},{r.y}" for r in finding.regions)
             table.add_row(finding.image, finding.label, f"{finding.probability:.3f}", boxes)
     console.print(table)
-    if len(findings) > _SHOWN:
-        console.print(f"... and {len(findings) - _SHOWN} more")
-    failed = sum(finding.error is not None for finding in findings)
+    if total > len(first):
+        console.print(f"... and {total - len(first)} more")
     if failed:
-        errors.print(f"[yellow]{failed} of {len(findings)} files could not be used[/yellow]")
-    console.print(f"Findings: [bold]{out / 'findings.jsonl'}[/bold], overlays: {out / 'overlays'}")
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+        errors.print(f"[yellow]{failed} of {total} files could not be used[/yellow]")

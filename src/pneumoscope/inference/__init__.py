@@ -7,7 +7,13 @@ when a bundle needs it.
 """
 
 from pneumoscope.inference.engine import RANDOMISED, Engine, EngineOutput, Runtime
-from pneumoscope.inference.explain import Explained, Failed, explain_files
+from pneumoscope.inference.explain import (
+    Explained,
+    Failed,
+    explain_files,
+    find_in,
+    process_files,
+)
 from pneumoscope.inference.heatmaps import film_heatmap
 from pneumoscope.inference.loading import load_engine
 
@@ -20,5 +26,7 @@ __all__ = [
     "Runtime",
     "explain_files",
     "film_heatmap",
+    "find_in",
     "load_engine",
+    "process_files",
 ]

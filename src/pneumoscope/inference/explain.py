@@ -1,13 +1,13 @@
-"""Files in, explained radiographs out: decoding runs ahead of the engine, memory stays flat."""
+"""Files in, explained radiographs out: decoding, the engine and what follows overlap."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,18 @@ from pneumoscope.errors import ImageError
 from pneumoscope.findings import Finding, find_regions
 from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
 from pneumoscope.inference.engine import Engine
+from pneumoscope.inference.file_engine import available_cpus
 from pneumoscope.inference.heatmaps import (
     RawOutput,
     film_heatmap,
     film_lungs,
     run_heatmaps,
 )
+from pneumoscope.inference.pipeline import batches, in_order
 from pneumoscope.lungs import LungSegmenter
 
-# Film-sized arrays are large; this many batches are decoded ahead at most.
-_BATCHES_AHEAD = 2
-_DECODERS = 2
+Source = TypeVar("Source")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class _Input:
     letterbox: Letterbox
 
 
+_Decoded = _Input | Failed
+
+
 @dataclass(frozen=True, slots=True)
 class _Task:
     """What is to be done with each batch."""
@@ -79,6 +83,16 @@ class _Task:
     own: HeatmapSpec
     others: tuple[HeatmapSpec, ...]
     segmenter: LungSegmenter | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """One film of a batch that the engine has seen."""
+
+    task: _Task
+    item: _Input
+    output: RawOutput
+    index: int
 
 
 def explain_files(
@@ -103,79 +117,187 @@ def explain_files(
     Raises:
         SettingsError: a heatmap is not known.
     """
+    task = _task(engine, threshold, others, lungs=lungs)
+    return _stream(task, files, read_radiograph, _explained, batch_size)
+
+
+def process_files(
+    engine: Engine,
+    files: Iterable[tuple[str, Path]],
+    then: Callable[[Explained | Failed], Made],
+    *,
+    threshold: float | None = None,
+    batch_size: int = 16,
+) -> Iterator[Made]:
+    """What `then` makes of each explained radiograph, in order.
+
+    `then` runs in threads beside the engine, for several radiographs at once: the place to write
+    pictures. Its exceptions end the stream. Otherwise as `explain_files`.
+    """
+
+    def work(entry: _Scored | Failed) -> Made:
+        return then(_explained(entry))
+
+    task = _task(engine, threshold)
+    return _stream(task, files, read_radiograph, work, batch_size)
+
+
+def find_in(
+    engine: Engine,
+    sources: Iterable[tuple[str, Source]],
+    read: Callable[[Source], Radiograph],
+    *,
+    threshold: float | None = None,
+    batch_size: int = 16,
+) -> Iterator[Finding]:
+    """Findings alone, in order: a film called negative has no regions, so it gets no heatmap.
+
+    Args:
+        engine: a loaded bundle.
+        sources: (name, source) pairs; the name appears in the finding.
+        read: from a source to a radiograph; runs in several threads, and an `ImageError` of it
+            becomes the finding.
+        threshold: decide at this probability instead of the bundle's threshold.
+        batch_size: radiographs per call of the engine.
+    """
+    return _stream(_task(engine, threshold), sources, read, _finding, batch_size)
+
+
+def _task(
+    engine: Engine, threshold: float | None, others: Sequence[str] = (), *, lungs: bool = False
+) -> _Task:
     own = HeatmapSpec.parse(engine.info.heatmap)
     further = tuple(HeatmapSpec.parse(text) for text in others)
     needed = lungs or any(spec.lungs for spec in (own, *further))
-    task = _Task(
+    return _Task(
         engine,
         engine.info.threshold if threshold is None else threshold,
         own,
         further,
         LungSegmenter.load() if needed else None,
     )
-    decoded = _decode_ahead(files, engine.info.architecture.size, batch_size * _BATCHES_AHEAD)
-    while batch := list(islice(decoded, batch_size)):
-        inputs = [(name, item) for name, item in batch if isinstance(item, _Input)]
-        results = iter(_explain_batch(task, [item for _, item in inputs]))
-        for name, item in batch:
-            if isinstance(item, _Input):
-                yield next(results)
-            else:
-                problem = f"{item.problem}{'' if item.remedy is None else f'. {item.remedy}'}"
-                yield Failed(name, Finding.from_error(name, problem, engine.info.model_id))
 
 
-def _decode_ahead(
-    files: Iterable[tuple[str, Path]], size: int, window: int
-) -> Iterator[tuple[str, _Input | ImageError]]:
-    def decode(name: str, path: Path) -> _Input | ImageError:
-        try:
-            radiograph = read_radiograph(path)
-        except ImageError as error:
-            return error
-        pixels, letterbox = model_input(radiograph, size)
-        return _Input(name, radiograph, pixels, letterbox)
+def _stream(
+    task: _Task,
+    sources: Iterable[tuple[str, Source]],
+    read: Callable[[Source], Radiograph],
+    finish: Callable[[_Scored | Failed], Made],
+    batch_size: int,
+) -> Iterator[Made]:
+    """Decode ahead in threads, run the engine in the caller's, finish behind it in threads.
 
-    waiting: deque[tuple[str, Future[_Input | ImageError]]] = deque()
-    with ThreadPoolExecutor(max_workers=_DECODERS) as pool:
-        for name, path in files:
-            waiting.append((name, pool.submit(decode, name, path)))
-            if len(waiting) >= window:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
+    One pool serves both sides, so that its threads are never idle while there is either to do.
+    """
+    workers = max(2, available_cpus())
+    window = batch_size + workers
+    pool = ThreadPoolExecutor(workers)
+    try:
+        decode = partial(_decode, task, read)
+        decoded = in_order(pool, decode, sources, window=window, pixels=_pixels)
+        scored = (
+            entry
+            for batch in batches(decoded, size=batch_size, pixels=_pixels)
+            for entry in _score(task, batch)
+        )
+        yield from in_order(pool, finish, scored, window=window)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(
+    task: _Task, read: Callable[[Source], Radiograph], named: tuple[str, Source]
+) -> _Decoded:
+    name, source = named
+    try:
+        radiograph = read(source)
+    except ImageError as error:
+        # The finding names the file already.
+        reason = ImageError(error.problem, remedy=error.remedy)
+        return Failed(name, Finding.from_error(name, reason, task.engine.info.model_id))
+    return _Input(name, radiograph, *model_input(radiograph, task.engine.info.architecture.size))
+
+
+def _pixels(item: _Decoded) -> int:
+    return item.radiograph.pixels.size if isinstance(item, _Input) else 0
+
+
+def _score(task: _Task, batch: Sequence[_Decoded]) -> Iterator[_Scored | Failed]:
+    """Run the engine on what could be read.
+
+    The lungs are segmented film by film later, beside the next batch.
+    """
+    inputs = [item for item in batch if isinstance(item, _Input)]
+    if inputs:
+        pixels = np.stack([item.pixels for item in inputs])
+        output = run_heatmaps(task.engine, pixels, (task.own, *task.others), None)
+        index = iter(range(len(inputs)))
+    for item in batch:
+        if isinstance(item, _Input):
+            yield _Scored(task, item, output, next(index))
+        else:
+            yield item
 
 
 def _explain_batch(task: _Task, inputs: list[_Input]) -> list[Explained]:
-    if not inputs:
-        return []
-    pixels = np.stack([item.pixels for item in inputs])
-    output = run_heatmaps(task.engine, pixels, (task.own, *task.others), task.segmenter)
-    return [_explained(task, item, output, index) for index, item in enumerate(inputs)]
+    found = (_explained(entry) for entry in _score(task, inputs))
+    return [item for item in found if isinstance(item, Explained)]
 
 
-def _explained(task: _Task, item: _Input, output: RawOutput, index: int) -> Explained:
-    info, logit = task.engine.info, float(output.logits[index])
-    lungs = None if output.lungs is None else film_lungs(output.lungs[index], item.letterbox)
+def _finding(entry: _Scored | Failed) -> Finding:
+    if isinstance(entry, Failed):
+        return entry.finding
+    finding = _decided(entry)
+    if finding.label != entry.task.engine.info.labels[1]:
+        return finding
+    heatmap = _heatmap(entry, entry.task.own, _lungs(entry) if entry.task.own.lungs else None)
+    return _with_regions(finding, heatmap)
 
-    def heatmap_of(spec: HeatmapSpec) -> NDArray[np.float32]:
-        return film_heatmap(spec, output.maps[spec][index], item.letterbox, lungs)
 
-    heatmap = heatmap_of(task.own)
-    finding = Finding.from_prediction(
-        item.name,
+def _explained(entry: _Scored | Failed) -> Explained | Failed:
+    if isinstance(entry, Failed):
+        return entry
+    task, item = entry.task, entry.item
+    lungs = _lungs(entry)
+    heatmap = _heatmap(entry, task.own, lungs)
+    finding = _decided(entry)
+    # Regions say where the model sees what it found; a film called negative has none.
+    if finding.label == task.engine.info.labels[1]:
+        finding = _with_regions(finding, heatmap)
+    others = {str(spec): _heatmap(entry, spec, lungs) for spec in task.others}
+    logit = float(entry.output.logits[entry.index])
+    return Explained(item.name, item.radiograph, logit, heatmap, finding, others, lungs)
+
+
+def _decided(entry: _Scored) -> Finding:
+    """The finding without regions."""
+    info = entry.task.engine.info
+    logit = float(entry.output.logits[entry.index])
+    return Finding.from_prediction(
+        entry.item.name,
         probability=calibrated_probability(logit, info.temperature),
-        threshold=task.threshold,
+        threshold=entry.task.threshold,
         labels=info.labels,
         model=info.model_id,
     )
-    # Regions say where the model sees what it found; a film called negative has none.
-    if finding.label == info.labels[1]:
-        finding = finding.model_copy(update={"regions": tuple(find_regions(heatmap))})
-    others = {str(spec): heatmap_of(spec) for spec in task.others}
-    return Explained(item.name, item.radiograph, logit, heatmap, finding, others, lungs)
+
+
+def _with_regions(finding: Finding, heatmap: NDArray[np.float32]) -> Finding:
+    return finding.model_copy(update={"regions": tuple(find_regions(heatmap))})
+
+
+def _lungs(entry: _Scored) -> NDArray[np.float32] | None:
+    """Probability of lung on the film, if anything needs it."""
+    if entry.task.segmenter is None:
+        return None
+    (grid,) = entry.task.segmenter.segment(entry.item.pixels[None])
+    return film_lungs(grid, entry.item.letterbox)
+
+
+def _heatmap(
+    entry: _Scored, spec: HeatmapSpec, lungs: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    return film_heatmap(spec, entry.output.maps[spec][entry.index], entry.item.letterbox, lungs)
 
 
 def calibrated_probability(logit: float, temperature: float) -> float:

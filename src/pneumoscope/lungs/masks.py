@@ -77,13 +77,16 @@ def plausible(mask: Mask) -> bool:
     if not MIN_AREA <= float(mask.mean()) <= MAX_AREA:
         return False
     labels, count = ndimage.label(mask)
-    areas = np.bincount(labels.ravel())[1:]
     if count < 2:
         return False
+    boxes: list[tuple[slice, slice]] = ndimage.find_objects(labels)
+    areas = [int(np.count_nonzero(labels[box] == part)) for part, box in enumerate(boxes, start=1)]
     second, first = np.argsort(areas)[-2:]
     if areas[second] < MIN_SMALLER * areas[first]:
         return False
-    return all(_solidity(labels == part + 1) >= MIN_SOLIDITY for part in (first, second))
+    return all(
+        _solidity(labels[boxes[part]] == part + 1) >= MIN_SOLIDITY for part in (first, second)
+    )
 
 
 def _solidity(part: Mask) -> float:
@@ -92,10 +95,6 @@ def _solidity(part: Mask) -> float:
     rows = np.flatnonzero(part.any(axis=1))
     left = part[rows].argmax(axis=1)
     right = part.shape[1] - part[rows, ::-1].argmax(axis=1)
-    corners = [
-        (y + dy, x)
-        for y, ends in zip(rows, zip(left, right, strict=True), strict=True)
-        for x in ends
-        for dy in (0, 1)
-    ]
-    return float(part.sum() / ConvexHull(np.array(corners, dtype=np.float64)).volume)
+    ends = np.concatenate([left, left, right, right])
+    corners = np.stack([np.concatenate([rows, rows + 1, rows, rows + 1]), ends], axis=1)
+    return float(part.sum() / ConvexHull(corners.astype(np.float64)).volume)

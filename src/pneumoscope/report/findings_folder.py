@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import Any, TextIO
 
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pneumoscope.errors import OutputError
-from pneumoscope.files import write_json, write_text
+from pneumoscope.files import atomic_path, write_json
 from pneumoscope.findings import Finding
 from pneumoscope.report.overlay import save_heatmap, save_overlay
 
@@ -25,64 +27,60 @@ FINDINGS, PARTIAL, SETTINGS = "findings.jsonl", "findings.partial.jsonl", "predi
 
 
 class FindingsFolder:
-    """Writes findings one by one; each line is on disk before the next film begins.
+    """Writes findings one by one, from several threads; what was added survives a kill.
+
+    Of the findings only their names are kept in memory.
 
     Args:
         folder: output folder; new, or left by an earlier call with the same settings.
         settings: what determines the findings (model, threshold); kept in `predict.json`.
+        heatmaps: whether heatmaps are written.
+        overlays: whether overlays are.
+
+    Attributes:
+        finished: names of radiographs done by earlier calls; those in error are tried again.
+        failed: how many findings with an error were added.
 
     Raises:
         OutputError: the folder holds something else, or findings made with other settings.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        *,
+        heatmaps: bool = True,
+        overlays: bool = True,
+    ) -> None:
         self.folder = folder
-        self._claim(settings)
-        self.finished = self._read_finished()
-        self._stream: TextIO = self._open_partial()
+        self.failed = 0
+        self._heatmaps, self._overlays = heatmaps, overlays
+        self._lock = Lock()
+        _claim(folder, {**settings, "heatmaps": heatmaps, "overlays": overlays})
+        self.finished: set[str] = set()
+        with (
+            atomic_path(folder / PARTIAL) as temporary,
+            temporary.open("w", encoding="utf-8") as stream,
+        ):
+            for finding, line in self._earlier():
+                if finding.error is None and finding.image not in self.finished:
+                    self.finished.add(finding.image)
+                    stream.write(line)
+        self._stream: TextIO = (folder / PARTIAL).open("a", encoding="utf-8")
 
-    def _claim(self, settings: dict[str, Any]) -> None:
-        path = self.folder / SETTINGS
-        if path.is_file():
-            try:
-                known = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
-                known = None
-            if known != settings:
-                raise OutputError(
-                    "holds findings of another model or other settings",
-                    path=self.folder,
-                    remedy="choose another --out folder",
-                )
-        elif self.folder.is_file() or (self.folder.is_dir() and any(self.folder.iterdir())):
-            raise OutputError(
-                "is not empty and not a folder of findings",
-                path=self.folder,
-                remedy="choose another --out folder",
-            )
-        else:
-            write_json(path, settings)
-
-    def _read_finished(self) -> dict[str, Finding]:
-        """Findings of earlier calls; errors are tried again, a line cut off is dropped."""
-        finished: dict[str, Finding] = {}
+    def _earlier(self) -> Iterator[tuple[Finding, str]]:
+        """Findings of earlier calls with their lines; a line cut off is dropped."""
         for name in (FINDINGS, PARTIAL):
             path = self.folder / name
             if not path.is_file():
                 continue
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    finding = Finding.model_validate_json(line)
-                except ValidationError:
-                    continue
-                if finding.error is None:
-                    finished[finding.image] = finding
-        return finished
-
-    def _open_partial(self) -> TextIO:
-        partial = self.folder / PARTIAL
-        write_text(partial, "".join(f"{f.json_line()}\n" for f in self.finished.values()))
-        return partial.open("a", encoding="utf-8")
+            with path.open(encoding="utf-8", errors="replace") as stream:
+                for line in stream:
+                    try:
+                        yield Finding.model_validate_json(line), f"{line.rstrip()}\n"
+                    except ValidationError:
+                        continue
 
     def add(
         self,
@@ -90,18 +88,26 @@ class FindingsFolder:
         pixels: NDArray[np.float32] | None = None,
         heatmap: NDArray[np.float32] | None = None,
     ) -> Finding:
-        """Write one finding, with its heatmap and overlay if there are any.
+        """Write one finding, after its heatmap and overlay if there are any.
+
+        Several threads may add at once; `finish` puts the lines in order.
 
         Returns:
             The finding with the path of its heatmap.
         """
         if pixels is not None and heatmap is not None:
-            name = file_name(finding.image)
-            save_heatmap(self.folder / "heatmaps" / name, heatmap)
-            save_overlay(self.folder / "overlays" / name, pixels, heatmap, finding.regions)
-            finding = finding.model_copy(update={"heatmap": f"heatmaps/{name}"})
-        self._stream.write(finding.json_line() + "\n")
-        self._stream.flush()
+            if self._overlays:
+                path = self.folder / "overlays" / file_name(finding.image, ".jpg")
+                save_overlay(path, pixels, heatmap, finding.regions)
+            if self._heatmaps:
+                name = file_name(finding.image)
+                save_heatmap(self.folder / "heatmaps" / name, heatmap)
+                finding = finding.model_copy(update={"heatmap": f"heatmaps/{name}"})
+        line = finding.json_line() + "\n"
+        with self._lock:
+            self._stream.write(line)
+            self._stream.flush()
+            self.failed += finding.error is not None
         return finding
 
     def close(self) -> None:
@@ -112,17 +118,55 @@ class FindingsFolder:
         """All films are done: give the findings their final name, in the order of `images`."""
         self._stream.close()
         partial = self.folder / PARTIAL
-        lines = {}
-        for line in partial.read_text(encoding="utf-8").splitlines():
-            lines[Finding.model_validate_json(line).image] = line
-        order = [*dict.fromkeys([*images, *lines])]
-        text = "".join(f"{lines[i]}\n" for i in order if i in lines)
-        write_text(self.folder / FINDINGS, text)
+        with partial.open("rb") as stream, atomic_path(self.folder / FINDINGS) as temporary:
+            places: dict[str, int] = {}
+            place = 0
+            for line in stream:
+                places[Finding.model_validate_json(line).image] = place
+                place += len(line)
+            with temporary.open("wb") as ordered:
+                for image in dict.fromkeys([*images, *places]):
+                    if image in places:
+                        stream.seek(places[image])
+                        ordered.write(stream.readline())
         partial.unlink()
 
+    def first(self, number: int) -> list[Finding]:
+        """The first findings of a finished folder."""
+        with (self.folder / FINDINGS).open(encoding="utf-8") as stream:
+            return [Finding.model_validate_json(line) for line in islice(stream, number)]
 
-def file_name(image: str) -> str:
-    """A flat PNG name for a radiograph's outputs, unique through a digest of its path."""
+
+def _claim(folder: Path, settings: dict[str, Any]) -> None:
+    """Make `folder` an output of these settings, or see that it is one.
+
+    Raises:
+        OutputError: it holds something else, or findings made with other settings.
+    """
+    path = folder / SETTINGS
+    if path.is_file():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            known = None
+        if known != settings:
+            raise OutputError(
+                "holds findings of another model or other settings",
+                path=folder,
+                remedy="choose another --out folder",
+            )
+    elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise OutputError(
+            "is not empty and not a folder of findings",
+            path=folder,
+            remedy="choose another --out folder",
+        )
+    else:
+        write_json(path, settings)
+
+
+def file_name(image: str, suffix: str = ".png") -> str:
+    """A flat name for a radiograph's outputs, unique through a digest of its path."""
     path = PurePosixPath(image.replace("\\", "/"))
     stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in path.stem)[:80]
-    return f"{stem}-{hashlib.sha256(image.encode()).hexdigest()[:8]}.png"
+    return f"{stem}-{hashlib.sha256(image.encode()).hexdigest()[:8]}{suffix}"

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from pneumoscope.errors import UnreadableImage, UnsupportedImage
 from pneumoscope.files import atomic_path
 from pneumoscope.findings import Region
+from pneumoscope.report.png import encode_gray16
 
 Box = tuple[float, float, float, float]
 """`x, y, width, height` in pixels of the film, between pixel edges."""
@@ -26,6 +27,7 @@ REGION_COLOUR = (255, 255, 255)
 LESION_COLOUR = (86, 200, 255)
 _HALO = (0, 0, 0)
 _SIXTEEN_BIT = 65535
+_QUALITY = 90
 
 
 def overlay(
@@ -53,6 +55,19 @@ def overlay(
     Returns:
         (h, w, 3) uint8.
     """
+    picture = _picture(pixels, heatmap, regions, opacity, lesions, lesion_mask)
+    return np.ascontiguousarray(np.asarray(picture)[..., :3])
+
+
+def _picture(
+    pixels: NDArray[np.floating[Any]],
+    heatmap: NDArray[np.floating[Any]],
+    regions: Sequence[Region],
+    opacity: float,
+    lesions: Sequence[Box],
+    lesion_mask: NDArray[np.bool_] | None,
+) -> Image.Image:
+    """`overlay` as a picture of mode RGBX, which is what drawing and JPEG take without a copy."""
     if pixels.ndim != 2 or pixels.shape != heatmap.shape:
         raise ValueError(f"film {pixels.shape} and heatmap {heatmap.shape} must be one (h, w)")
     if lesion_mask is not None and lesion_mask.shape != pixels.shape:
@@ -62,10 +77,12 @@ def overlay(
     blended = _blend(pixels, heatmap, opacity)
     line = _line_width(pixels.shape)
     if lesion_mask is not None:
-        blended[_outline(lesion_mask, line)] = LESION_COLOUR
+        blended[_outline(lesion_mask, line), :3] = LESION_COLOUR
+    height, width = pixels.shape
+    image = Image.frombuffer("RGBX", (width, height), blended, "raw", "RGBX", 0, 1)
     if not regions and not lesions:
-        return blended
-    image = Image.fromarray(blended)
+        return image
+    image = image.copy()
     draw = ImageDraw.Draw(image)
     for box in lesions:
         _draw_dashed(draw, box, line)
@@ -74,7 +91,7 @@ def overlay(
     # Scores come last: no box may run through a number.
     for region in regions:
         _draw_score(draw, region, line, pixels.shape)
-    return np.array(image)
+    return image
 
 
 def save_overlay(
@@ -87,16 +104,20 @@ def save_overlay(
     lesions: Sequence[Box] = (),
     lesion_mask: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Write `overlay` of the same arguments as an RGB PNG, atomically.
+    """Write `overlay` of the same arguments, atomically: a JPEG, or a PNG if `path` says so.
+
+    A film's noise makes a PNG seven times as large and twenty times as slow as a JPEG in which
+    nobody sees the difference.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    picture = overlay(
-        pixels, heatmap, regions, opacity=opacity, lesions=lesions, lesion_mask=lesion_mask
-    )
+    picture = _picture(pixels, heatmap, regions, opacity, lesions, lesion_mask)
     with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, format="PNG", compress_level=3)
+        if path.suffix == ".png":
+            picture.convert("RGB").save(temporary, format="PNG", compress_level=3)
+        else:
+            picture.save(temporary, format="JPEG", quality=_QUALITY)
 
 
 def save_heatmap(path: Path, heatmap: NDArray[np.floating[Any]]) -> None:
@@ -110,9 +131,10 @@ def save_heatmap(path: Path, heatmap: NDArray[np.floating[Any]]) -> None:
         raise ValueError(f"a heatmap is (h, w), not {heatmap.shape}")
     if not (heatmap.min() >= 0 and heatmap.max() <= 1):
         raise ValueError("a heatmap's values are numbers from 0 to 1")
-    levels = np.rint(heatmap * _SIXTEEN_BIT).astype(np.uint16)
+    levels = np.rint(heatmap * np.float32(_SIXTEEN_BIT)).astype(np.uint16)
+    content = encode_gray16(levels)
     with atomic_path(path) as temporary:
-        Image.fromarray(levels).save(temporary, format="PNG", compress_level=3)
+        temporary.write_bytes(content)
 
 
 def load_heatmap(path: Path) -> NDArray[np.float32]:
@@ -144,19 +166,38 @@ def _colours() -> NDArray[np.float32]:
     return table.astype(np.float32)
 
 
+@lru_cache(maxsize=4)
+def _blend_table(opacity: float) -> NDArray[np.uint32]:
+    """(65536,) packed R, G, B, unused of every gray (high byte) under every heat (low byte)."""
+    gray = np.arange(256, dtype=np.float32)[:, None, None]
+    alpha = np.linspace(0, opacity, 256, dtype=np.float32)[:, None]
+    table = np.zeros((256, 256, 4), dtype=np.uint8)
+    table[..., :3] = gray * (1 - alpha) + _colours() * alpha + np.float32(0.5)
+    packed: NDArray[np.uint32] = table.reshape(-1).view(np.uint32)
+    return packed
+
+
 def _blend(
     pixels: NDArray[np.floating[Any]], heatmap: NDArray[np.floating[Any]], opacity: float
 ) -> NDArray[np.uint8]:
-    gray = np.clip(pixels, 0, 1).astype(np.float32) * 255
-    heat = np.clip(np.nan_to_num(heatmap, nan=0.0), 0, 1)
-    level = np.rint(heat * 255).astype(np.uint8)
-    alpha = np.linspace(0, opacity, 256, dtype=np.float32)
-    tint = _colours() * alpha[:, None]
-    gray *= (1 - alpha)[level]
-    blended = np.empty((*gray.shape, 3), dtype=np.uint8)
-    for channel in range(3):
-        blended[..., channel] = gray + tint[:, channel][level] + np.float32(0.5)
-    return blended
+    """The film under its heat, (h, w, 4) uint8 of which the last is unused.
+
+    Both have 256 levels on a screen, so that all there is to see is looked up in one table.
+    """
+    index = _levels(pixels).astype(np.uint16)
+    index <<= 8
+    index |= _levels(heatmap)
+    blended = np.take(_blend_table(opacity), index)
+    return blended.view(np.uint8).reshape(*pixels.shape, 4)
+
+
+def _levels(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """From [0, 1] to 0..255; what is not a number becomes 0."""
+    scaled = values * np.float32(255)
+    if not (scaled.min() >= 0 and scaled.max() <= 255):  # Also where there is a NaN.
+        scaled = np.nan_to_num(scaled, nan=0.0, posinf=255, neginf=0).clip(0, 255)
+    scaled += np.float32(0.5)
+    return scaled.astype(np.uint8)
 
 
 def _line_width(shape: tuple[int, ...]) -> int:
