@@ -39,11 +39,11 @@ def differentiate(classifier: Classifier, pixels: Tensor, targets: Tensor | int)
         pixels: (B, 1, size, size), uint8 or float in [0, 1].
         targets: the class to explain, one for all or (B,) one for each.
     """
-    with torch.no_grad():
+    with torch.inference_mode():
         features = classifier.features(pixels).float()
         activation = classifier.evidence(features)
-    # Inference mode would mark the tensors as unusable for autograd; a copy made outside is a
-    # normal one.
+    # Inference mode marks its tensors as unusable for autograd; a copy made outside is a normal
+    # one.
     with (
         torch.inference_mode(False),
         torch.enable_grad(),

@@ -23,6 +23,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from pneumoscope.errors import OutputError, RunError
+from pneumoscope.models.precision import has_bfloat16
 from pneumoscope.training.data import Batch
 from pneumoscope.training.devices import Processes
 from pneumoscope.training.history import History, Row, StepCounter
@@ -153,10 +154,7 @@ def computes_in_bfloat16(precision: str) -> bool:
     """Whether to use bfloat16 autocast: as told, or where the hardware multiplies in it."""
     if precision != "auto":
         return precision == "bfloat16"
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return has_bfloat16()
 
 
 def _placed(processes: Processes) -> dict[str, Any]:
