@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -121,15 +122,16 @@ def predict_files(
         else:
             folder.add(item.finding, item.radiograph.pixels, item.heatmap)
 
-    def written() -> Iterator[object]:
+    def written() -> Generator[object, None, None]:
         if heatmaps or overlays:
-            return process_files(engine, todo, write, threshold=used, batch_size=batch_size)
-        found = find_in(engine, todo, read_radiograph, threshold=used, batch_size=batch_size)
-        return map(folder.add, found)
+            yield from process_files(engine, todo, write, threshold=used, batch_size=batch_size)
+        else:
+            found = find_in(engine, todo, read_radiograph, threshold=used, batch_size=batch_size)
+            yield from map(folder.add, found)
 
     try:
-        with progress("Reading films") as update:
-            for done, _ in enumerate(written(), start=1):
+        with progress("Reading films") as update, closing(written()) as stream:
+            for done, _ in enumerate(stream, start=1):
                 update(done, len(todo))
     finally:
         folder.close()

@@ -149,6 +149,7 @@ def find_in(
     *,
     threshold: float | None = None,
     batch_size: int = 16,
+    workers: int | None = None,
 ) -> Iterator[Finding]:
     """Findings alone, in order: a film called negative has no regions, so it gets no heatmap.
 
@@ -159,8 +160,9 @@ def find_in(
             becomes the finding.
         threshold: decide at this probability instead of the bundle's threshold.
         batch_size: radiographs per call of the engine.
+        workers: threads beside the engine; None for one per available CPU, at least two.
     """
-    return _stream(_task(engine, threshold), sources, read, _finding, batch_size)
+    return _stream(_task(engine, threshold), sources, read, _finding, batch_size, workers)
 
 
 def _task(
@@ -184,12 +186,13 @@ def _stream(
     read: Callable[[Source], Radiograph],
     finish: Callable[[_Scored | Failed], Made],
     batch_size: int,
+    workers: int | None = None,
 ) -> Iterator[Made]:
     """Decode ahead in threads, run the engine in the caller's, finish behind it in threads.
 
     One pool serves both sides, so that its threads are never idle while there is either to do.
     """
-    workers = max(2, available_cpus())
+    workers = workers or max(2, available_cpus())
     window = batch_size + workers
     pool = ThreadPoolExecutor(workers)
     try:
