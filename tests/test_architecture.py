@@ -28,6 +28,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"torch", "safetensors", "onnxruntime", "openvino"},
     ),
     "export": ({"bundles", "models", "localize", "inference"}, {"torch"}),
+    "scale": (
+        {"imaging", "findings", "bundles", "inference"},
+        {"ray", "pyarrow"},
+    ),
     "training": (
         {"imaging", "cohort", "bundles", "models", "evaluate", "lungs"},
         {
@@ -88,6 +92,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "report",
             "comparison",
             "export",
+            "scale",
         },
         {"typer", "rich", "PIL"},
     ),
@@ -95,12 +100,13 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 HEAVY = {
     "torch", "torchvision", "timm", "lightning", "safetensors", "huggingface_hub", "sklearn",
     "pandas", "pydicom", "PIL", "matplotlib", "jinja2", "pydantic", "typer", "rich", "tensorboard",
-    "onnxruntime", "openvino", "onnx", "skimage",
+    "onnxruntime", "openvino", "onnx", "skimage", "ray", "pyarrow",
 }  # fmt: skip
 # The one module of a torch-free room that is imported only when a bundle needs torch.
 LAZY = ROOT / "inference" / "torch_engine.py"
 TORCH_FREE = (
-    "imaging", "cohort", "findings", "bundles", "lungs", "evaluate", "inference", "report", "cli",
+    "imaging", "cohort", "findings", "bundles", "lungs", "evaluate", "inference", "report", "scale",
+    "cli",
 )  # fmt: skip
 
 

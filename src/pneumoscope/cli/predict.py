@@ -22,11 +22,13 @@ _SHOWN = 20
 
 
 def predict(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders or globs of radiographs.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders or globs of radiographs; URIs with ray.")
+    ],
     bundle: Annotated[Path, typer.Option(help="A bundle, or a run whose training has finished.")],
-    out: Annotated[Path, typer.Option(help="Folder for findings, heatmaps, overlays.")] = Path(
-        "findings"
-    ),
+    out: Annotated[
+        str, typer.Option(metavar="<path>", help="Folder for findings, heatmaps, overlays.")
+    ] = "findings",
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Decide at this probability instead.")
     ] = None,
@@ -37,6 +39,18 @@ def predict(
     overlays: Annotated[
         bool, typer.Option("--overlays/--no-overlays", help="Write pictures for people.")
     ] = True,
+    engine: Annotated[
+        str, typer.Option(help="ray: findings alone, by several processes or machines.")
+    ] = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes of --engine ray; one per CPU if not given.")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster; without it Ray is started here.")
+    ] = None,
+    part_size: Annotated[
+        int, typer.Option(min=1, help="Radiographs per Parquet file of --engine ray.")
+    ] = 256,
 ) -> None:
     """Find pneumonia on radiographs: probability, decision, heatmap, regions.
 
@@ -48,24 +62,38 @@ def predict(
       pneumoscope predict film.png --bundle RUN
       pneumoscope predict films/ more/*.dcm --bundle RUN --out findings
       pneumoscope predict archive/ --bundle model.onnx --no-heatmaps --no-overlays
+      pneumoscope predict s3://archive/ --bundle model.onnx --engine ray --out s3://findings
     """
+    if engine == "ray":
+        from pneumoscope.cli.archive import predict_archive
+
+        predict_archive(
+            paths,
+            bundle,
+            out,
+            threshold=threshold,
+            batch_size=batch_size,
+            workers=workers,
+            address=ray_address,
+            part_size=part_size,
+        )
+        return
     from pneumoscope.inference import load_engine
 
     files = collect(paths)
-    engine = load_engine(bundle)
     folder = predict_files(
-        engine,
+        load_engine(bundle),
         files,
-        out,
+        Path(out),
         threshold=threshold,
         batch_size=batch_size,
         heatmaps=heatmaps,
         overlays=overlays,
     )
     show_findings(folder.first(_SHOWN), len(files), folder.failed)
-    console.print(f"Findings: [bold]{out / 'findings.jsonl'}[/bold]")
+    console.print(f"Findings: [bold]{folder.folder / 'findings.jsonl'}[/bold]")
     if overlays:
-        console.print(f"Overlays: [bold]{out / 'overlays'}[/bold]")
+        console.print(f"Overlays: [bold]{folder.folder / 'overlays'}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 

@@ -1,0 +1,69 @@
+"""`pneumoscope predict --engine ray`: findings of an archive, as Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.errors import SettingsError
+
+
+def predict_archive(
+    paths: Iterable[str],
+    bundle: Path,
+    out: str,
+    *,
+    threshold: float | None,
+    batch_size: int,
+    workers: int | None,
+    address: str | None,
+    part_size: int,
+) -> None:
+    """Find in all radiographs that paths, folders, globs and URIs mean, and say what was done.
+
+    Raises:
+        PneumoscopeError: no radiograph is there, the bundle is none, or Ray fails.
+    """
+    from pneumoscope import scale
+    from pneumoscope.inference import load_engine
+    from pneumoscope.inference.file_engine import FileEngine
+
+    names = list(dict.fromkeys(_names(paths)))
+    engine = load_engine(bundle, threads=1, expected=len(names))
+    if not isinstance(engine, FileEngine):
+        raise SettingsError(
+            "ray runs exported files alone", remedy="write one with pneumoscope export"
+        )
+    used = engine.info.threshold if threshold is None else threshold
+    settings = scale.ArchiveSettings(
+        workers=workers, batch_size=batch_size, unit=part_size, address=address
+    )
+    with progress("Reading films") as update:
+        done = scale.predict_archive(
+            engine.path,
+            engine.runtime,
+            names,
+            out,
+            identity={"model": engine.info.model_id, "threshold": used},
+            threshold=used,
+            settings=settings,
+            progress=update,
+        )
+    if done.before:
+        console.print(f"{done.before} of {len(names)} were finished before.")
+    if done.failed:
+        errors.print(f"[yellow]{done.failed} of {len(names)} files could not be used[/yellow]")
+    console.print(f"Findings of {len(names)} radiographs: [bold]{out}/findings[/bold] (Parquet)")
+    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+
+
+def _names(paths: Iterable[str]) -> Iterator[str]:
+    from pneumoscope.cli.predict import collect
+    from pneumoscope.scale import is_uri, list_radiographs
+
+    for text in paths:
+        if is_uri(text):
+            yield from list_radiographs(text)
+        else:
+            yield from (name for name, _ in collect([text]))

@@ -1,0 +1,151 @@
+"""Findings as Parquet: parts that are written whole, under names that only their films decide.
+
+A part belongs to a fixed list of films. Whoever computes it, however often, writes the same rows
+under the same name; that is why a worker that dies, or is thought dead, loses and doubles nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pneumoscope.errors import OutputError
+from pneumoscope.findings import Finding
+from pneumoscope.scale.storage import Place
+
+FOLDER = "findings"
+_SUFFIX = ".parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Films that become one part.
+
+    Attributes:
+        part: the file's name.
+        names: films to do.
+    """
+
+    part: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is left to do.
+
+    Attributes:
+        units: parts to write, or to complete.
+        finished: how many films have a finding already.
+    """
+
+    units: tuple[Unit, ...]
+    finished: int
+
+
+def part_name(names: Sequence[str]) -> str:
+    """The name of the part of these films."""
+    digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape"))
+    return f"part-{digest.hexdigest()[:24]}{_SUFFIX}"
+
+
+def plan(names: Sequence[str], out: Place, *, size: int) -> Plan:
+    """Divide films into units of `size`, leaving out those that have a finding in `out`.
+
+    Units depend on the list alone, so that a repeated call names the same parts. Films that had an
+    error are tried again, in the part where they stand.
+    """
+    wanted = dict.fromkeys(names)
+    done: set[str] = set()
+    again: list[Unit] = []
+    for part in out.below(FOLDER).names():
+        if part.endswith(_SUFFIX):
+            images, failed = _content(out, part)
+            done.update(images)
+            retried = tuple(name for name in failed if name in wanted)
+            if retried:
+                again.append(Unit(part, retried))
+    ordered = list(wanted)
+    blocks = (ordered[start : start + size] for start in range(0, len(ordered), size))
+    left = ([name for name in block if name not in done] for block in blocks)
+    new = [Unit(part_name(block), tuple(block)) for block in left if block]
+    todo = sum(len(unit.names) for unit in (*again, *new))
+    return Plan((*again, *new), len(wanted) - todo)
+
+
+def write_part(out: Place, unit: Unit, findings: Iterable[Finding]) -> None:
+    """Write a unit's part; of a part that exists, the films outside the unit keep their rows.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [finding.model_dump(mode="json") for finding in findings]
+    table = pa.Table.from_pylist(rows, schema=_schema())
+    kept = _read(out, unit.part)
+    if kept is not None:
+        again = {row["image"] for row in rows}
+        stays = pa.array([image not in again for image in kept["image"].to_pylist()], pa.bool_())
+        table = pa.concat_tables([kept.filter(stays).cast(table.schema), table])
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    out.below(FOLDER, unit.part).write_bytes(buffer.getvalue())
+
+
+def read_findings(out: Place) -> list[Finding]:
+    """All findings in a folder; they have to fit into memory."""
+    parts = [part for part in out.below(FOLDER).names() if part.endswith(_SUFFIX)]
+    tables = [_read(out, part) for part in parts]
+    rows = [row for table in tables if table is not None for row in table.to_pylist()]
+    return [Finding.model_validate(row) for row in rows]
+
+
+def _content(out: Place, part: str) -> tuple[list[str], list[str]]:
+    """Names of all films in a part, and of those with an error."""
+    table = _read(out, part, ["image", "error"])
+    rows = [] if table is None else table.to_pylist()
+    images = [row["image"] for row in rows]
+    return images, [row["image"] for row in rows if row["error"] is not None]
+
+
+def _read(out: Place, part: str, columns: list[str] | None = None) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = out.below(FOLDER, part)
+    content = place.read_bytes()
+    if content is None:
+        return None
+    try:
+        return pq.read_table(pa.BufferReader(content), columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise OutputError(
+            "is no part of findings, or damaged",
+            path=place.text,
+            remedy="remove it and run again",
+        ) from error
+
+
+def _schema() -> Any:
+    """One row per radiograph, with the fields of a `Finding`."""
+    import pyarrow as pa
+
+    box = [(side, pa.int32()) for side in ("x", "y", "width", "height")]
+    region = pa.struct([*box, ("score", pa.float64())])
+    return pa.schema(
+        [
+            pa.field("image", pa.string(), nullable=False),
+            ("label", pa.string()),
+            ("probability", pa.float64()),
+            ("threshold", pa.float64()),
+            ("regions", pa.list_(region)),
+            ("heatmap", pa.string()),
+            pa.field("model", pa.string(), nullable=False),
+            ("error", pa.string()),
+        ]
+    )

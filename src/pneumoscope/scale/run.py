@@ -1,0 +1,224 @@
+"""Ray Data over units of films: started, watched, closed; interrupted, it is continued."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pneumoscope
+from pneumoscope.errors import OutputError, PneumoscopeError
+from pneumoscope.inference import Runtime
+from pneumoscope.scale.parts import Plan, Unit, plan
+from pneumoscope.scale.storage import Place
+from pneumoscope.scale.worker import Finder, Job
+
+SETTINGS = "predict.json"
+_INSTALL = "pip install 'pneumoscope[scale]'"
+# Only units, counts and the model travel through Ray's own memory; films never do.
+_OBJECT_STORE = 2**28
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSettings:
+    """How an archive is done.
+
+    Attributes:
+        workers: processes with an engine each; None for one per CPU.
+        threads: of each engine.
+        batch_size: radiographs per call of an engine.
+        unit: films per part: what is lost at most when a worker dies.
+        address: of a Ray cluster; None to start Ray on this machine for as long as it takes.
+    """
+
+    workers: int | None = None
+    threads: int = 1
+    batch_size: int = 16
+    unit: int = 256
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """What was done.
+
+    Attributes:
+        before: films that had a finding before.
+        found: films done now, those in error included.
+        failed: films in error, of those.
+    """
+
+    before: int
+    found: int
+    failed: int
+
+
+def predict_archive(
+    model: Path,
+    runtime: Runtime,
+    names: Sequence[str],
+    out: str,
+    *,
+    identity: dict[str, Any],
+    threshold: float,
+    settings: ArchiveSettings | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Archived:
+    """Find in all films; write `out/findings/*.parquet`, one row per radiograph.
+
+    Args:
+        model: a file of `pneumoscope export`.
+        runtime: what computes it.
+        names: paths or URIs, each once.
+        out: path or URI of a folder; new, or left by an earlier call with the same identity.
+        identity: what determines the findings, kept in `predict.json`.
+        threshold: to decide at.
+        settings: workers and sizes.
+        progress: told how many of the films to do are done.
+
+    Raises:
+        PneumoscopeError: Ray is not installed or fails, or the cluster cannot be reached.
+        OutputError: `out` holds something else, or findings made with other settings.
+    """
+    settings = settings or ArchiveSettings()
+    _require_ray()
+    place = Place.at(out)
+    _claim(place, {"engine": "ray", **identity, "runtime": asdict(runtime), "unit": settings.unit})
+    todo = plan(names, place, size=settings.unit)
+    if not todo.units:
+        return Archived(todo.finished, 0, 0)
+    job = Job(
+        version=pneumoscope.__version__,
+        model=model.read_bytes(),
+        runtime=runtime,
+        threads=settings.threads,
+        threshold=threshold,
+        batch_size=settings.batch_size,
+        base=os.getcwd(),  # noqa: PTH109
+        out=out if "://" in out else place.path,
+    )
+    with _ray(settings):
+        found, failed = _run(todo, job, settings, progress)
+    return Archived(todo.finished, found, failed)
+
+
+def _require_ray() -> None:
+    try:
+        # Before Ray is imported: nothing about anybody's use is to be sent to anybody.
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        import pyarrow  # noqa: F401
+        import ray.data  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise PneumoscopeError(f"{error.name} is not installed", remedy=_INSTALL) from error
+
+
+def _claim(out: Place, identity: dict[str, Any]) -> None:
+    """Make `out` an output of these settings, or see that it is one."""
+    content = json.dumps(identity, indent=2, sort_keys=True) + "\n"
+    known = out.below(SETTINGS).read_bytes()
+    if known is None:
+        if out.names():
+            raise OutputError(
+                "is not empty and not a folder of findings",
+                path=out.text,
+                remedy="choose another --out folder",
+            )
+        out.below(SETTINGS).write_bytes(content.encode())
+    elif known != content.encode():
+        raise OutputError(
+            "holds findings of another model or other settings",
+            path=out.text,
+            remedy="choose another --out folder",
+        )
+
+
+@contextmanager
+def _ray(settings: ArchiveSettings) -> Iterator[None]:
+    """A Ray for this call: of this machine alone, or the cluster at the address."""
+    import ray
+
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        if settings.address is None:
+            cpus = settings.threads * (settings.workers or _workers(settings))
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE,
+                **quiet,
+            )
+        else:
+            ray.init(address=settings.address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        where = "here" if settings.address is None else f"at {settings.address}"
+        words = str(error).strip().partition("\n")[0]
+        raise PneumoscopeError(
+            f"Ray cannot be started or reached {where} ({words})",
+            remedy="check --ray-address, or leave it out",
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _workers(settings: ArchiveSettings) -> int:
+    from pneumoscope.inference.file_engine import available_cpus
+
+    return max(1, available_cpus() // settings.threads)
+
+
+def _run(
+    todo: Plan, job: Job, settings: ArchiveSettings, progress: Callable[[int, int], None]
+) -> tuple[int, int]:
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    workers = settings.workers or max(1, int(ray.cluster_resources()["CPU"]) // settings.threads)
+    counts = (
+        ray.data.from_items(
+            [_row(unit) for unit in todo.units], override_num_blocks=len(todo.units)
+        )
+        .map_batches(
+            Finder,
+            fn_constructor_kwargs={"job": job},
+            batch_size=1,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(todo.units))),
+            num_cpus=settings.threads,
+        )
+        .iter_rows()
+    )
+    total = sum(len(unit.names) for unit in todo.units)
+    found = failed = 0
+    progress(0, total)
+    try:
+        for row in counts:
+            found, failed = found + row["found"], failed + row["failed"]
+            progress(found, total)
+    except ray.exceptions.RayError as error:
+        raise _plain(error) from error
+    return found, failed
+
+
+def _plain(error: Exception) -> PneumoscopeError:
+    """What a worker raised, as it raised it; else what Ray says, in one line."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, PneumoscopeError):
+            return cause
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    words = str(error).strip().rpartition("\n")[2][:200]
+    return PneumoscopeError(f"Ray failed ({words})", remedy="run again: it continues")
+
+
+def _row(unit: Unit) -> dict[str, Any]:
+    return {"part": unit.part, "names": list(unit.names)}
