@@ -6,6 +6,7 @@ import functools
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from safetensors.torch import save_file
 
@@ -13,6 +14,7 @@ from pneumoscope.bundles import BundleInfo, write_bundle
 from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.export import Exported, export_onnx
 from pneumoscope.models.classifier import Architecture, Classifier
+from tests.localize.networks import small
 
 
 def described(architecture: Architecture, heatmap: str) -> dict[str, Any]:
@@ -55,3 +57,13 @@ def write_small(folder: Path, classifier: Classifier, heatmap: str) -> BundleInf
 def exported(run_folder: Path) -> Exported:
     """The run's bundle as a file, written once; to be read only."""
     return export_onnx(run_folder, Path(tempfile.mkdtemp()) / "model.onnx")
+
+
+@functools.cache
+def exported_small(backbone: str, head: str, heatmap: str) -> Exported:
+    """A small random classifier as a file, written once; to be read only."""
+    folder, classifier = Path(tempfile.mkdtemp()), small(backbone, head)
+    write_small(folder / "bundle", classifier, heatmap)
+    # A small network's options are lists of numbers, which no bundle holds.
+    with patch("pneumoscope.export.writing.load_classifier", lambda *_: classifier):
+        return export_onnx(folder / "bundle", folder / "model.onnx")

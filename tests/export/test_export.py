@@ -17,8 +17,7 @@ from pneumoscope.export import Agreement, Exported, export_onnx, network
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.models.classifier import Architecture, Classifier
 from pneumoscope.models.registry import BACKBONES, HALF
-from tests.export.bundles import exported, write_small
-from tests.localize.networks import small
+from tests.export.bundles import exported, exported_small, write_small
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +77,8 @@ def test_the_answers_are_consistent(file: Exported) -> None:
         )
     ],
 )
-def test_every_backbone_and_head_answers_as_torch(
-    backbone: str, head: str, heatmap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    classifier = small(backbone, head)
-    write_small(tmp_path / "bundle", classifier, heatmap)
-    # A small network's options are lists of numbers, which no bundle holds.
-    monkeypatch.setattr("pneumoscope.export.writing.load_classifier", lambda *_: classifier)
-    found = export_onnx(tmp_path / "bundle", tmp_path / "model.onnx").agreement
+def test_every_backbone_and_head_answers_as_torch(backbone: str, head: str, heatmap: str) -> None:
+    found = exported_small(backbone, head, heatmap).agreement
     assert found.probability <= 1e-4 and found.correlation >= 0.9999 and found.heatmap <= 0.01
 
 

@@ -52,7 +52,7 @@ def test_attention_is_fused_again_afterwards() -> None:
 
 @pytest.mark.parametrize(
     ("side", "stride", "padding", "dilation", "groups"),
-    [(1, 1, 0, 1, 1), (3, 2, 1, 1, 2), (2, 3, 0, 2, 1)],
+    [(1, 1, 0, 1, 1), (1, 1, 0, 1, 2), (3, 2, 1, 1, 2), (2, 3, 0, 2, 1)],
 )
 def test_a_convolution_is_undone_at_any_stride(
     side: int, stride: int, padding: int, dilation: int, groups: int

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import BundleError
 from pneumoscope.inference.explain import calibrated_probability
-from pneumoscope.inference.onnx_engine import OnnxEngine
+from pneumoscope.inference.file_engine import FileEngine
 from pneumoscope.localize import method_named
 from pneumoscope.models.classifier import Classifier, positive_logit
 
@@ -55,7 +55,7 @@ class Agreement:
         )
 
 
-def agreement(engine: OnnxEngine, classifier: Classifier) -> Agreement:
+def agreement(engine: FileEngine, classifier: Classifier) -> Agreement:
     """Compare a file with the classifier it was exported from.
 
     The radiographs are smooth noise of three strengths; the network need not know them.
@@ -85,7 +85,7 @@ def agreement(engine: OnnxEngine, classifier: Classifier) -> Agreement:
     )
 
 
-def require_agreement(engine: OnnxEngine, classifier: Classifier) -> Agreement:
+def require_agreement(engine: FileEngine, classifier: Classifier) -> Agreement:
     """The differences, if they are within their tolerances.
 
     Raises:
@@ -112,7 +112,7 @@ def _films(size: int) -> NDArray[np.uint8]:
 
 
 def _by_torch(
-    engine: OnnxEngine,
+    engine: FileEngine,
     classifier: Classifier,
     pixels: NDArray[np.uint8],
     targets: NDArray[np.int64],

@@ -48,7 +48,11 @@ def gradient_graph(classifier: Classifier, features: Tensor) -> fx.GraphModule:
     # Sizes that happen to be equal must not be taken for the same: no duck shaping.
     mode = FakeTensorMode(shape_env=ShapeEnv(duck_shape=False), allow_non_fake_inputs=True)
     examples = (features.contiguous(), torch.eye(2)[torch.arange(len(features)) % 2])
-    table = {**core_aten_decompositions(), _ATEN.convolution_backward.default: _by_the_input}
+    table = {
+        **core_aten_decompositions(),
+        _ATEN.convolution_backward.default: _by_the_input,
+        _ATEN.stack.default: _stacked,
+    }
     with torch.enable_grad(), _plain_attention(classifier):
         trace = make_fx(
             run, decomposition_table=table, tracing_mode="symbolic", _allow_non_fake_inputs=True
@@ -82,6 +86,14 @@ def _by_the_input(
     the stride skipped; `missing` says how many.
     """
     assert not transposed and list(wanted) == [True, False, False]
+    back: Any = _ATEN.convolution.default
+    plain = {*weight.shape[2:], *stride, groups} == {1} and not any(padding)
+    if plain:
+        # A matrix on every pixel, and back its transpose: quicker, and OpenVINO 2026.4 answers
+        # falsely where a transposed convolution is followed by an expansion.
+        across = weight.transpose(0, 1)
+        found = back(gradient, across, None, stride, padding, dilation, False, output_padding, 1)
+        return found, None, None
     missing = [
         images.shape[2 + axis]
         - (
@@ -92,9 +104,15 @@ def _by_the_input(
         )
         for axis in range(2)
     ]
-    back: Any = _ATEN.convolution.default
     found = back(gradient, weight, None, stride, padding, dilation, True, missing, groups)
     return found, None, None
+
+
+def _stacked(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """`torch.stack`. Torch's own table has one reshape fewer, and OpenVINO 2026.4 fails on it: it
+    takes the gradient of a transformer's attention for a shuffle of channels.
+    """
+    return torch.cat([tensor.unsqueeze(dim) for tensor in tensors], dim)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,11 @@ class FileEngine(ABC):
             )
 
     @property
+    def path(self) -> Path:
+        """The file that runs."""
+        return self._path
+
+    @property
     def info(self) -> BundleInfo:
         """The description of the bundle that was exported."""
         return self._info
@@ -110,10 +116,14 @@ class FileEngine(ABC):
             averages a film and its mirror image, those of the film alone (`unmirrored_...`).
 
         Raises:
-            ValueError: a target is another number.
+            ValueError: the pixels have another form, or a target is another number.
             BundleError: the library fails.
         """
         # Not every library notices.
+        size = self._info.architecture.size
+        if pixels.dtype != np.uint8 or pixels.shape != (len(targets), size, size):
+            form = f"uint8 ({len(targets)}, {size}, {size})"
+            raise ValueError(f"pixels must be {form}, not {pixels.dtype} {pixels.shape}")
         if not np.isin(targets, (0, 1)).all():
             raise ValueError(f"targets are 0 or 1, not {targets}")
         parts = []

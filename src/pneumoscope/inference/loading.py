@@ -6,45 +6,90 @@ from pathlib import Path
 
 from pneumoscope.bundles import BundleInfo, OnnxBundle, find_bundle, read_bundle, read_onnx
 from pneumoscope.bundles.info import ONNX_FILE
-from pneumoscope.errors import BundleError
+from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.inference.engine import Engine
-from pneumoscope.inference.onnx_engine import OnnxEngine
+from pneumoscope.inference.selection import EngineChoice, PrecisionChoice, Wanted, file_engine
 
 
-def load_engine(path: Path, *, threads: int | None = None) -> Engine:
+def load_engine(
+    path: Path,
+    *,
+    engine: EngineChoice = "auto",
+    precision: PrecisionChoice = "auto",
+    threads: int | None = None,
+    batch_size: int | None = None,
+    expected: int | None = None,
+) -> Engine:
     """Load a bundle, the bundle of a run, or a file of `pneumoscope export`.
 
-    A file is run by onnxruntime, a folder by torch. Where torch is not installed, a folder is run
-    by onnxruntime too if `model.onnx`, exported from this very bundle, stands in it.
+    A folder is run by torch in float32, unless another engine is named. Where torch is not
+    installed, or an engine for files is named, a folder needs its `model.onnx`. A file is run by
+    what `selection.file_engine` chooses.
 
     Args:
         path: of the bundle, the run or the file.
-        threads: of onnxruntime, for one call; None for one per available CPU. Torch's own setting
-            is left alone.
+        engine: `onnxruntime` and `openvino` run files, `torch` runs folders.
+        precision: to compute in. `auto` takes only what passed the quality gate on val.
+        threads: of onnxruntime or OpenVINO, for one call; None for one per available CPU. Torch's
+            own setting is left alone.
+        batch_size: radiographs that onnxruntime or OpenVINO computes at a time, at most; None for
+            16.
+        expected: how many radiographs are to come. With 64 or more a self-test may choose among
+            engines and precisions; with fewer, or None, the one that starts soonest runs.
 
     Raises:
-        BundleError: it is missing or altered, or torch is needed and not installed.
+        BundleError: it is missing or altered, or a library is needed and not installed.
+        SettingsError: there is no such engine for it, or no such precision.
     """
+    if threads is not None and threads < 1:
+        raise SettingsError(f"{threads} threads", remedy="give 1 or more")
     found = find_bundle(Path(path))
+    wanted = Wanted(engine, precision, threads, batch_size, expected)
     if found.is_file():
-        return OnnxEngine(read_onnx(found), threads=threads)
+        if engine == "torch":
+            raise SettingsError(
+                "is not for torch", path=found, remedy="give the bundle's folder, or a run"
+            )
+        return file_engine(read_onnx(found), wanted)
     _, info = read_bundle(found)
+    if engine in ("onnxruntime", "openvino"):
+        return file_engine(_export_in((found, Path(path)), info), wanted)
+    if precision == "int8":
+        raise SettingsError(
+            "torch does not compute in int8", remedy="give a file of pneumoscope export in int8"
+        )
     try:
         from pneumoscope.inference.torch_engine import TorchEngine, load_classifier
     except ModuleNotFoundError as error:
-        for folder in (found, Path(path)):
-            if (folder / ONNX_FILE).is_file():
-                return OnnxEngine(_export_of(info, folder / ONNX_FILE), threads=threads)
+        if engine == "auto" and _beside((found, Path(path))) is not None:
+            return file_engine(_export_in((found, Path(path)), info), wanted)
         raise BundleError(
             f"needs {error.name}, which is not installed",
             path=found,
             remedy="pip install 'pneumoscope[train]', or give a file of pneumoscope export",
         ) from error
-    return TorchEngine(info, load_classifier(found, info))
+    chosen = "float32" if precision == "auto" else precision
+    return TorchEngine(info, load_classifier(found, info), chosen)
 
 
-def _export_of(info: BundleInfo, path: Path) -> OnnxBundle:
-    """The ONNX file, if it was exported from the bundle that `info` describes."""
+def _beside(folders: tuple[Path, ...]) -> Path | None:
+    files = (folder / ONNX_FILE for folder in folders)
+    return next((path for path in files if path.is_file()), None)
+
+
+def _export_in(folders: tuple[Path, ...], info: BundleInfo) -> OnnxBundle:
+    """The ONNX file in one of the folders, if it was exported from the bundle `info` describes.
+
+    Raises:
+        BundleError: there is none, or it was exported from another bundle.
+    """
+    path = _beside(folders)
+    if path is None:
+        raise BundleError(
+            f"holds no {ONNX_FILE}",
+            path=folders[0],
+            remedy="write it with pneumoscope export, or choose the engine torch",
+        )
     exported = read_onnx(path)
     if exported.info.model_copy(update={"export": None}) != info:
         raise BundleError(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pneumoscope.bundles import OnnxBundle
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.inference.engine import Precision, Runtime
-from pneumoscope.inference.file_engine import BATCH_SIZE, FileEngine, available_cpus
+from pneumoscope.inference.file_engine import BATCH_SIZE, INPUTS, FileEngine, available_cpus
 
 INSTALL = "pip install 'pneumoscope[openvino]'"
 # What sends usage figures, and what imports it: https://github.com/openvinotoolkit/telemetry.
@@ -62,7 +62,8 @@ class OpenVinoEngine(FileEngine):
             )
         if chosen != bundle.precision and (chosen, bundle.precision) != ("bfloat16", "float32"):
             raise SettingsError(
-                f"{bundle.path.name} is computed in {bundle.precision}, not in {chosen}",
+                f"is computed in {bundle.precision}, not in {chosen}",
+                path=bundle.path,
                 remedy="give a file of pneumoscope export in that precision",
             )
         if chosen == "bfloat16" and not has_bfloat16():
@@ -75,10 +76,13 @@ class OpenVinoEngine(FileEngine):
             raise self._failed("load", error) from error
         self._require(
             {
-                each.any_name: (_type(each), [_length(axis) for axis in each.partial_shape][1:])
+                _name(each, INPUTS): (
+                    _type(each),
+                    [_length(axis) for axis in each.partial_shape][1:],
+                )
                 for each in self._compiled.inputs
             },
-            {each.any_name for each in self._compiled.outputs},
+            {_name(each, self._names) for each in self._compiled.outputs},
         )
         self._requests = threading.local()
 
@@ -138,6 +142,12 @@ def _compiled(model: bytes, precision: Precision, threads: int) -> Any:
     }
     core = _core()
     return core.compile_model(core.read_model(io.BytesIO(model)), "CPU", settings)
+
+
+def _name(port: Any, known: Sequence[str]) -> str:
+    """A port's name; values that are one after simplification share their names."""
+    names = sorted(port.names)
+    return next((name for name in known if name in names), ", ".join(names))
 
 
 def _type(port: Any) -> str:
