@@ -127,6 +127,8 @@ def test_evaluate_measures_what_predict_delivers(
     for figure in metrics["classification"].values():
         assert set(figure) == {"value", "low", "high"}
     assert sum(metrics["confusion"].values()) == 60
+    assert metrics["abstention"]["promised"] == 0.95
+    assert 0 <= metrics["abstention"]["uncertain"]["value"] <= 1
     assert metrics["localization_method"] == "regional+mirror+lungs"
     for method in (
         "regional+mirror+lungs", "regional+mirror", "gradcam", "hirescam", "randomised_weights",

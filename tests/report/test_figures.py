@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumoscope.errors import EvaluationError
+from pneumoscope.evaluate import risk_curve
+from pneumoscope.report.curves import risk_figure
 from pneumoscope.report.figures import (
     confusion_figure,
     figure_png,
@@ -72,6 +74,18 @@ def test_precision_recall(sample: tuple[Floats, NDArray[np.int64]]) -> None:
     assert f"prevalence {targets.mean():.3f}" in text
     assert f"precision {targets[said].mean():.3f}, recall {said[targets == 1].mean():.3f}" in text
     assert "threshold" not in words(precision_recall_figure(probabilities, targets, threshold=1.0))
+
+
+def test_risk_marks_what_the_band_leaves(sample: tuple[Floats, NDArray[np.int64]]) -> None:
+    probabilities, targets = sample
+    curve = risk_curve(probabilities, targets, 0.5)
+    figure = risk_figure(curve, uncertain=0.25)
+    wrong = ((probabilities >= 0.5) != (targets == 1)).mean()
+    assert f"all decided: {wrong:.3f}" in words(figure)
+    assert "75% decided" in words(figure)
+    mark = figure.axes[0].lines[2]
+    assert np.asarray(mark.get_ydata())[0] == pytest.approx(curve.risk[224])
+    assert "band" not in words(risk_figure(curve))
 
 
 def test_reliability_counts_every_radiograph(sample: tuple[Floats, NDArray[np.int64]]) -> None:

@@ -38,6 +38,9 @@ def test_interval_text_without_ends() -> None:
     assert number_text(0) == "0"
 
 
+REVIEW = "Uncertain, please review"
+
+
 def test_names_are_friendly_and_never_missing() -> None:
     assert metric_name("roc_auc") == metric_name("auroc") == "ROC-AUC"
     assert metric_name("sensitivity_at_specificity_90") == "Sensitivity at specificity ≥\u00a0.90"
@@ -56,10 +59,12 @@ def test_groups_put_each_figure_once_where_it_belongs() -> None:
             "odd_one": interval(0.1),
         },
         "calibration": {"temperature": 1.3, "before": {"ece": 0.1}, "bins": [1, 2]},
+        "abstention": {"promised": 0.95, "uncertain": interval(0.1)},
     }
     groups = {group.title: group.rows for group in tables.figure_groups(metrics)}
     decisions = "Decisions at threshold 0.4 (PPV and NPV at prevalence 0.25)"
-    assert list(groups) == [decisions, "Over all thresholds", "Calibration"]
+    assert list(groups) == [decisions, "Over all thresholds", "Calibration", REVIEW]
+    assert [row.name for row in groups[REVIEW]] == ["Coverage promised", "Uncertain"]
     assert [row.name for row in groups[decisions]] == ["Sensitivity", "MCC", "Odd one"]
     assert groups[decisions][1].text == "n/a"
     assert [row.name for row in groups["Calibration"]] == ["ECE", "Temperature", "Before: ECE"]

@@ -95,6 +95,8 @@ def test_a_run_leaves_what_the_contract_names(run_folder: Path) -> None:
     info = json.loads((run_folder / "bundle" / "bundle.json").read_text())
     assert info["training"]["settings"]["backbone"] == "resnet18"
     assert set(info["training"]["splits"]) == {"train", "val", "test"}
+    assert info["review"]["coverage"] == 0.95
+    assert 0 <= info["review"]["low"] <= info["review"]["high"] <= 1
 
 
 def test_resuming_a_finished_run_changes_nothing(run_folder: Path) -> None:

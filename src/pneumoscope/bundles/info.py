@@ -80,6 +80,20 @@ class Quality(_Part):
         return kept and correlation is not None and correlation >= MIN_CORRELATION
 
 
+class ReviewInfo(_Part):
+    """Probabilities that are uncertain, fitted on val (see `evaluate.fit_review_band`).
+
+    Attributes:
+        coverage: of radiographs of either label, at least this share is expected to be called by
+            its label or to be uncertain.
+        low, high: calibrated probabilities from here to there are uncertain, both included.
+    """
+
+    coverage: Annotated[float, Field(gt=0, lt=1)]
+    low: _Fraction
+    high: _Fraction
+
+
 class ExportInfo(_Part):
     """How an ONNX file was made from its bundle.
 
@@ -109,6 +123,7 @@ class BundleInfo(_Part):
         heatmap: the heatmap it is explained with, as `HeatmapSpec` reads it. With `mirror` the
             logit, too, is the mean over the film and its mirror image.
         files: digest of every other file of the bundle.
+        review: which probabilities are uncertain; None in bundles of earlier versions.
         export: of a bundle in one ONNX file, how the file was made; None in a folder.
     """
 
@@ -122,6 +137,7 @@ class BundleInfo(_Part):
     training: TrainingInfo
     heatmap: str = "gradcam"
     files: dict[_FileName, str]
+    review: ReviewInfo | None = None
     export: ExportInfo | None = None
 
     @field_validator("heatmap")

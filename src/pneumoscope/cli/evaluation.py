@@ -18,11 +18,17 @@ from numpy.typing import NDArray
 from pneumoscope.cli.localization import LocalizationStudy, Truth
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError
-from pneumoscope.evaluate import Predictions, classification_report
+from pneumoscope.evaluate import (
+    Predictions,
+    ReviewBand,
+    abstention_report,
+    classification_report,
+    risk_curve,
+)
 from pneumoscope.evaluate.calibration import calibrated, expected_calibration_error
 from pneumoscope.files import atomic_path, write_json, write_text
 from pneumoscope.inference import Engine, Failed, explain_files
-from pneumoscope.report.curves import precision_recall_figure, roc_figure
+from pneumoscope.report.curves import precision_recall_figure, risk_figure, roc_figure
 from pneumoscope.report.figures import confusion_figure, reliability_figure, score_figure
 from pneumoscope.report.html import Picture
 from pneumoscope.report.localization_figures import localization_pictures
@@ -118,6 +124,7 @@ def measure(
         "split": split,
         **report.to_dict(),
         "calibration": _calibration(engine, predictions),
+        "abstention": _abstention(engine, predictions),
         **({"localization": None} if study is None else study.to_dict()),
         "model": engine.info.model_id,
         "data_digest": manifest.digest(),
@@ -155,6 +162,23 @@ def _calibration(engine: Engine, predictions: Predictions) -> dict[str, float | 
         "ece_before": expected_calibration_error(_before(predictions), predictions.targets),
         "ece_after": expected_calibration_error(predictions.probabilities, predictions.targets),
         "fitted_on": "val",
+    }
+
+
+def _abstention(engine: Engine, predictions: Predictions) -> dict[str, Any] | None:
+    """The bundle's review band and what it does here; None where the bundle has none."""
+    review, threshold = engine.info.review, engine.info.threshold
+    if review is None:
+        return None
+    band = ReviewBand(review.coverage, review.low, review.high)
+    figures = abstention_report(predictions, threshold, band)
+    curve = risk_curve(predictions.probabilities, predictions.targets, threshold)
+    return {
+        "promised": review.coverage,
+        "band_low": review.low,
+        "band_high": review.high,
+        **{name: figure.to_dict() for name, figure in figures.items()},
+        "risk_area": curve.area,
     }
 
 
@@ -237,5 +261,15 @@ def evaluation_figures(evaluation: Evaluation) -> dict[str, Picture]:
         "Probabilities by label",
         "Where the two labels overlap, decisions are doubtful.",
         figure_png(score_figure(probabilities, targets, threshold=threshold, names=names)),
+    )
+    figures["risk"] = (
+        "Risk and coverage",
+        "The share of wrong decisions when the least sure radiographs are left to people.",
+        figure_png(
+            risk_figure(
+                risk_curve(probabilities, targets, threshold),
+                uncertain=metrics["abstention"] and metrics["abstention"]["uncertain"]["value"],
+            )
+        ),
     )
     return figures

@@ -6,6 +6,14 @@ on val, baseline heatmaps.
 May import: numpy, scipy, scikit-learn. No torch, no other room.
 """
 
+from pneumoscope.evaluate.abstention import (
+    REVIEW_COVERAGE,
+    ReviewBand,
+    RiskCurve,
+    abstention_report,
+    fit_review_band,
+    risk_curve,
+)
 from pneumoscope.evaluate.annotations import LesionAnnotation
 from pneumoscope.evaluate.baselines import UsualLocation, centre_map, random_map
 from pneumoscope.evaluate.bootstrap import (
@@ -57,6 +65,7 @@ from pneumoscope.evaluate.thresholds import (
 )
 
 __all__ = [
+    "REVIEW_COVERAGE",
     "ClassificationReport",
     "Comparison",
     "Contrast",
@@ -79,9 +88,12 @@ __all__ = [
     "PairedReport",
     "Predictions",
     "ReliabilityCurve",
+    "ReviewBand",
+    "RiskCurve",
     "SliceReport",
     "Statistic",
     "UsualLocation",
+    "abstention_report",
     "best_f1",
     "bootstrap_patients",
     "calibrated",
@@ -93,12 +105,14 @@ __all__ = [
     "correlated_aucs",
     "ensembles_of",
     "expected_calibration_error",
+    "fit_review_band",
     "fit_temperature",
     "half_of",
     "holm_correction",
     "mcnemar_test",
     "random_map",
     "reliability_curve",
+    "risk_curve",
     "score_heatmap",
     "score_lungs",
     "sensitivity_at_specificity",

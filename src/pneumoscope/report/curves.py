@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves.
+"""ROC, precision-recall and risk-coverage curves.
 
 `probabilities` are (n,) in [0, 1], of the positive label; `targets` are (n,) with 0 for the
 negative and 1 for the positive label.
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from pneumoscope.errors import EvaluationError
+from pneumoscope.evaluate.abstention import RiskCurve
 from pneumoscope.report.numbers import interval_text
 from pneumoscope.report.style import (
     DASHED,
@@ -22,6 +23,7 @@ from pneumoscope.report.style import (
     POSITIVE,
     add_legend,
     name_axes,
+    new_figure,
     style_axes,
     unit_square,
 )
@@ -113,6 +115,34 @@ def precision_recall_figure(
         _operating_point(axes, found, right, name)
     name_axes(axes, "Recall (sensitivity)", "Precision (positive predictive value)")
     add_legend(axes, "lower left")
+    return figure
+
+
+def risk_figure(curve: RiskCurve, *, uncertain: float | None = None) -> Figure:
+    """Share of wrong decisions against the share decided, the surest first.
+
+    Args:
+        curve: of `evaluate.risk_curve`.
+        uncertain: share that the bundle's review band leaves to people; marked where given.
+    """
+    figure = new_figure()
+    axes = figure.subplots()
+    style_axes(axes)
+    name = f"model (area {curve.area:.4f})"
+    axes.plot(curve.coverage, curve.risk, color=NEGATIVE, linewidth=2.2, label=name)
+    overall = float(curve.risk[-1])
+    axes.axhline(
+        overall, color=MUTED, linewidth=1, linestyle=DASHED, label=f"all decided: {overall:.3f}"
+    )
+    if uncertain is not None:
+        decided = 1 - uncertain
+        left = float(np.interp(decided, curve.coverage, curve.risk))
+        text = f"review band left out: {decided:.0%} decided"
+        axes.plot([decided], [left], "o", color=POSITIVE, markersize=7, label=text)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, max(float(curve.risk.max()), 0.01) * 1.15)
+    name_axes(axes, "Coverage (share decided)", "Risk (wrong among them)")
+    add_legend(axes, "upper left")
     return figure
 
 

@@ -30,6 +30,7 @@ class ModelCard:
         mean, std: normalisation of the three channels.
         threshold: decision threshold on the calibrated probability, fitted on val.
         temperature: of the calibration, fitted on val.
+        review: the band of uncertain probabilities: `coverage`, `low`, `high`; None without one.
         weights: what training started from: `name`, `licence`, `sha256`, each perhaps null.
         model_sha256: of the trained weights' file, if known.
         data_digest: of the manifest.
@@ -53,6 +54,7 @@ class ModelCard:
     std: Sequence[float]
     threshold: float
     temperature: float
+    review: Mapping[str, float] | None = None
     weights: Mapping[str, object] = field(default_factory=dict)
     model_sha256: str | None = None
     data_digest: str | None = None
@@ -95,6 +97,7 @@ class ModelCard:
             std=architecture["std"],
             threshold=bundle["threshold"],
             temperature=bundle["temperature"],
+            review=bundle.get("review"),
             weights=training["weights"],
             model_sha256=digest,
             data_digest=training["data_digest"],

@@ -1,8 +1,9 @@
 """From `metrics.json` to the tables of the page and of the model card.
 
 `metrics.json` holds `split`, `n`, `n_patients`, `classification` (name to `value`, `low`, `high`),
-`confusion` (`tn`, `fp`, `fn`, `tp`), `threshold`, `calibration`, and `localization`, which has its
-own module. Every part may be missing, and a key nobody named is shown under its own words.
+`confusion` (`tn`, `fp`, `fn`, `tp`), `threshold`, `calibration`, `abstention`, and `localization`,
+which has its own module. Every part may be missing, and a key nobody named is shown under its own
+words.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def headline_tiles(metrics: Mapping[str, Any]) -> list[Tile]:
 
 
 def figure_groups(metrics: Mapping[str, Any]) -> list[Group]:
-    """Classification and calibration figures, grouped by what they depend on."""
+    """Classification, calibration and abstention, grouped by what they depend on."""
     figures = dict(metrics.get("classification") or {})
     ranking = _taken(figures, _RANKING)
     calibration = {**_taken(figures, _CALIBRATION), **(metrics.get("calibration") or {})}
@@ -71,8 +72,10 @@ def figure_groups(metrics: Mapping[str, Any]) -> list[Group]:
     title = "Decisions" if threshold is None else f"Decisions at threshold {threshold:.3g}"
     if metrics.get("prevalence") is not None:
         title += f" (PPV and NPV at prevalence {metrics['prevalence']:.3g})"
-    groups = [Group(title, []), Group("Over all thresholds", []), Group("Calibration", [])]
-    for group, values in zip(groups, (figures, ranking, calibration), strict=True):
+    abstention = metrics.get("abstention") or {}
+    titles = (title, "Over all thresholds", "Calibration", "Uncertain, please review")
+    groups = [Group(each, []) for each in titles]
+    for group, values in zip(groups, (figures, ranking, calibration, abstention), strict=True):
         group.rows.extend(_rows(values))
     return [group for group in groups if group.rows]
 

@@ -1,9 +1,10 @@
-"""The end of a run: threshold and temperature fitted on val, and the bundle written."""
+"""The end of a run: threshold, temperature and review band fitted on val, the bundle written."""
 
 from __future__ import annotations
 
 import platform
 import shutil
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pneumoscope.bundles import BundleInfo, write_bundle
 from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.split import SPLITS
+from pneumoscope.evaluate.abstention import fit_review_band
 from pneumoscope.evaluate.calibration import (
     calibrated,
     expected_calibration_error,
@@ -52,7 +54,8 @@ def make_bundle(
         manifest: the cohort it was trained on.
         settings, weights: of the run.
         selected_epoch: zero-based epoch whose weights these are.
-        val_logits: (N,) log-odds on val, from which temperature and threshold are fitted.
+        val_logits: (N,) log-odds on val, from which temperature, threshold and review band are
+            fitted.
         val_targets: (N,) 1 = positive.
     """
     temperature = fit_temperature(val_logits, val_targets)
@@ -80,6 +83,7 @@ def make_bundle(
             "heatmap": settings.heatmap,
             "threshold": choose_threshold(after, val_targets),
             "temperature": temperature,
+            "review": asdict(fit_review_band(after, val_targets)),
             "calibration": {
                 "val_ece_before": expected_calibration_error(before, val_targets),
                 "val_ece_after": expected_calibration_error(after, val_targets),

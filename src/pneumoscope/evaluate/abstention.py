@@ -1,0 +1,176 @@
+"""When not to trust a decision: a conformal band of probabilities, and what abstaining gains."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
+
+from pneumoscope.errors import EvaluationError
+from pneumoscope.evaluate import _checks
+from pneumoscope.evaluate.bootstrap import Interval, bootstrap_patients, weighted_means
+from pneumoscope.evaluate.predictions import Predictions
+
+REVIEW_COVERAGE = 0.95
+"""What a bundle's band promises unless told otherwise."""
+
+# Distance kept from 0 and 1 before taking a logit: about the resolution of float32 beside 1.
+_EDGE = 1e-7
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewBand:
+    """Probabilities from `low` to `high`, both included, are uncertain: somebody should look.
+
+    Attributes:
+        coverage: of radiographs of either label, at least this share is expected to be called by
+            its label or to fall into the band.
+        low, high: in [0, 1].
+    """
+
+    coverage: float
+    low: float
+    high: float
+
+    def holds(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
+        """Which probabilities (n,) are uncertain."""
+        p = np.asarray(probabilities, dtype=np.float64)
+        return (p >= self.low) & (p <= self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class RiskCurve:
+    """What is left to err on when the least sure radiographs are left to people.
+
+    Attributes:
+        coverage: (n,) share of radiographs decided, rising to 1.
+        risk: (n,) share of wrong decisions among them.
+        area: mean of the risk over all coverages (AURC, Geifman and El-Yaniv 2017), in [0, 1].
+    """
+
+    coverage: NDArray[np.float64]
+    risk: NDArray[np.float64]
+    area: float
+
+
+def fit_review_band(
+    probabilities: ArrayLike, targets: ArrayLike, coverage: float = REVIEW_COVERAGE
+) -> ReviewBand:
+    """The band of split conformal prediction, label by label (Sadinle et al. 2019, section 3).
+
+    A label belongs to a radiograph's set if its probability is no lower than all but a share
+    1 - coverage of val's radiographs of that label, counting the new one: the floor((n + 1)
+    (1 - coverage)) lowest of n are given up. Where the sets of both labels reach, or neither does,
+    the radiograph is uncertain; between the two limits that is so.
+
+    The promise holds on average over val sets and for radiographs like val's, each counted for
+    itself: other hospitals, and patients with many radiographs, may fall short of it.
+
+    Args:
+        probabilities: (n,) calibrated probabilities of the positive label, on val.
+        targets: (n,) of 0 and 1.
+        coverage: the share promised, in (0, 1).
+
+    Raises:
+        EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
+    """
+    p, y = _checked(probabilities, targets)
+    _checks.both_classes(y, "a review band")
+    if not 0.0 < coverage < 1.0:
+        raise EvaluationError(
+            f"coverage {coverage:g} is not between 0 and 1", remedy="use for instance 0.95"
+        )
+    least_positive = _limit(p[y == 1], coverage, at_worst=0.0)
+    most_negative = 1.0 - _limit(1.0 - p[y == 0], coverage, at_worst=0.0)
+    low, high = sorted((least_positive, most_negative))
+    return ReviewBand(coverage, low, high)
+
+
+def _limit(scores: NDArray[np.float64], coverage: float, at_worst: float) -> float:
+    """The lowest score of a label that is not given up; `at_worst` where none may be."""
+    # Without the rounding, (n + 1) * (1 - .95) of n = 99 is 5.000000000000004 or 4.99....
+    given_up = math.floor(round((scores.size + 1) * (1.0 - coverage), 9))
+    return float(np.sort(scores)[given_up - 1]) if given_up else at_worst
+
+
+def risk_curve(probabilities: ArrayLike, targets: ArrayLike, threshold: float) -> RiskCurve:
+    """Risk against coverage, the surest radiographs first.
+
+    Sure is what lies far from the threshold, in log-odds. Radiographs equally far are decided
+    together: their order must not flatter.
+
+    Args:
+        probabilities: (n,) calibrated probabilities of the positive label.
+        targets: (n,) of 0 and 1.
+        threshold: decisions are positive from here on, in [0, 1].
+
+    Raises:
+        EvaluationError: empty, lengths that differ, NaN, out of range.
+    """
+    p, y = _checked(probabilities, targets)
+    if not 0.0 <= threshold <= 1.0:
+        raise EvaluationError(
+            f"threshold {threshold:g} is outside [0, 1]", remedy="choose one on val"
+        )
+    odds, limit = (logit(np.clip(x, _EDGE, 1 - _EDGE)) for x in (p, np.float64(threshold)))
+    distance = np.round(np.abs(odds - limit), 9)
+    wrong = ((p >= threshold) != (y == 1)).astype(np.float64)
+    _, group, counts = np.unique(-distance, return_inverse=True, return_counts=True)
+    errors = np.bincount(group, weights=wrong)
+    # Within a group every order is as likely: its errors are spread evenly.
+    spread = np.repeat(errors / counts, counts)
+    decided = np.arange(1, p.size + 1)
+    risk = np.cumsum(spread) / decided
+    return RiskCurve(decided / p.size, risk, float(risk.mean()))
+
+
+def abstention_report(
+    predictions: Predictions,
+    threshold: float,
+    band: ReviewBand,
+    *,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """What the band does on radiographs it was not fitted on, with 95 % patient-level intervals.
+
+    Args:
+        predictions: the radiographs.
+        threshold: decisions outside the band are positive from here on.
+        band: fitted on other radiographs (val).
+        n_resamples, seed: of the bootstrap.
+
+    Returns:
+        `uncertain`, the share in the band; `kept_positive` and `kept_negative`, of each label the
+        share called so or in the band, to be held against `band.coverage`; `accuracy_decided`, the
+        accuracy outside the band. NaN where no radiograph counts.
+    """
+    p, positive = predictions.probabilities, predictions.targets == 1
+    uncertain = band.holds(p)
+    right = (p >= threshold) == positive
+    kept = uncertain | right
+
+    def among(chosen: NDArray[np.bool_], values: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.where(chosen, values.astype(np.float64), np.nan)
+
+    columns = {
+        "uncertain": uncertain.astype(np.float64),
+        "kept_positive": among(positive, kept),
+        "kept_negative": among(~positive, kept),
+        "accuracy_decided": among(~uncertain, right),
+    }
+    return bootstrap_patients(
+        weighted_means(columns), predictions.patients, n_resamples=n_resamples, seed=seed
+    )
+
+
+def _checked(
+    probabilities: ArrayLike, targets: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    p = _checks.probability_vector(probabilities)
+    y = _checks.target_vector(targets)
+    _checks.same_length(probabilities=p.size, targets=y.size)
+    return p, y
