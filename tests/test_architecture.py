@@ -27,7 +27,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"imaging", "findings", "bundles", "lungs", "localize", "models"},
         {"torch", "safetensors", "onnxruntime", "openvino"},
     ),
-    "export": ({"bundles", "models", "localize", "inference"}, {"torch"}),
+    "export": (
+        {"imaging", "cohort", "bundles", "models", "localize", "inference"},
+        {"torch", "onnx", "onnxruntime", "sklearn"},
+    ),
     "scale": (
         {"imaging", "findings", "bundles", "inference"},
         {"ray", "pyarrow"},

@@ -1,12 +1,22 @@
 """Export: from a bundle to one ONNX file that gives probability and heatmap in one call.
 
-Enters: a bundle or a run.
-Leaves: a file for `inference.OnnxEngine`, kept only if it answers as torch does.
-May import: bundles, models, localize, inference; torch (whose exporter needs onnx and onnxscript).
-Importing this room imports torch.
+Enters: a bundle or a run; a cohort whose radiographs calibrate int8 (train) and measure what a
+precision costs (val).
+Leaves: a file for `inference`, kept only if it answers as torch does.
+May import: imaging, cohort, bundles, models, localize, inference; torch (whose exporter needs onnx
+and onnxscript), onnxruntime (which quantises), scikit-learn. Importing this room imports torch.
 """
 
 from pneumoscope.export.agreement import Agreement
-from pneumoscope.export.writing import Exported, export_onnx
+from pneumoscope.export.films import Films, Progress, Sampling
+from pneumoscope.export.writing import Exported, Stored, export_onnx
 
-__all__ = ["Agreement", "Exported", "export_onnx"]
+__all__ = [
+    "Agreement",
+    "Exported",
+    "Films",
+    "Progress",
+    "Sampling",
+    "Stored",
+    "export_onnx",
+]
