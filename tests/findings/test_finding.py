@@ -14,7 +14,10 @@ from pneumoscope.findings import Finding, Region, decide, finding_schema
 
 LABELS = ("NORMAL", "PNEUMONIA")
 MODEL = "efficientnet_lite0@ab12cd34"
-KEYS = ["image", "label", "probability", "threshold", "regions", "heatmap", "model", "error"]
+KEYS = [
+    "image", "label", "probability", "threshold", "uncertain", "regions", "heatmap", "model",
+    "error",
+]  # fmt: skip
 
 
 def scored(**changes: Any) -> Finding:
@@ -23,6 +26,7 @@ def scored(**changes: Any) -> Finding:
         "label": "PNEUMONIA",
         "probability": 0.9,
         "threshold": 0.5,
+        "uncertain": False,
         "regions": [Region(x=1, y=2, width=3, height=4, score=0.75)],
         "heatmap": "heatmaps/b.png",
         "model": MODEL,
@@ -57,6 +61,16 @@ def test_from_prediction_takes_numpy_numbers_and_decides() -> None:
     assert json.loads(finding.json_line())["heatmap"] is None
 
 
+@pytest.mark.parametrize(
+    ("probability", "uncertain"), [(0.29, False), (0.3, True), (0.7, True), (0.71, False)]
+)
+def test_a_probability_in_the_review_band_is_uncertain(probability: float, uncertain: bool) -> None:
+    finding = Finding.from_prediction(
+        "x", probability=probability, threshold=0.5, labels=LABELS, model=MODEL, review=(0.3, 0.7)
+    )
+    assert finding.uncertain is uncertain
+
+
 def test_error_leaves_everything_else_empty() -> None:
     error = UnreadableImage("is empty", path="x.dcm", remedy="export it again")
     parsed = json.loads(Finding.from_error("x.dcm", error, MODEL).json_line())
@@ -65,6 +79,7 @@ def test_error_leaves_everything_else_empty() -> None:
         "label": None,
         "probability": None,
         "threshold": None,
+        "uncertain": None,
         "regions": [],
         "heatmap": None,
         "model": MODEL,

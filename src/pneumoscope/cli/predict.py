@@ -179,7 +179,10 @@ def show_findings(first: Sequence[Finding], total: int, failed: int) -> None:
             table.add_row(finding.image, "[red]error[/red]", "", finding.error)
         else:
             boxes = ", ".join(f"{r.width}x{r.height} at {r.x},{r.y}" for r in finding.regions)
-            table.add_row(finding.image, finding.label, f"{finding.probability:.3f}", boxes)
+            doubt = ", [yellow]uncertain[/yellow]" if finding.uncertain else ""
+            table.add_row(
+                finding.image, f"{finding.label}{doubt}", f"{finding.probability:.3f}", boxes
+            )
     console.print(table)
     if total > len(first):
         console.print(f"... and {total - len(first)} more")

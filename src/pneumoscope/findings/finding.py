@@ -54,6 +54,10 @@ class Finding(BaseModel):
     threshold: float | None = Field(
         ge=0, le=1, description="The positive label is decided from this probability on"
     )
+    uncertain: bool | None = Field(
+        description="Whether the probability lies where the model should not decide alone, so that "
+        "somebody should look; null where the model does not say"
+    )
     # Lax for the container only: JSON has lists and callers have lists; a frozen model has tuples.
     regions: tuple[Region, ...] = Field(
         strict=False, description="Where the evidence is, the strongest first"
@@ -82,7 +86,7 @@ class Finding(BaseModel):
                 raise ValueError("a finding without an error needs label, probability, threshold")
         elif not self.error:
             raise ValueError("an error must say what was wrong")
-        elif result != (None, None, None) or self.regions or self.heatmap is not None:
+        elif (*result, self.uncertain, self.heatmap) != (None,) * 5 or self.regions:
             raise ValueError("a finding with an error has no result")
         return self
 
@@ -95,6 +99,7 @@ class Finding(BaseModel):
         threshold: float,
         labels: Sequence[str],
         model: str,
+        review: tuple[float, float] | None = None,
         regions: Sequence[Region] = (),
         heatmap: str | None = None,
     ) -> Self:
@@ -106,6 +111,8 @@ class Finding(BaseModel):
             threshold: the bundle's or the user's, 0 to 1.
             labels: the two labels, negative first.
             model: a short identifier such as `efficientnet_lite0@ab12cd34`.
+            review: probabilities from the first to the second are uncertain, both included; None
+                where the model does not say.
             regions: boxes in pixels of the film.
             heatmap: relative path of the heatmap file, if one was written.
 
@@ -117,6 +124,7 @@ class Finding(BaseModel):
             label=decide(probability, threshold, labels),
             probability=float(probability),
             threshold=float(threshold),
+            uncertain=None if review is None else review[0] <= float(probability) <= review[1],
             regions=tuple(regions),
             heatmap=heatmap,
             model=model,
@@ -131,6 +139,7 @@ class Finding(BaseModel):
             label=None,
             probability=None,
             threshold=None,
+            uncertain=None,
             regions=(),
             heatmap=None,
             model=model,

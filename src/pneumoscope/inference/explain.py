@@ -282,6 +282,7 @@ def _decided(entry: _Scored) -> Finding:
         threshold=entry.task.threshold,
         labels=info.labels,
         model=info.model_id,
+        review=None if info.review is None else (info.review.low, info.review.high),
     )
 
 

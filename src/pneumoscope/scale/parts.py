@@ -125,8 +125,7 @@ def _read(out: Place, part: str, columns: list[str] | None = None) -> Any:
         return pq.read_table(pa.BufferReader(content), columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise OutputError(
-            "is no part of findings, or damaged",
-            path=place.text,
+            f"{place.text} is no part of findings, or damaged",
             remedy="remove it and run again",
         ) from error
 
@@ -143,6 +142,7 @@ def _schema() -> Any:
             ("label", pa.string()),
             ("probability", pa.float64()),
             ("threshold", pa.float64()),
+            ("uncertain", pa.bool_()),
             ("regions", pa.list_(region)),
             ("heatmap", pa.string()),
             pa.field("model", pa.string(), nullable=False),
