@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from pneumoscope.bundles import OnnxBundle, read_onnx, write_onnx
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.export.agreement import agreement
-from pneumoscope.inference import openvino_engine
+from pneumoscope.inference import load_engine, openvino_engine
 from pneumoscope.inference.file_engine import FileEngine, available_cpus
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.openvino_engine import OpenVinoEngine
@@ -86,6 +87,26 @@ def test_parts_of_a_batch_and_calls_at_once_do_not_mix(
             )
 
 
+def test_asked_for_by_name_it_is_first_compared_with_onnxruntime(
+    bundle: OnnxBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = load_engine(bundle.path, engine="openvino", threads=1)
+    assert str(found.runtime) == "openvino float32"
+
+    def wrong(self: OpenVinoEngine, feed: dict[str, Any]) -> list[Any]:
+        answers = dict(zip(self._names, right(self, feed), strict=True))
+        return [*{**answers, "heatmap": answers["heatmap"][:, ::-1]}.values()]
+
+    right = OpenVinoEngine._compute
+    monkeypatch.setattr(OpenVinoEngine, "_compute", wrong)
+    # What was found before is remembered.
+    load_engine(bundle.path, engine="openvino", threads=1)
+    with pytest.raises(BundleError, match="openvino does not answer as onnxruntime does"):
+        load_engine(bundle.path, engine="openvino", threads=3)
+    found = load_engine(bundle.path, threads=3, expected=10_000)
+    assert str(found.runtime) == "onnxruntime float32"
+
+
 def test_threads_are_those_asked_for(bundle: OnnxBundle) -> None:
     for threads in (1, 2):
         compiled = OpenVinoEngine(bundle, threads=threads)._compiled
@@ -143,6 +164,7 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 
 from pathlib import Path
+from typing import Any
 import numpy as np
 from pneumoscope.bundles import read_onnx
 from pneumoscope.inference.openvino_engine import OpenVinoEngine

@@ -9,17 +9,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from typing import Literal
 
 from pneumoscope.bundles import OnnxBundle, read_onnx
-from pneumoscope.errors import BundleError, SettingsError
+from pneumoscope.errors import BundleError, PneumoscopeError, SettingsError
 from pneumoscope.inference import openvino_engine
 from pneumoscope.inference.engine import EngineName, Precision, Runtime
 from pneumoscope.inference.file_engine import BATCH_SIZE, FileEngine, available_cpus
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.openvino_engine import OpenVinoEngine
-from pneumoscope.inference.self_test import cache_file, remember, remembered, seconds_each
+from pneumoscope.inference.self_test import (
+    cache_file,
+    remember,
+    remembered,
+    require_same,
+    seconds_each,
+)
 
 EngineChoice = EngineName | Literal["auto"]
 PrecisionChoice = Precision | Literal["auto"]
@@ -68,22 +74,23 @@ def file_engine(bundle: OnnxBundle, wanted: Wanted) -> FileEngine:
     """Load the engine for a file, or for the int8 form beside it (`model.int8.onnx`).
 
     Few radiographs are run by the first that may be, which is onnxruntime unless another engine is
-    asked for: it starts soonest. For `MANY` or more a self-test finds the quickest on this machine;
-    its times are kept in the cache folder.
+    asked for: it starts soonest. For `MANY` or more a self-test finds the quickest on this machine.
+    OpenVINO never runs a file before the self-test found that it answers as onnxruntime does. What
+    the self-test found is kept in the cache folder.
 
     Raises:
-        BundleError: a library is missing or cannot load the file; the int8 form asked for is
-            missing, or that of another bundle; no precision passed the gate.
+        BundleError: a library is missing, cannot load the file or misreads it; the int8 form asked
+            for is missing, or that of another bundle; no precision passed the gate.
         SettingsError: the engine has no such precision, or the processor has not.
     """
     candidates = _candidates(bundle, wanted)
-    if wanted.expected is None or wanted.expected < MANY:
-        first = next(candidates, None)
-        return _none(bundle, wanted) if first is None else first.load(wanted)
-    several = list(candidates)
+    few = wanted.expected is None or wanted.expected < MANY
+    several = list(islice(candidates, 1) if few else candidates)
     if not several:
-        return _none(bundle, wanted)
-    return (several[0] if len(several) == 1 else _quickest(several, wanted)).load(wanted)
+        raise _nothing(bundle, wanted)
+    if len(several) > 1 or several[0].runtime.engine != "onnxruntime":
+        return _quickest(several, wanted).load(wanted)
+    return several[0].load(wanted)
 
 
 def _candidates(bundle: OnnxBundle, wanted: Wanted) -> Iterator[Candidate]:
@@ -170,29 +177,53 @@ def _described(bundle: OnnxBundle) -> object:
 
 
 def _quickest(candidates: list[Candidate], wanted: Wanted) -> Candidate:
-    """The quickest by a self-test, or by what an earlier one found."""
+    """The quickest by a self-test, or by what an earlier one found.
+
+    Raises:
+        PneumoscopeError: none works; why the first does not.
+    """
     named = {f"{each.bundle.precision} file, {each.runtime}": each for each in candidates}
-    digests = {each.bundle.digest for each in candidates}
-    path = cache_file(digests, wanted.threads or available_cpus())
-    seconds = remembered(path, named)
-    if seconds is None:
-        seconds = {name: seconds_each(partial(each.load, wanted)) for name, each in named.items()}
+    threads = wanted.threads or available_cpus()
+    path = cache_file({each.bundle.digest for each in candidates}, threads)
+    seconds = remembered(path)
+    failures: list[PneumoscopeError] = []
+    if not named.keys() <= seconds.keys() or not any(seconds[name] for name in named):
+        for name, candidate in named.items():
+            seconds[name] = None
+            try:
+                seconds[name] = _tested(candidate, wanted)
+            except PneumoscopeError as error:
+                failures.append(error)
         remember(path, seconds)
-    known = {name: taken for name, taken in seconds.items() if taken is not None}
-    # Where all fail, the first one says why.
-    return named[min(known, key=lambda name: known[name])] if known else candidates[0]
+    known = {name: taken for name in named if (taken := seconds[name]) is not None}
+    if not known:
+        raise failures[0]
+    return named[min(known, key=lambda name: known[name])]
 
 
-def _none(bundle: OnnxBundle, wanted: Wanted) -> FileEngine:
-    """Says why nothing may run the file."""
+def _tested(candidate: Candidate, wanted: Wanted) -> float:
+    """Seconds for a radiograph.
+
+    Raises:
+        PneumoscopeError: it cannot be loaded, fails, or answers otherwise than onnxruntime.
+    """
+    engine = candidate.load(wanted)
+    if candidate.runtime.engine != "onnxruntime":
+        portable = Runtime("onnxruntime", candidate.bundle.precision)
+        require_same(engine, Candidate(candidate.bundle, portable).load(wanted))
+    return seconds_each(engine)
+
+
+def _nothing(bundle: OnnxBundle, wanted: Wanted) -> PneumoscopeError:
+    """Why nothing may run the file."""
     if wanted.precision == "auto":
-        raise BundleError(
+        return BundleError(
             "has no figures on val that pass the quality gate",
             path=bundle.path,
             remedy=f"choose the precision {bundle.precision} by name to run it all the same",
         )
     engine = "any engine" if wanted.engine == "auto" else wanted.engine
-    raise SettingsError(
+    return SettingsError(
         f"is not computed in {wanted.precision} by {engine}",
         path=bundle.path,
         remedy=f"choose {bundle.precision}, or bfloat16 with openvino for a file in float32",
