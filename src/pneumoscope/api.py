@@ -22,26 +22,51 @@ from pneumoscope.findings import Finding
 from pneumoscope.imaging import DEFAULT_LIMITS, Radiograph, model_input, read_radiograph
 from pneumoscope.imaging.radiograph import to_unit
 from pneumoscope.imaging.raster import _DEPTHS
-from pneumoscope.inference import Engine, Explained, Failed, explain_files, load_engine
+from pneumoscope.inference import (
+    Engine,
+    Explained,
+    Failed,
+    Runtime,
+    explain_files,
+    load_engine,
+)
 from pneumoscope.inference.explain import _explain_batch, _Input, _Task
+from pneumoscope.inference.selection import EngineChoice, PrecisionChoice
 from pneumoscope.lungs import LungSegmenter
 
 Film = str | os.PathLike[str] | NDArray[Any]
 """A file, or pixels: a 2-D array, bright = dense; see `Reader.find`."""
 
 
-def load(path: str | os.PathLike[str], *, threads: int | None = None) -> Reader:
+def load(
+    path: str | os.PathLike[str],
+    *,
+    engine: EngineChoice = "auto",
+    precision: PrecisionChoice = "auto",
+    threads: int | None = None,
+    expected: int | None = None,
+) -> Reader:
     """Load a file of `pneumoscope export`, or a bundle or run if torch is installed.
 
     Args:
         path: the file or folder.
-        threads: of onnxruntime, for one call; None for one per available CPU. Torch's own setting
-            is left alone.
+        engine: `onnxruntime` and `openvino` run files, `torch` runs folders.
+        precision: `float32`, `bfloat16` or `int8`; `auto` takes only one whose answers on val are
+            good.
+        threads: of onnxruntime or OpenVINO, for one call; None for one per available CPU. Torch's
+            own setting is left alone.
+        expected: how many radiographs are to come. With 64 or more a self-test, a few seconds long
+            and remembered, finds the quickest engine and precision on this machine; with fewer, or
+            None, it is the one that starts soonest.
 
     Raises:
-        BundleError: it is missing or altered, or torch is needed and not installed.
+        BundleError: it is missing or altered, or a library is needed and not installed.
+        SettingsError: there is no such engine for it, or no such precision.
     """
-    return Reader(load_engine(Path(path), threads=threads))
+    found = load_engine(
+        Path(path), engine=engine, precision=precision, threads=threads, expected=expected
+    )
+    return Reader(found)
 
 
 class Reader:
@@ -58,6 +83,11 @@ class Reader:
     def info(self) -> BundleInfo:
         """What the model says of itself: labels, threshold, calibration, training."""
         return self._engine.info
+
+    @property
+    def runtime(self) -> Runtime:
+        """What computes, and in which precision."""
+        return self._engine.runtime
 
     # A text is a sequence of texts, too; it means a file.
     @overload

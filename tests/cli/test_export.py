@@ -85,3 +85,30 @@ def test_evaluate_takes_the_file(
 def test_audit_says_that_it_needs_the_network(file: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"cannot be audited.*safetensors"):
         pneumoscope("audit", "--bundle", file, "--n", "2", "--out", tmp_path / "audit")
+
+
+def test_engine_precision_and_threads_are_chosen_by_options(
+    file: Path, run_folder: Path, phantoms: Path, manifest_file: Path, tmp_path: Path
+) -> None:
+    film = sorted((phantoms / "images").glob("*.png"))[0]
+    said = []
+    for number, options in enumerate(
+        (
+            (file,),
+            (file, "--engine", "openvino", "--threads", 1),
+            (run_folder, "--engine", "torch", "--precision", "float32"),
+        )
+    ):
+        out = tmp_path / str(number)
+        result = pneumoscope("predict", film, "--out", out, "--bundle", *options)
+        assert result.exit_code == 0
+        said.append(result.stdout.partition("\n")[0])
+    assert said == [
+        "Computed by onnxruntime float32.", "Computed by openvino float32.",
+        "Computed by torch float32.",
+    ]  # fmt: skip
+    out = tmp_path / "evaluated"
+    with pytest.raises(BundleError, match="no int8 form"):
+        pneumoscope("evaluate", manifest_file, "--out", out, "--bundle", file, "--precision=int8")
+    assert not out.exists()
+    assert pneumoscope("predict", film, "--bundle", file, "--engine", "magic").exit_code == 2

@@ -141,3 +141,12 @@ def test_a_run_is_loaded_too(reader: Reader, run_folder: Path, films: list[Path]
         pneumoscope.load("absent.onnx")
     with pytest.raises(AttributeError, match="nothing"):
         pneumoscope.nothing  # noqa: B018
+
+
+def test_engine_and_precision_may_be_named(run_folder: Path, films: list[Path]) -> None:
+    file = exported(run_folder).path
+    by_openvino = pneumoscope.load(file, engine="openvino", precision="float32", threads=1)
+    assert str(by_openvino.runtime) == "openvino float32"
+    same(by_openvino.find(films[0]), pneumoscope.load(file, threads=1).find(films[0]))
+    with pytest.raises(BundleError, match="no int8 form"):
+        pneumoscope.load(file, precision="int8")

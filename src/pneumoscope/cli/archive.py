@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.options import PrecisionChoice
 from pneumoscope.errors import SettingsError
 
 
@@ -19,6 +20,7 @@ def predict_archive(
     workers: int | None,
     address: str | None,
     part_size: int,
+    precision: PrecisionChoice,
 ) -> None:
     """Find in all radiographs that paths, folders, globs and URIs mean, and say what was done.
 
@@ -30,7 +32,7 @@ def predict_archive(
     from pneumoscope.inference.file_engine import FileEngine
 
     names = list(dict.fromkeys(_names(paths)))
-    engine = load_engine(bundle, threads=1, expected=len(names))
+    engine = load_engine(bundle, precision=precision, threads=1, expected=len(names))
     if not isinstance(engine, FileEngine):
         raise SettingsError(
             "ray runs exported files alone", remedy="write one with pneumoscope export"

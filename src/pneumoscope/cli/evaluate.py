@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, show_metrics
+from pneumoscope.cli.options import EngineOption, PrecisionOption, ThreadsOption
 
 if TYPE_CHECKING:
     from pneumoscope.inference import Engine
@@ -37,6 +38,9 @@ def evaluate(
     by: Annotated[
         str, typer.Option(help="Columns to break localization down by, joined by commas.")
     ] = "",
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
 ) -> None:
     """Measure classification, calibration and, with annotations, localization; write a report.
 
@@ -50,6 +54,7 @@ def evaluate(
       pneumoscope evaluate cohort.csv --bundle RUN
       pneumoscope evaluate external.csv --bundle RUN --split all --out external
       pneumoscope evaluate cohort.csv --bundle RUN --boxes boxes.csv --by sex,view
+      pneumoscope evaluate cohort.csv --bundle model.onnx --engine openvino --precision bfloat16
       pneumoscope evaluate cohort.csv --bundle RUN --lungs lung_masks --methods all
     """
     from pneumoscope.cli.evaluation import measure, suitable, write_evaluation
@@ -61,26 +66,26 @@ def evaluate(
     from pneumoscope.inference import load_engine
 
     manifest = Manifest.read(cohort)
-    engine = load_engine(bundle)
-    suitable(engine, manifest, split)
+    runs = load_engine(bundle, engine=engine, precision=precision, threads=threads)
+    suitable(runs, manifest, split)
     truth = Truth.read(boxes, masks, lungs)
     new_folder(out)
     with progress("Reading films") as update:
         evaluation = measure(
-            engine,
+            runs,
             manifest,
             split,
             truth=truth,
-            methods=chosen_methods(methods, engine),
+            methods=chosen_methods(methods, runs),
             by=names(by),
             progress=update,
         )
     with console.status("Writing the report"):
         figures = write_evaluation(out, evaluation)
-        pictures = gallery(engine, evaluation, truth)
-        page = evaluation_page(engine.info, evaluation, figures, pictures, rule(truth))
+        pictures = gallery(runs, evaluation, truth)
+        page = evaluation_page(runs.info, evaluation, figures, pictures, rule(truth))
         write_text(out / "report.html", page)
-    show_metrics(f"{engine.info.model_id} on {split}", evaluation.metrics)
+    show_metrics(f"{runs.info.model_id} on {split}", evaluation.metrics)
     for image, reason in evaluation.unreadable[:10]:
         errors.print(f"[yellow]left out[/yellow] {image}: {reason}", markup=True)
     console.print(f"Report: [bold]{out / 'report.html'}[/bold]")

@@ -6,11 +6,12 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.options import EngineChoice, PrecisionOption, ThreadsOption
 from pneumoscope.errors import PneumoscopeError
 
 if TYPE_CHECKING:  # For start-up time.
@@ -40,8 +41,14 @@ def predict(
         bool, typer.Option("--overlays/--no-overlays", help="Write pictures for people.")
     ] = True,
     engine: Annotated[
-        str, typer.Option(help="ray: findings alone, by several processes or machines.")
+        Literal[EngineChoice, "ray"],
+        typer.Option(
+            help="What computes: onnxruntime or openvino run exported files, torch folders; "
+            "ray: findings alone, by several processes or machines."
+        ),
     ] = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes of --engine ray; one per CPU if not given.")
     ] = None,
@@ -62,6 +69,7 @@ def predict(
       pneumoscope predict film.png --bundle RUN
       pneumoscope predict films/ more/*.dcm --bundle RUN --out findings
       pneumoscope predict archive/ --bundle model.onnx --no-heatmaps --no-overlays
+      pneumoscope predict archive/ --bundle model.onnx --engine openvino --precision bfloat16
       pneumoscope predict s3://archive/ --bundle model.onnx --engine ray --out s3://findings
     """
     if engine == "ray":
@@ -76,13 +84,23 @@ def predict(
             workers=workers,
             address=ray_address,
             part_size=part_size,
+            precision=precision,
         )
         return
     from pneumoscope.inference import load_engine
 
     files = collect(paths)
+    runs = load_engine(
+        bundle,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        batch_size=batch_size,
+        expected=len(files),
+    )
+    console.print(f"[dim]Computed by {runs.runtime}.[/dim]")
     folder = predict_files(
-        load_engine(bundle),
+        runs,
         files,
         Path(out),
         threshold=threshold,
