@@ -94,7 +94,6 @@ def predict_archive(
         return Archived(todo.finished, 0, 0)
     job = Job(
         version=pneumoscope.__version__,
-        model=model.read_bytes(),
         runtime=runtime,
         threads=settings.threads,
         threshold=threshold,
@@ -103,7 +102,7 @@ def predict_archive(
         out=out if "://" in out else place.path,
     )
     with _ray(settings):
-        found, failed = _run(todo, job, settings, progress)
+        found, failed = _run(todo, job, model.read_bytes(), settings, progress)
     return Archived(todo.finished, found, failed)
 
 
@@ -111,6 +110,8 @@ def _require_ray() -> None:
     try:
         # Before Ray is imported: nothing about anybody's use is to be sent to anybody.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        # The core writes to the terminal what concerns its developers.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         import pyarrow  # noqa: F401
         import ray.data  # noqa: F401
     except ModuleNotFoundError as error:
@@ -124,15 +125,13 @@ def _claim(out: Place, identity: dict[str, Any]) -> None:
     if known is None:
         if out.names():
             raise OutputError(
-                "is not empty and not a folder of findings",
-                path=out.text,
+                f"{out.text} is not empty and not a folder of findings",
                 remedy="choose another --out folder",
             )
         out.below(SETTINGS).write_bytes(content.encode())
     elif known != content.encode():
         raise OutputError(
-            "holds findings of another model or other settings",
-            path=out.text,
+            f"{out.text} holds findings of another model or other settings",
             remedy="choose another --out folder",
         )
 
@@ -176,7 +175,11 @@ def _workers(settings: ArchiveSettings) -> int:
 
 
 def _run(
-    todo: Plan, job: Job, settings: ArchiveSettings, progress: Callable[[int, int], None]
+    todo: Plan,
+    job: Job,
+    model: bytes,
+    settings: ArchiveSettings,
+    progress: Callable[[int, int], None],
 ) -> tuple[int, int]:
     import ray
 
@@ -189,7 +192,7 @@ def _run(
         )
         .map_batches(
             Finder,
-            fn_constructor_kwargs={"job": job},
+            fn_constructor_kwargs={"job": job, "model": [ray.put(model)]},
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(todo.units))),

@@ -62,8 +62,7 @@ class Place:
             store, path = fs.FileSystem.from_uri(text)
         except Exception as error:  # pyarrow's errors derive from ValueError, OSError and others.
             raise PneumoscopeError(
-                f"is a URI that cannot be opened ({_words(error)})",
-                path=text,
+                f"{text} cannot be opened ({_words(error)})",
                 remedy="give file://, s3:// or gs:// and the credentials it needs",
             ) from error
         return cls(store, path, text)
@@ -110,8 +109,7 @@ class Place:
                 stream.write(content)
         except OSError as error:
             raise OutputError(
-                f"cannot be written ({_words(error)})",
-                path=self.text,
+                f"{self.text} cannot be written ({_words(error)})",
                 remedy="check the store's permissions",
             ) from error
 
@@ -136,12 +134,12 @@ def list_radiographs(uri: str) -> list[str]:
         found = place.store.get_file_info(selector)
     except OSError as error:
         raise PneumoscopeError(
-            f"cannot be listed ({_words(error)})", path=uri, remedy="check it and its permissions"
+            f"{uri} cannot be listed ({_words(error)})", remedy="check it and its permissions"
         ) from error
     inside = sorted(each.path for each in found if each.is_file and _may_be_film(place, each.path))
     if not inside:
         raise PneumoscopeError(
-            "no radiograph there", path=uri, remedy="give PNG, JPEG, TIFF or DICOM files"
+            f"no radiograph at {uri}", remedy="give PNG, JPEG, TIFF or DICOM files"
         )
     folder, start = uri.rstrip("/"), len(place.path.rstrip("/"))
     return [f"{folder}{path[start:]}" for path in inside]

@@ -23,7 +23,6 @@ class Job:
 
     Attributes:
         version: of the program that asks.
-        model: content of the exported file.
         runtime: what computes.
         threads: of the engine.
         threshold: to decide at.
@@ -33,7 +32,6 @@ class Job:
     """
 
     version: str
-    model: bytes
     runtime: Runtime
     threads: int
     threshold: float
@@ -47,12 +45,14 @@ class Finder:
 
     Args:
         job: what all workers are told.
+        model: content of the exported file; or a list with Ray's reference to it, so that it
+            travels once to each machine.
 
     Raises:
         SettingsError: this machine has another version of the program.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, model: Any) -> None:
         self._job = job
         if job.version != pneumoscope.__version__:
             raise SettingsError(
@@ -61,7 +61,7 @@ class Finder:
             )
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.onnx"
-            file.write_bytes(job.model)
+            file.write_bytes(_held(model))
             self._engine = load_engine(
                 file,
                 engine=job.runtime.engine,
@@ -96,3 +96,12 @@ class Finder:
             batch_size=job.batch_size,
             workers=job.threads + 1,
         )
+
+
+def _held(model: Any) -> bytes:
+    if isinstance(model, bytes):
+        return model
+    import ray
+
+    content: bytes = ray.get(model[0])
+    return content
