@@ -145,7 +145,7 @@ def test_agrees_with_scikit_image(seed: int, threshold: float) -> None:
 
 def test_a_large_film_is_quick() -> None:
     heat = np.maximum(blob(2048, 2048, 700, 500, 250), blob(2048, 2048, 1500, 1500, 300))
-    find_regions(heat[:8, :8])  # the first call imports scipy
+    find_regions(heat[:8, :8])  # the first call sets up
     took = []
     for _ in range(5):
         start = time.perf_counter()

@@ -11,9 +11,10 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from pneumoscope.cohort.lung_masks import read_lung_mask, read_lung_table
+from pneumoscope.components import connected_parts
 from pneumoscope.imaging import read_header
 from pneumoscope.lungs import overlap, plausible, two_largest
-from pneumoscope.lungs.masks import MIN_SMALLER, _solidity
+from pneumoscope.lungs.masks import MIN_SMALLER
 
 Mask = NDArray[np.bool_]
 
@@ -80,6 +81,10 @@ def test_what_is_no_pair_of_lungs_is_not() -> None:
     frame = good & ~ndimage.binary_erosion(good, iterations=5)
     assert frame.mean() > 0.06
     assert not plausible(frame), "outlines"
+
+
+def _solidity(mask: Mask) -> float:
+    return connected_parts(mask, corners=False).solidity(0)
 
 
 def test_solidity_is_that_of_the_convex_hull() -> None:

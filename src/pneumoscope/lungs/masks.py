@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy.spatial import ConvexHull
+
+from pneumoscope.components import connected_parts
 
 Mask = NDArray[np.bool_]
 
@@ -42,6 +42,8 @@ def two_largest(probability: NDArray[np.floating[Any]], level: float = 0.5) -> M
     Returns:
         (height, width) bool; all False where nothing reaches the level.
     """
+    from scipy import ndimage
+
     labels, count = ndimage.label(probability >= level)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     areas[0] = 0
@@ -76,25 +78,10 @@ def plausible(mask: Mask) -> bool:
     """
     if not MIN_AREA <= float(mask.mean()) <= MAX_AREA:
         return False
-    labels, count = ndimage.label(mask)
-    if count < 2:
+    parts = connected_parts(mask, corners=False)
+    if len(parts.area) < 2:
         return False
-    boxes: list[tuple[slice, slice]] = ndimage.find_objects(labels)
-    areas = [int(np.count_nonzero(labels[box] == part)) for part, box in enumerate(boxes, start=1)]
-    second, first = np.argsort(areas)[-2:]
-    if areas[second] < MIN_SMALLER * areas[first]:
+    second, first = np.argsort(parts.area)[-2:]
+    if parts.area[second] < MIN_SMALLER * parts.area[first]:
         return False
-    return all(
-        _solidity(labels[boxes[part]] == part + 1) >= MIN_SOLIDITY for part in (first, second)
-    )
-
-
-def _solidity(part: Mask) -> float:
-    """Area over the area of the convex hull, of pixels taken as squares."""
-    # The leftmost and rightmost pixel of each row hold all corners of the hull.
-    rows = np.flatnonzero(part.any(axis=1))
-    left = part[rows].argmax(axis=1)
-    right = part.shape[1] - part[rows, ::-1].argmax(axis=1)
-    ends = np.concatenate([left, left, right, right])
-    corners = np.stack([np.concatenate([rows, rows + 1, rows, rows + 1]), ends], axis=1)
-    return float(part.sum() / ConvexHull(corners.astype(np.float64)).volume)
+    return all(parts.solidity(int(part)) >= MIN_SOLIDITY for part in (first, second))
