@@ -272,7 +272,7 @@ def test_new_versions_and_other_machines_have_memories_of_their_own(
     places.append(self_test.cache_file(["a"], 2))
     monkeypatch.setattr(self_test, "_cpu_lines", lambda: ["model name: another"])
     places.append(self_test.cache_file(["a"], 1))
-    monkeypatch.setattr(self_test, "version", lambda name: "99")
+    monkeypatch.setattr(self_test, "_version", lambda name: "99")
     places.append(self_test.cache_file(["a"], 1))
     assert len(set(places)) == 5
     assert places[-1] == self_test.cache_file(["a"], 1)

@@ -13,6 +13,7 @@ from pneumoscope.findings import Region
 from pneumoscope.report.overlay import (
     LESION_COLOUR,
     REGION_COLOUR,
+    _colours,
     load_heatmap,
     overlay,
     save_heatmap,
@@ -149,3 +150,10 @@ def test_other_files_are_no_heatmaps(tmp_path: Path) -> None:
     for name in ("text.png", "cut.png", "missing.png"):
         with pytest.raises(UnreadableImage, match=name):
             load_heatmap(tmp_path / name)
+
+
+def test_colours_are_those_of_the_library() -> None:
+    from matplotlib import colormaps
+
+    expected = colormaps["inferno"](np.linspace(0, 1, 256))[:, :3] * 255
+    np.testing.assert_array_equal(_colours(), np.rint(expected))

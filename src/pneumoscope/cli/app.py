@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -82,6 +83,8 @@ def _options(
 def main() -> None:
     """Run the command line; every foreseen problem is one line and exit code 2."""
     warnings.showwarning = _show_warning
+    # Looking for plugins of pydantic among all packages takes longer than loading a model.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         app()
     except PneumoscopeError as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-import yaml
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, show_metrics
 from pneumoscope.errors import SettingsError
@@ -82,6 +81,8 @@ def train(
     chosen = {"backbone": backbone, "weights": weights, "epochs": epochs, "seed": seed}
     overrides = {**chosen, **parse_settings(set_ or [])}
     if show_config:
+        import yaml
+
         from pneumoscope.training.settings import make_settings
 
         settings = make_settings(preset, **overrides)
@@ -113,6 +114,8 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     Raises:
         SettingsError: a pair has no '=', or names the preset, which the others build on.
     """
+    import yaml
+
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

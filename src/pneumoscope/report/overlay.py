@@ -21,8 +21,9 @@ Box = tuple[float, float, float, float]
 """`x, y, width, height` in pixels of the film, between pixel edges."""
 
 # "Inferno" is perceptually uniform and readable with every common colour blindness. Its dark end
-# is never seen, because cold areas are transparent; its hot end is a yellow that no film has.
-COLORMAP = "inferno"
+# is never seen, because cold areas are transparent; its hot end is a yellow that no film has. The
+# file is matplotlib's table (CC0), which takes half a second to import.
+COLORMAP = Path(__file__).with_name("inferno.rgb")
 REGION_COLOUR = (255, 255, 255)
 LESION_COLOUR = (86, 200, 255)
 _HALO = (0, 0, 0)
@@ -160,10 +161,8 @@ def load_heatmap(path: Path) -> NDArray[np.float32]:
 @lru_cache(maxsize=1)
 def _colours() -> NDArray[np.float32]:
     """(256, 3) colours in [0, 255] for heat from 0 to 1."""
-    from matplotlib import colormaps
-
-    table: NDArray[np.float32] = colormaps[COLORMAP](np.linspace(0, 1, 256))[:, :3] * 255
-    return table.astype(np.float32)
+    table = np.frombuffer(COLORMAP.read_bytes(), dtype=np.uint8)
+    return table.reshape(256, 3).astype(np.float32)
 
 
 @lru_cache(maxsize=4)

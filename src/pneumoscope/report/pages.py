@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+if TYPE_CHECKING:  # For start-up time.
+    from jinja2 import Environment
 
 RESEARCH_ONLY = "Research use only. Not a medical device; not for diagnosis."
 
@@ -27,6 +28,8 @@ def escape_markdown(value: object) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
     environment = Environment(
         loader=PackageLoader("pneumoscope.report", "templates"),
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
