@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.cli import explain as command
 from pneumoscope.errors import OutputError, SettingsError
-from pneumoscope.inference import EngineOutput, load_engine
+from pneumoscope.inference import EngineOutput, Runtime, load_engine
 from pneumoscope.inference import explain as explaining
 
 HOT = {"gradcam": (2, 5), "layercam": (5, 1)}
@@ -39,6 +39,7 @@ class Stub:
     """An engine with known answers: each method heats one cell of 8 x 8, `eigencam` none."""
 
     methods = ("gradcam", "layercam", "eigencam")
+    runtime = Runtime("torch", "float32")
 
     def __init__(self, info: BundleInfo) -> None:
         known = {"threshold": 0.5, "temperature": 1.0, "heatmap": "gradcam"}
