@@ -32,7 +32,7 @@ from pneumoscope.comparison.cost import (
 )
 from pneumoscope.errors import EvaluationError
 from pneumoscope.files import write_json
-from pneumoscope.inference import EngineOutput
+from pneumoscope.inference import EngineOutput, Runtime
 from pneumoscope.models.classifier import Architecture
 
 
@@ -100,6 +100,7 @@ class CountingEngine:
     """Remembers with how many radiographs and which methods it was called."""
 
     methods = ("gradcam",)
+    runtime = Runtime("torch", "float32")
 
     def __init__(self, info: BundleInfo) -> None:
         self.info = info

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper
 from pneumoscope.bundles import BundleInfo, read_bundle, read_onnx, write_onnx
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.inference import RANDOMISED, Explained, explain_files, load_engine
-from pneumoscope.inference.onnx_engine import OnnxEngine, available_cpus
+from pneumoscope.inference.file_engine import available_cpus
+from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.torch_engine import TorchEngine
 from tests.export.bundles import exported
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,11 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     return known
 
 
-def write(path: Path, precision: str = "float32", **quality: Quality) -> Path:
+def write(
+    path: Path, quality: Mapping[str, Quality] | None = None, precision: str = "float32"
+) -> Path:
     """A file that says so of itself; nobody runs it."""
-    export = ExportInfo.model_validate({"precision": precision, "quality": quality})
+    export = ExportInfo.model_validate({"precision": precision, "quality": quality or {}})
     write_onnx(path, b"", described().model_copy(update={"export": export}))
     return path
 
@@ -84,16 +87,16 @@ def chosen(path: Path, **wanted: Any) -> str:
 
 
 def test_few_radiographs_get_the_engine_that_starts_soonest(tmp_path: Path, world: World) -> None:
-    file = write(tmp_path / "model.onnx", **ALL)
-    write(tmp_path / "model.int8.onnx", "int8", **ALL)
+    file = write(tmp_path / "model.onnx", ALL)
+    write(tmp_path / "model.int8.onnx", ALL, "int8")
     for expected in (None, 1, MANY - 1):
         assert chosen(file, expected=expected) == "model.onnx onnxruntime float32"
     assert world.measured == [] and not (tmp_path / "cache").exists()
 
 
 def test_many_get_the_quickest_and_it_is_remembered(tmp_path: Path, world: World) -> None:
-    file = write(tmp_path / "model.onnx", **ALL)
-    write(tmp_path / "model.int8.onnx", "int8", **ALL)
+    file = write(tmp_path / "model.onnx", ALL)
+    write(tmp_path / "model.int8.onnx", ALL, "int8")
     everything = [
         "model.onnx onnxruntime float32", "model.onnx openvino float32",
         "model.onnx openvino bfloat16", "model.int8.onnx onnxruntime int8",
@@ -125,8 +128,8 @@ def test_only_what_passed_the_gate_is_tried(
     tmp_path: Path, world: World, bad: Quality | None
 ) -> None:
     figures = {} if bad is None else {"bfloat16": bad, "int8": bad}
-    file = write(tmp_path / "model.onnx", **figures)
-    small = write(tmp_path / "model.int8.onnx", "int8", **figures)
+    file = write(tmp_path / "model.onnx", figures)
+    small = write(tmp_path / "model.int8.onnx", figures, "int8")
     world.seconds = {"model.int8.onnx openvino int8": 0.1, "model.onnx openvino bfloat16": 0.1}
     assert chosen(file, expected=MANY) == "model.onnx onnxruntime float32"
     assert world.measured == ["model.onnx onnxruntime float32", "model.onnx openvino float32"]
@@ -140,15 +143,15 @@ def test_only_what_passed_the_gate_is_tried(
 
 
 def test_weights_in_float16_are_judged_by_figures_in_float32(tmp_path: Path) -> None:
-    file = write(tmp_path / "model.float16.onnx", "float16", float32=GOOD)
+    file = write(tmp_path / "model.float16.onnx", {"float32": GOOD}, "float16")
     assert chosen(file) == "model.float16.onnx onnxruntime float32"
     with pytest.raises(BundleError, match="no figures on val"):
-        load_engine(write(tmp_path / "other.onnx", "float16"))
+        load_engine(write(tmp_path / "other.onnx", {}, "float16"))
 
 
 def test_the_engine_and_the_precision_asked_for(tmp_path: Path, world: World) -> None:
-    file = write(tmp_path / "model.onnx", **ALL)
-    write(tmp_path / "model.int8.onnx", "int8", **ALL)
+    file = write(tmp_path / "model.onnx", ALL)
+    write(tmp_path / "model.int8.onnx", ALL, "int8")
     world.seconds = {"model.onnx openvino bfloat16": 0.5}
     assert chosen(file, engine="openvino") == "model.onnx openvino float32"
     assert chosen(file, engine="openvino", expected=MANY) == "model.onnx openvino bfloat16"
@@ -174,7 +177,7 @@ def test_the_engine_and_the_precision_asked_for(tmp_path: Path, world: World) ->
 
 
 def test_what_is_not_to_be_had_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = write(tmp_path / "model.onnx", **ALL)
+    file = write(tmp_path / "model.onnx", ALL)
     with pytest.raises(SettingsError, match=r"model\.onnx: is not computed in bfloat16 by onnxr"):
         load_engine(file, engine="onnxruntime", precision="bfloat16")
     with pytest.raises(BundleError, match=r"no int8 form beside it \(model\.int8\.onnx\)"):
@@ -183,7 +186,7 @@ def test_what_is_not_to_be_had_is_said(tmp_path: Path, monkeypatch: pytest.Monke
         load_engine(file, engine="torch")
     with pytest.raises(SettingsError, match="0 threads"):
         load_engine(file, threads=0)
-    small = write(tmp_path / "small.onnx", "int8", **ALL)
+    small = write(tmp_path / "small.onnx", ALL, "int8")
     with pytest.raises(SettingsError, match=r"is not computed in float32 by any engine.*int8"):
         load_engine(small, precision="float32")
     monkeypatch.undo()
@@ -197,14 +200,14 @@ def test_without_openvino_onnxruntime_does_it(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openvino_engine, "installed", lambda: False)
-    file = write(tmp_path / "model.onnx", **ALL)
+    file = write(tmp_path / "model.onnx", ALL)
     assert chosen(file, expected=MANY) == "model.onnx onnxruntime float32"
     assert world.measured == []
 
 
 def test_an_int8_file_of_another_bundle_is_left_aside(tmp_path: Path) -> None:
-    file = write(tmp_path / "model.onnx", **ALL)
-    beside = write(tmp_path / "model.int8.onnx", "int8", **ALL)
+    file = write(tmp_path / "model.onnx", ALL)
+    beside = write(tmp_path / "model.int8.onnx", ALL, "int8")
     stranger = read_onnx(beside).info.model_copy(update={"threshold": 0.1})
     for content in (None, stranger):
         if content is None:
@@ -215,7 +218,7 @@ def test_an_int8_file_of_another_bundle_is_left_aside(tmp_path: Path) -> None:
             assert chosen(file, expected=MANY) == "model.onnx onnxruntime float32"
         with pytest.raises(BundleError, match=r"model\.int8\.onnx"):
             load_engine(file, precision="int8")
-    write(beside, "float32", **ALL)
+    write(beside, ALL, "float32")
     with pytest.raises(BundleError, match=r"is not the int8 form of model\.onnx"):
         load_engine(file, precision="int8")
 
@@ -315,12 +318,12 @@ class Answering:
     ) -> None:
         self.info, self.path = described(), Path("model.onnx")
         self.runtime = Runtime("openvino", precision)  # type: ignore[arg-type]
-        self.probability, self.heat = np.float32(probability), np.float32([negative, heat])
+        self.probability, self.heat = probability, np.array([negative, heat], np.float32)
 
     def explain(self, pixels: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]) -> Any:
         assert len({film.tobytes() for film in pixels}) == len(targets) == 2
         return {
-            "probability": np.full(2, self.probability),
+            "probability": np.full(2, self.probability, np.float32),
             "heatmap": self.heat[targets].reshape(2, 2, 2),
         }
 

@@ -129,7 +129,7 @@ class FileEngine(ABC):
         parts = []
         for start in range(0, len(pixels), self._batch_size):
             part = slice(start, start + self._batch_size)
-            feed = dict(zip(INPUTS, (pixels[part], targets[part]), strict=True))
+            feed: dict[str, NDArray[Any]] = {"pixels": pixels[part], "target": targets[part]}
             try:
                 parts.append(self._compute(feed))
             except Exception as error:
