@@ -14,6 +14,7 @@ from PIL import Image
 from pneumoscope.cohort.manifest import COLUMNS, Manifest
 from pneumoscope.cohort.phantom import PhantomSettings, write_cohort
 from pneumoscope.errors import CohortError
+from pneumoscope.imaging import model_input, read_radiograph
 from pneumoscope.training.cache import cached_pixels
 from pneumoscope.training.data import PixelDataset
 
@@ -96,3 +97,8 @@ def cached_dataset(films: list[Path], size: int, cache: Path) -> PixelDataset:
     ]
     manifest = Manifest(pd.DataFrame(rows), root, _LABELS)
     return PixelDataset(cached_pixels(manifest, size, folder=cache), targets_of(films))
+
+
+def model_pixels(films: list[Path], size: int) -> NDArray[np.uint8]:
+    """The films as an engine takes them: (N, size, size) uint8."""
+    return np.stack([model_input(read_radiograph(film), size)[0] for film in films])

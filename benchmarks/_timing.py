@@ -6,6 +6,7 @@ meet all ways alike, and the ratio is taken turn by turn.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -44,19 +45,50 @@ class Turn:
     cpu_seconds: float
 
 
-def take_turns(ways: Mapping[str, Way], repeats: int, steps: int) -> dict[str, list[Turn]]:
-    """Each way's turns, `repeats` of `steps` steps, after one untimed step in every turn."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long ways are timed.
+
+    Attributes:
+        repeats: turns of each way, at most.
+        steps: timed steps of a turn, at least.
+        seconds: a turn goes on until it has taken that long.
+        budget: seconds after which no new round of turns begins, but for the first three.
+        warm_up: whether every turn begins with an untimed step, or a way's first turn only.
+    """
+
+    repeats: int
+    steps: int = 1
+    seconds: float = 0.0
+    budget: float = math.inf
+    warm_up: Literal["every turn", "first turn"] = "every turn"
+
+
+_LEAST_ROUNDS = 3
+
+
+def take_turns(ways: Mapping[str, Way], pace: Pace) -> dict[str, list[Turn]]:
+    """Each way's turns, by turns."""
     turns: dict[str, list[Turn]] = {name: [] for name in ways}
-    for _ in range(repeats):
+    started = time.perf_counter()
+    for done in range(pace.repeats):
+        if done >= _LEAST_ROUNDS and time.perf_counter() - started > pace.budget:
+            break
         for name, way in ways.items():
             with way.turn():
-                way.step()
-                clock, cpu = time.perf_counter(), time.process_time()
-                count = sum(way.step() for _ in range(steps))
-                turns[name].append(
-                    Turn(count, time.perf_counter() - clock, time.process_time() - cpu)
-                )
+                if done == 0 or pace.warm_up == "every turn":
+                    way.step()
+                turns[name].append(_timed(way, pace))
     return turns
+
+
+def _timed(way: Way, pace: Pace) -> Turn:
+    clock, cpu = time.perf_counter(), time.process_time()
+    count = steps = 0
+    while steps < pace.steps or time.perf_counter() - clock < pace.seconds:
+        count += way.step()
+        steps += 1
+    return Turn(count, time.perf_counter() - clock, time.process_time() - cpu)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from _films import add_film_arguments, cached_dataset, chosen_films
-from _timing import Figure, Way, as_json, machine, take_turns, usable_cores
+from _timing import Figure, Pace, Way, as_json, machine, take_turns, usable_cores
 from _ways import UsualLoader, endless
 
 from pneumoscope.errors import PneumoscopeError
@@ -78,7 +78,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
             f"cache, augmentation {name}": Pipeline(dataset, name, arguments.batch)
             for name in AUGMENTATIONS
         } | {"usual loader": UsualLoader(films, arguments.size, arguments.batch)}
-        turns = take_turns(ways, arguments.repeats, arguments.steps)
+        turns = take_turns(ways, Pace(arguments.repeats, arguments.steps))
         return {
             "machine": machine(),
             "command": " ".join(sys.argv),

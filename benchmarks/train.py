@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from _films import add_film_arguments, chosen_films
-from _timing import Figure, Way, as_json, machine, ratio, take_turns, usable_cores
+from _timing import Figure, Pace, Way, as_json, machine, ratio, take_turns, usable_cores
 from _ways import HEAD, OurWay, PaperWay
 
 from pneumoscope.errors import PneumoscopeError, SettingsError
@@ -91,7 +91,7 @@ def _compare(
         "ours": OurWay(films, backbone, size, batch, arguments.precision, folder / "cache"),
         "paper": PaperWay(films, backbone, size, batch, arguments.workers),
     }
-    turns = take_turns(ways, arguments.repeats, arguments.steps)
+    turns = take_turns(ways, Pace(arguments.repeats, arguments.steps))
     ours, paper = turns["ours"], turns["paper"]
     compared: dict[str, Any] = as_json(turns)
     compared["times_as_fast"] = asdict(ratio(ours, paper))
