@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ SETTINGS = "predict.json"
 _INSTALL = "pip install 'pneumoscope[scale]'"
 # Only units, counts and the model travel through Ray's own memory; films never do.
 _OBJECT_STORE = 2**28
+_STARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ def predict_archive(
     settings = settings or ArchiveSettings()
     _require_ray()
     place = Place.at(out)
-    _claim(place, {"engine": "ray", **identity, "runtime": asdict(runtime), "unit": settings.unit})
+    shared = {"engine": "ray", "precision": runtime.precision, "unit": settings.unit}
+    _claim(place, {**identity, **shared})
     todo = plan(names, place, size=settings.unit)
     if not todo.units:
         return Archived(todo.finished, 0, 0)
@@ -141,27 +143,27 @@ def _ray(settings: ArchiveSettings) -> Iterator[None]:
     """A Ray for this call: of this machine alone, or the cluster at the address."""
     import ray
 
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    try:
-        if settings.address is None:
-            cpus = settings.threads * (settings.workers or _workers(settings))
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE,
-                **quiet,
-            )
-        else:
-            ray.init(address=settings.address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = "here" if settings.address is None else f"at {settings.address}"
-        words = str(error).strip().partition("\n")[0]
-        raise PneumoscopeError(
-            f"Ray cannot be started or reached {where} ({words})",
-            remedy="check --ray-address, or leave it out",
-        ) from error
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if settings.address is None:
+        options["num_cpus"] = settings.threads * (settings.workers or _workers(settings))
+        options["include_dashboard"] = False
+        options["object_store_memory"] = _OBJECT_STORE
+    for attempt in range(1, _STARTS + 1):
+        try:
+            ray.init(address=settings.address or "local", **options)
+            break
+        except Exception as error:  # Ray raises bare exceptions, too.
+            ray.shutdown()
+            # A busy machine may take longer than the half minute that Ray waits for itself.
+            if settings.address is None and "timed out" in str(error) and attempt < _STARTS:
+                continue
+            where = "here" if settings.address is None else f"at {settings.address}"
+            words = str(error).strip().partition("\n")[0]
+            raise PneumoscopeError(
+                f"Ray cannot be started or reached {where} ({words})",
+                remedy="check --ray-address, or leave it out",
+            ) from error
     try:
         yield
     finally:
