@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, starting
 from pneumoscope.cli.options import EngineChoice, PrecisionOption, ThreadsOption
 from pneumoscope.errors import PneumoscopeError
 
@@ -87,17 +87,18 @@ def predict(
             precision=precision,
         )
         return
-    from pneumoscope.inference import load_engine
+    with starting():
+        from pneumoscope.inference import load_engine
 
-    files = collect(paths)
-    runs = load_engine(
-        bundle,
-        engine=engine,
-        precision=precision,
-        threads=threads,
-        batch_size=batch_size,
-        expected=len(files),
-    )
+        files = collect(paths)
+        runs = load_engine(
+            bundle,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            batch_size=batch_size,
+            expected=len(files),
+        )
     console.print(f"[dim]Computed by {runs.runtime}.[/dim]")
     folder = predict_files(
         runs,
