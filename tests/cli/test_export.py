@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 from typer.testing import CliRunner, Result
 
-from pneumoscope.bundles import read_bundle
+from pneumoscope.bundles import read_bundle, read_onnx
 from pneumoscope.cli import app
-from pneumoscope.errors import BundleError, OutputError, SettingsError
-from tests.export.bundles import exported
+from pneumoscope.errors import BundleError, CohortError, OutputError, SettingsError
+from tests.export.bundles import exported, trace_once
 
 
 def pneumoscope(*arguments: object) -> Result:
@@ -26,18 +28,82 @@ def file(run_folder: Path) -> Path:
     return exported(run_folder).path
 
 
-def test_the_command_writes_the_same_file_again(
-    run_folder: Path, file: Path, tmp_path: Path
-) -> None:
+@pytest.fixture(autouse=True)
+def traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing takes most of an export's time."""
+    monkeypatch.setattr("pneumoscope.export.writing.trace", trace_once)
+
+
+@pytest.fixture
+def moved_run(run_folder: Path, tmp_path: Path) -> Path:
+    """A run whose radiographs are elsewhere by now."""
+    run = Path(shutil.copytree(run_folder, tmp_path / "moved"))
+    sidecar = run / "manifest.json"
+    content = {**json.loads(sidecar.read_text()), "root": "gone"}
+    sidecar.write_text(json.dumps(content))
+    return run
+
+
+def test_a_run_is_measured_on_its_own_val(run_folder: Path, file: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.onnx"
     result = pneumoscope("export", run_folder, "--out", out)
     assert result.exit_code == 0
     _, info = read_bundle(run_folder)
-    for text in (info.model_id, info.heatmap, "Largest difference", "Research use only"):
+    texts = (
+        info.model_id,
+        info.heatmap,
+        "Largest difference",
+        "radiographs of val",
+        "Research use",
+    )
+    for text in texts:
         assert text in result.stdout
-    assert out.read_bytes() == file.read_bytes()
+    assert onnx.load(out).graph == onnx.load(file).graph
+    export = read_onnx(out).info.export
+    assert export is not None and export.data_digest == info.training.data_digest
+    assert export.quality["float32"].good
     with pytest.raises(OutputError, match=r"already exists.*--force"):
         pneumoscope("export", run_folder, "--out", out)
+
+
+def test_without_its_radiographs_a_run_is_written_unmeasured(
+    moved_run: Path, file: Path, manifest_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model.onnx"
+    result = pneumoscope("export", moved_run, "--out", out)
+    assert result.exit_code == 0 and "warning: not measured on val" in result.stderr
+    assert out.read_bytes() == file.read_bytes()
+    with pytest.raises(CohortError, match="does not exist"):
+        pneumoscope("export", moved_run, "--out", tmp_path / "h.onnx", "--precision", "float16")
+    lost = moved_run / "manifest.csv"
+    with pytest.raises(CohortError, match="does not exist"):
+        pneumoscope("export", moved_run, "--out", tmp_path / "m.onnx", "--cohort", lost)
+    with pytest.raises(SettingsError, match=r"int8 is written only if.*--cohort"):
+        pneumoscope("export", moved_run / "bundle", "--precision", "int8")
+    half = tmp_path / "half.onnx"
+    result = pneumoscope(
+        *("export", moved_run / "bundle", "--out", half, "--precision", "float16"),
+        *("--cohort", manifest_file, "--val", 16),
+    )
+    assert result.exit_code == 0 and "float16" in result.stdout
+    assert half.stat().st_size < 0.6 * out.stat().st_size
+    assert sorted(path.name for path in tmp_path.glob("*.onnx")) == ["half.onnx", "model.onnx"]
+
+
+def test_int8_is_named_and_predicts(
+    run_folder: Path, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of so few radiographs of val a single swap of ranks is a drop beyond the limit.
+    monkeypatch.setattr("pneumoscope.bundles.info.MAX_AUC_DROP", 0.2)
+    monkeypatch.chdir(tmp_path)
+    result = pneumoscope("export", run_folder, "--precision", "int8", "--calibration", 8)
+    assert result.exit_code == 0 and "Computed in int8" in result.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["model.int8.onnx"]
+    films = sorted((phantoms / "images").glob("*.png"))[:2]
+    found = pneumoscope("predict", *films, "--bundle", "model.int8.onnx", "--out", "findings")
+    assert found.exit_code == 0
+    lines = (tmp_path / "findings" / "findings.jsonl").read_text().splitlines()
+    assert all(json.loads(line)["error"] is None for line in lines) and len(lines) == 2
 
 
 def test_mistakes(run_folder: Path, file: Path, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from pneumoscope.bundles import BundleInfo, write_bundle
 from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.export import Exported, export_onnx
+from pneumoscope.export.network import ExportedNetwork
+from pneumoscope.export.tracing import Traced, trace
 from pneumoscope.models.classifier import Architecture, Classifier
 from tests.localize.networks import small
 
@@ -67,3 +69,13 @@ def exported_small(backbone: str, head: str, heatmap: str) -> Exported:
     # A small network's options are lists of numbers, which no bundle holds.
     with patch("pneumoscope.export.writing.load_classifier", lambda *_: classifier):
         return export_onnx(folder / "bundle", folder / "model.onnx")
+
+
+_TRACED: dict[str, Traced] = {}
+
+
+def trace_once(network: ExportedNetwork, info: BundleInfo) -> Traced:
+    """Instead of `trace`, which takes most of an export's time."""
+    if info.model_id not in _TRACED:
+        _TRACED[info.model_id] = trace(network, info)
+    return _TRACED[info.model_id]

@@ -11,7 +11,7 @@ import onnx
 import pytest
 import torch
 
-from pneumoscope.bundles import read_bundle, read_onnx
+from pneumoscope.bundles import ExportInfo, read_bundle, read_onnx
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.export import Agreement, Exported, export_onnx, network
 from pneumoscope.inference.onnx_engine import OnnxEngine
@@ -27,7 +27,8 @@ def file(run_folder: Path) -> Exported:
 
 def test_the_file_describes_itself_as_the_bundle(file: Exported, run_folder: Path) -> None:
     folder, info = read_bundle(run_folder)
-    assert read_onnx(file.path).info == info == file.info
+    written = info.model_copy(update={"export": ExportInfo(precision="float32")})
+    assert read_onnx(file.path).info == written == file.info
     assert file.size == file.path.stat().st_size
     # The weights and little else: no training state, no notes.
     assert file.size < 1.1 * (folder / "model.safetensors").stat().st_size

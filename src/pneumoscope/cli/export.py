@@ -126,9 +126,10 @@ def _show(exported: Any) -> None:
     for precision, quality in info.export.quality.items():
         correlation = quality.heatmap_correlation
         heat = "none shows heat" if correlation is None else f"heatmaps correlate {correlation:.4f}"
+        change = round(-quality.roc_auc_drop, 4) + 0.0  # Never "-0.0000".
         console.print(
             f"Computed in {precision}, {quality.radiographs} radiographs of val: ROC-AUC "
-            f"{quality.roc_auc:.4f} ({-quality.roc_auc_drop:+.4f}), {heat}"
+            f"{quality.roc_auc:.4f} ({change:+.4f}), {heat}"
         )
     console.print(
         f"Model: [bold]{exported.path}[/bold]   "
