@@ -269,5 +269,5 @@ def test_bfloat16_is_measured_where_it_is_computed(
 def test_precisions_that_need_a_cohort_say_so(run_folder: Path, tmp_path: Path) -> None:
     for precision in ("float16", "int8"):
         with pytest.raises(SettingsError, match=rf"{precision} is written only if.*--cohort"):
-            export_onnx(run_folder, tmp_path / "m.onnx", precision=precision)  # type: ignore[arg-type]
+            export_onnx(run_folder, tmp_path / "m.onnx", precision=precision)
     assert not list(tmp_path.iterdir())

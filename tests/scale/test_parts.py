@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 import pneumoscope
 from pneumoscope.errors import ImageError, OutputError, PneumoscopeError, SettingsError
 from pneumoscope.findings import Finding, Region
+from pneumoscope.imaging import DEFAULT_LIMITS
 from pneumoscope.inference import explain_files, load_engine
 from pneumoscope.scale import is_uri, list_radiographs, storage
 from pneumoscope.scale.parts import Unit, part_name, plan, read_findings, write_part
@@ -158,7 +160,7 @@ def test_a_remote_film_is_fetched_within_the_limits(
     ):  # fmt: skip
         with pytest.raises(ImageError, match=message):
             read_anywhere(f"far://{name}")
-    monkeypatch.setattr(storage, "DEFAULT_LIMITS", storage.DEFAULT_LIMITS.__class__(max_bytes=100))
+    monkeypatch.setattr(storage, "DEFAULT_LIMITS", replace(DEFAULT_LIMITS, max_bytes=100))
     with pytest.raises(ImageError, match="too large"):
         read_anywhere("far://film.png")
     assert list(temporary.iterdir()) == []

@@ -37,8 +37,9 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 def _deflated(rows: NDArray[np.uint8]) -> bytes:
     """By ISA-L, several times as fast as zlib at the same size; by zlib where it has no wheel."""
+    content = memoryview(rows)
     try:
         from isal import isal_zlib
     except ModuleNotFoundError:
-        return zlib.compress(rows, 1)
-    return isal_zlib.compress(rows, 1)
+        return zlib.compress(content, 1)
+    return isal_zlib.compress(content, 1)

@@ -187,7 +187,8 @@ def _run(
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    workers = settings.workers or max(1, int(ray.cluster_resources()["CPU"]) // settings.threads)
+    cpus: float = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
+    workers = settings.workers or max(1, int(cpus) // settings.threads)
     counts = (
         ray.data.from_items(
             [_row(unit) for unit in todo.units], override_num_blocks=len(todo.units)
