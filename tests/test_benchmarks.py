@@ -99,6 +99,23 @@ def test_the_whole_command_is_timed(phantoms: Path, run_folder: Path, tmp_path: 
     assert [turn["radiographs"] for turn in found["turns"]["own files, findings"]] == [3]
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_memory_is_read_while_the_command_runs(run_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "memory.json"
+    few = ["--at", "2", "6", "--phantoms", "3", "--side", "64", "--out", str(out)]
+    script = [sys.executable, str(BENCHMARKS / "memory.py"), *few]
+    bundle = ["--bundle", str(exported(run_folder).path)]
+    run = subprocess.run([*script, *bundle], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(out.read_text())["resident_mib"]
+    assert list(found) == ["2", "6"] and all(50 < each < 2000 for each in found.values())
+    assert run.stdout.count("\n") == 4
+    bad = [*script, "--bundle", str(tmp_path / "absent.onnx")]
+    run = subprocess.run(bad, capture_output=True, text=True, check=False)
+    assert run.returncode == 1 and "predict failed: error:" in run.stderr
+
+
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Benchmarks as modules, by name."""
