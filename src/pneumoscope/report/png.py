@@ -37,7 +37,7 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 def _deflated(rows: NDArray[np.uint8]) -> bytes:
     """By ISA-L, several times as fast as zlib at the same size; by zlib where it has no wheel."""
-    content = memoryview(rows)
+    content = rows.data
     try:
         from isal import isal_zlib
     except ModuleNotFoundError:
