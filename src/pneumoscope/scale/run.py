@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,7 +152,8 @@ def _ray(settings: ArchiveSettings) -> Iterator[None]:
         options["object_store_memory"] = _OBJECT_STORE
     for attempt in range(1, _STARTS + 1):
         try:
-            ray.init(address=settings.address or "local", **options)
+            with _silent_stderr():
+                ray.init(address=settings.address or "local", **options)
             break
         except Exception as error:  # Ray raises bare exceptions, too.
             ray.shutdown()
@@ -168,6 +170,20 @@ def _ray(settings: ArchiveSettings) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Ray's core writes to the process's stderr, past Python's; what matters it raises."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _workers(settings: ArchiveSettings) -> int:
