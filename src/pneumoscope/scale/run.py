@@ -23,7 +23,7 @@ SETTINGS = "predict.json"
 _INSTALL = "pip install 'pneumoscope[scale]'"
 # Only units, counts and the model travel through Ray's own memory; films never do.
 _OBJECT_STORE = 2**28
-_STARTS = 3
+_STARTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +160,13 @@ def _ray(settings: ArchiveSettings) -> Iterator[None]:
             # A busy machine may take longer than the half minute that Ray waits for itself.
             if settings.address is None and "timed out" in str(error) and attempt < _STARTS:
                 continue
-            where = "here" if settings.address is None else f"at {settings.address}"
-            words = str(error).strip().partition("\n")[0]
+            here = settings.address is None
+            words = str(error).strip().partition("\n")[0].rstrip(".")
             raise PneumoscopeError(
-                f"Ray cannot be started or reached {where} ({words})",
-                remedy="check --ray-address, or leave it out",
+                f"Ray cannot be {'started' if here else f'reached at {settings.address}'} ({words})",
+                remedy="run again when this machine has less to do"
+                if here
+                else "check the address",
             ) from error
     try:
         yield
