@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,6 +67,7 @@ def trace(network: ExportedNetwork, info: BundleInfo) -> Traced:
                 verbose=False,
             )
             model = program.model_proto
+            _transpose_square_weights(model.graph)
             backbone = tuple(node.name for node in model.graph.node if _in_backbone(node))
             return Traced(bare(model), backbone)
     except PneumoscopeError:
@@ -90,6 +92,27 @@ def bare(model: Any) -> bytes:
     graph.ClearField("value_info")
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def _transpose_square_weights(graph: Any) -> None:
+    """Store the transpose of a square weight, which a backward pass multiplies with, as a constant.
+
+    OpenVINO 2026.4 keeps packed weights by their place in memory and their shape. It takes a square
+    matrix and its transpose, made of one constant, for the same, and gives wrong heatmaps.
+    """
+    from onnx import numpy_helper
+
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in list(graph.node):
+        weight = constants.get(node.input[0]) if node.op_type == "Transpose" else None
+        if weight is None or len(weight.dims) != 2 or weight.dims[0] != weight.dims[1]:
+            continue
+        # Both axes, in whatever way they are named, or none.
+        if [list(each.ints) for each in node.attribute] == [[0, 1]]:
+            continue
+        values = np.ascontiguousarray(numpy_helper.to_array(weight).T)
+        graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+        graph.node.remove(node)
 
 
 def _in_backbone(node: Any) -> bool:
