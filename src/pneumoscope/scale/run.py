@@ -161,9 +161,10 @@ def _ray(settings: ArchiveSettings) -> Iterator[None]:
             if settings.address is None and "timed out" in str(error) and attempt < _STARTS:
                 continue
             here = settings.address is None
+            failed = "started" if here else f"reached at {settings.address}"
             words = str(error).strip().partition("\n")[0].rstrip(".")
             raise PneumoscopeError(
-                f"Ray cannot be {'started' if here else f'reached at {settings.address}'} ({words})",
+                f"Ray cannot be {failed} ({words})",
                 remedy="run again when this machine has less to do"
                 if here
                 else "check the address",
