@@ -22,7 +22,7 @@ from torchvision.transforms.v2 import functional as TF  # noqa: N812
 Augmentation = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 
 
-def augmentation(name: str, mirror: bool) -> Augmentation:
+def augmentation(name: str, mirror: bool, hide_outside: float = 0.0) -> Augmentation:
     """The augmentation of that name: `default`, `paper` or `none`.
 
     It takes uint8 pixels (B, 1, H, W) and, if known, lungs (B, 1, g, g); it gives float32 pixels in
@@ -31,10 +31,14 @@ def augmentation(name: str, mirror: bool) -> Augmentation:
     Args:
         name: of the augmentation.
         mirror: let `default` mirror half of the radiographs; a pneumonia may be on either side.
+        hide_outside: on this share of radiographs `default` hides what is outside the lungs.
     """
 
     def default(pixels: Tensor, lungs: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        return augment_default(pixels, lungs, mirror=mirror)
+        images, lungs = augment_default(pixels, lungs, mirror=mirror)
+        if lungs is not None and hide_outside > 0:
+            images = hidden_outside(images, lungs, hide_outside)
+        return images, lungs
 
     def paper(pixels: Tensor, lungs: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return augment_paper(pixels), None
@@ -79,6 +83,42 @@ def augment_default(
     images = (images - mean) * per_image(between(0.8, 1.2)) + mean + per_image(between(-0.15, 0.15))
     images = images + torch.randn_like(images) * per_image(between(0, 0.03))
     return images.clamp(0, 1), lungs
+
+
+# Side of the coarse picture that hides, and by how many cells of the lungs' grid, and how softly,
+# the lungs are widened: an opacity may hide the edge of a lung, and no outline of a mask may tell.
+_COARSE, _WIDENED, _SOFTENED = 8, 9, 5
+
+
+def hidden_outside(images: Tensor, lungs: Tensor, share: float) -> Tensor:
+    """Hide what is outside the lungs, so that no label can be learnt from it.
+
+    Markers, text, lines, bones and the shape of the shoulders tell much about who was radiographed,
+    where and lying how, and so about the label, and nothing about the lungs. On half of the
+    radiographs that are drawn they give way to the film itself at 8 x 8 pixels, on the others to
+    one gray.
+
+    Args:
+        images: (B, 1, H, W) in [0, 1].
+        lungs: (B, 1, g, g), probability of lung, one everywhere where none were found.
+        share: of the radiographs, 0 to 1.
+
+    Returns:
+        (B, 1, H, W) in [0, 1].
+    """
+    count, device = len(images), images.device
+    wide = F.max_pool2d(lungs, _WIDENED, stride=1, padding=_WIDENED // 2)
+    soft = F.avg_pool2d(wide, _SOFTENED, stride=1, padding=_SOFTENED // 2, count_include_pad=False)
+    kept = _resized(soft, images.shape[-1])
+    kept = torch.where(torch.rand(count, 1, 1, 1, device=device) < share, kept, 1.0)
+    coarse = _resized(F.adaptive_avg_pool2d(images, _COARSE), images.shape[-1])
+    gray = torch.rand(count, 1, 1, 1, device=device)
+    instead = torch.where(torch.rand(count, 1, 1, 1, device=device) < 0.5, coarse, gray)
+    return (kept * images + (1 - kept) * instead).clamp(0, 1)
+
+
+def _resized(images: Tensor, side: int) -> Tensor:
+    return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
 
 
 def _moved(images: Tensor, theta: Tensor) -> Tensor:

@@ -56,6 +56,9 @@ class TrainingSettings(BaseModel):
     # Weight of the penalty on disease seen outside the lungs, which the shipped segmenter finds;
     # for the head `regional` without the paper's augmentation. 0 switches it off.
     lung_guidance: Annotated[float, Field(ge=0)] = 0.3
+    # On this share of train radiographs what is outside the lungs is hidden, so that the label is
+    # not learnt from markers, lines or the body's shape; as `lung_guidance`, for `regional` only.
+    hide_outside: Annotated[float, Field(ge=0, le=1)] = 0.0
     # The heatmap is its geometric mean with the probability of lung.
     lung_prior: bool = True
 
@@ -68,9 +71,9 @@ class TrainingSettings(BaseModel):
 
     @property
     def guided(self) -> bool:
-        """Whether the lungs guide this training."""
+        """Whether the lungs take part in this training."""
         fits = self.head == "regional" and self.augmentation != "paper"
-        return fits and self.lung_guidance > 0
+        return fits and (self.lung_guidance > 0 or self.hide_outside > 0)
 
     @property
     def keeps_early(self) -> bool:
