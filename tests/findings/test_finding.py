@@ -15,8 +15,8 @@ from pneumoscope.findings import Finding, Region, decide, finding_schema
 LABELS = ("NORMAL", "PNEUMONIA")
 MODEL = "efficientnet_lite0@ab12cd34"
 KEYS = [
-    "image", "label", "probability", "threshold", "uncertain", "regions", "heatmap", "model",
-    "error",
+    "image", "label", "probability", "threshold", "uncertain", "gate", "regions", "in_lungs",
+    "heatmap", "summary", "model", "error",
 ]  # fmt: skip
 
 
@@ -40,8 +40,10 @@ def test_json_line_has_exactly_these_keys_in_this_order() -> None:
     assert "\n" not in line
     parsed = json.loads(line)
     assert list(parsed) == KEYS
-    assert list(parsed["regions"][0]) == ["x", "y", "width", "height", "score"]
-    assert parsed["regions"] == [{"x": 1, "y": 2, "width": 3, "height": 4, "score": 0.75}]
+    assert list(parsed["regions"][0]) == ["x", "y", "width", "height", "score", "zone"]
+    assert parsed["regions"] == [
+        {"x": 1, "y": 2, "width": 3, "height": 4, "score": 0.75, "zone": None}
+    ]
 
 
 def test_json_round_trip() -> None:
@@ -80,8 +82,11 @@ def test_error_leaves_everything_else_empty() -> None:
         "probability": None,
         "threshold": None,
         "uncertain": None,
+        "gate": None,
         "regions": [],
+        "in_lungs": None,
         "heatmap": None,
+        "summary": None,
         "model": MODEL,
         "error": "x.dcm: is empty. Export it again",
     }
@@ -109,6 +114,10 @@ def test_an_error_without_words_is_named() -> None:
         {"image": ""},
         {"model": ""},
         {"extra": 1},
+        {"in_lungs": 1.1},
+        {"gate": {"flagged": True, "reason": None}},
+        {"gate": {"flagged": False, "reason": "blank"}},
+        {"gate": {"flagged": True, "reason": "ugly"}},
     ],
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:

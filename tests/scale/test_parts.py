@@ -47,7 +47,7 @@ def test_findings_come_back_from_parquet(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "findings")
     assert table.column_names == list(Finding.model_fields)
     assert table["regions"].to_pylist() == [
-        [{"x": 1, "y": 2, "width": 3, "height": 4, "score": 0.5}],
+        [{"x": 1, "y": 2, "width": 3, "height": 4, "score": 0.5, "zone": None}],
         [],
     ]
     assert [path.name for path in (tmp_path / "findings").iterdir()] == ["part-1.parquet"]

@@ -1,11 +1,34 @@
-"""Findings: from a probability and a heatmap to what is said about a radiograph.
+"""Findings: from a probability and a heatmap to what is said about a radiograph, in plain words.
 
-Enters: probability, heatmap on the film's grid, the bundle's threshold.
-Leaves: `Finding` (decision, regions in the film's pixels) and its JSON schema.
+Enters: probability, heatmap on the film's grid, lungs, the gate's word, the bundle's threshold.
+Leaves: `Finding` (decision, regions in the film's pixels with their zones, a plain line) and its
+JSON schema.
 May import: numpy, scipy, pydantic. No torch, no other room.
 """
 
-from pneumoscope.findings.finding import Finding, Region, decide, finding_schema
+from pneumoscope.findings.completing import completed
+from pneumoscope.findings.finding import (
+    Finding,
+    Gate,
+    GateReason,
+    Region,
+    Zone,
+    decide,
+    finding_schema,
+)
 from pneumoscope.findings.regions import find_regions
+from pneumoscope.findings.words import ENGLISH, summary
 
-__all__ = ["Finding", "Region", "decide", "find_regions", "finding_schema"]
+__all__ = [
+    "ENGLISH",
+    "Finding",
+    "Gate",
+    "GateReason",
+    "Region",
+    "Zone",
+    "completed",
+    "decide",
+    "find_regions",
+    "finding_schema",
+    "summary",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -17,7 +17,39 @@ from pneumoscope.errors import BundleError, SettingsError
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_CONFIG = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+_CONFIG = ConfigDict(
+    strict=True,
+    frozen=True,
+    extra="forbid",
+    allow_inf_nan=False,
+    # A finding that is written has every key, those with a default, too.
+    json_schema_serialization_defaults_required=True,
+)
+
+
+Zone = Literal[
+    "right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower",
+    "outside_lungs",
+]  # fmt: skip
+"""A third of one of the patient's lungs, or none; the patient's right is on the film's left."""
+
+GateReason = Literal["blank", "inverted", "rotated", "cropped", "not_chest"]
+"""Why a picture is no upright frontal chest radiograph that the model could judge."""
+
+
+class Gate(BaseModel):
+    """Whether a picture looks like what the model was made for."""
+
+    model_config = _CONFIG
+
+    flagged: bool = Field(description="Whether it does not look like a frontal chest radiograph")
+    reason: GateReason | None = Field(description="What it seems to be instead, if flagged")
+
+    @model_validator(mode="after")
+    def _reason_where_flagged(self) -> Self:
+        if self.flagged != (self.reason is not None):
+            raise ValueError("a gate has a reason where it is flagged, and only there")
+        return self
 
 
 class Region(BaseModel):
@@ -35,6 +67,9 @@ class Region(BaseModel):
     width: int = Field(ge=1, description="Width in pixels of the film")
     height: int = Field(ge=1, description="Height in pixels of the film")
     score: float = Field(ge=0, le=1, description="Highest heat inside the region, 0 to 1")
+    zone: Zone | None = Field(
+        default=None, description="Where its centre is: a third of a lung; null if nobody looked"
+    )
 
 
 class Finding(BaseModel):
@@ -59,12 +94,25 @@ class Finding(BaseModel):
         "somebody should look; null where the model does not say"
     )
     # Lax for the container only: JSON has lists and callers have lists; a frozen model has tuples.
+    gate: Gate | None = Field(
+        default=None,
+        description="Whether the picture looks like a frontal chest radiograph at all; if flagged, "
+        "the probability means nothing. Null where nobody asked",
+    )
     regions: tuple[Region, ...] = Field(
         strict=False, description="Where the evidence is, the strongest first"
+    )
+    in_lungs: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Share of the evidence that is inside the lungs; null where there is none, or "
+        "where no lungs were found",
     )
     heatmap: str | None = Field(
         description="Heatmap file (16-bit grayscale PNG), relative to the findings file"
     )
+    summary: str | None = Field(default=None, description="The finding in plain words")
     model: str = Field(min_length=1, description="Which model said it: architecture@digest")
     error: str | None = Field(description="Why there is no prediction, or null")
 
@@ -86,9 +134,19 @@ class Finding(BaseModel):
                 raise ValueError("a finding without an error needs label, probability, threshold")
         elif not self.error:
             raise ValueError("an error must say what was wrong")
-        elif (*result, self.uncertain, self.heatmap) != (None,) * 5 or self.regions:
+        elif self.regions or any(value is not None for value in (*result, *self._further())):
             raise ValueError("a finding with an error has no result")
         return self
+
+    def _further(self) -> tuple[object, ...]:
+        return (self.uncertain, self.gate, self.in_lungs, self.heatmap, self.summary)
+
+    @property
+    def positive(self) -> bool:
+        """Whether it was called positive; False for a radiograph that could not be used."""
+        if self.probability is None or self.threshold is None:
+            return False
+        return self.probability >= self.threshold
 
     @classmethod
     def from_prediction(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import ImageError
-from pneumoscope.findings import Finding, find_regions
+from pneumoscope.findings import Finding, completed
 from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
 from pneumoscope.inference.engine import Engine
 from pneumoscope.inference.file_engine import available_cpus
@@ -23,12 +23,16 @@ from pneumoscope.inference.heatmaps import (
     film_heatmap,
     film_lungs,
     run_heatmaps,
+    share_inside,
 )
 from pneumoscope.inference.pipeline import batches, in_order
 from pneumoscope.lungs import LungSegmenter
 
 Source = TypeVar("Source")
 Made = TypeVar("Made")
+
+# What counts as lung.
+_LUNG = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +255,10 @@ def _finding(entry: _Scored | Failed) -> Finding:
     if isinstance(entry, Failed):
         return entry.finding
     finding = _decided(entry)
-    if finding.label != entry.task.engine.info.labels[1]:
-        return finding
-    heatmap = _heatmap(entry, entry.task.own, _lungs(entry) if entry.task.own.lungs else None)
-    return _with_regions(finding, heatmap)
+    if not finding.positive:
+        return _completed(entry, finding, None, None)
+    lungs = _lungs(entry) if entry.task.own.lungs else None
+    return _completed(entry, finding, _heatmap(entry, entry.task.own, lungs), lungs)
 
 
 def _explained(entry: _Scored | Failed) -> Explained | Failed:
@@ -263,10 +267,7 @@ def _explained(entry: _Scored | Failed) -> Explained | Failed:
     task, item = entry.task, entry.item
     lungs = _lungs(entry)
     heatmap = _heatmap(entry, task.own, lungs)
-    finding = _decided(entry)
-    # Regions say where the model sees what it found; a film called negative has none.
-    if finding.label == task.engine.info.labels[1]:
-        finding = _with_regions(finding, heatmap)
+    finding = _completed(entry, _decided(entry), heatmap, lungs)
     others = {str(spec): _heatmap(entry, spec, lungs) for spec in task.others}
     logit = float(entry.output.logits[entry.index])
     return Explained(item.name, item.radiograph, logit, heatmap, finding, others, lungs)
@@ -286,8 +287,22 @@ def _decided(entry: _Scored) -> Finding:
     )
 
 
-def _with_regions(finding: Finding, heatmap: NDArray[np.float32]) -> Finding:
-    return finding.model_copy(update={"regions": tuple(find_regions(heatmap))})
+def _completed(
+    entry: _Scored,
+    finding: Finding,
+    heatmap: NDArray[np.float32] | None,
+    lungs: NDArray[np.float32] | None,
+) -> Finding:
+    """The finding with regions, their zones and its plain line."""
+    # One everywhere means that none were found.
+    known = lungs is not None and bool(lungs.min() < _LUNG)
+    mask = lungs >= _LUNG if lungs is not None and known else None
+    inside = None
+    if finding.positive and mask is not None:
+        raw = entry.output.maps[entry.task.own][entry.index]
+        inside = share_inside(raw, mask, entry.item.letterbox)
+    labels = entry.task.engine.info.labels
+    return completed(finding, labels, heatmap=heatmap, lungs=mask, in_lungs=inside)
 
 
 def _lungs(entry: _Scored) -> NDArray[np.float32] | None:

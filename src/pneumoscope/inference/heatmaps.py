@@ -110,3 +110,39 @@ def film_heatmap(
         return np.zeros_like(film)
     scaled: Maps = np.clip(film / max(peak, least), 0, 1)
     return np.sqrt(scaled) if spec.lungs else scaled
+
+
+def share_inside(grid: Maps, lungs: NDArray[np.bool_], letterbox: Letterbox) -> float | None:
+    """Which share of a map is inside the lungs; None for a map without evidence.
+
+    Measured on the map as the model gives it, before it is kept within the lungs. Each cell counts
+    as its centre does; cells on the letterbox's margin do not.
+
+    Args:
+        grid: (h, w), >= 0, covering the model's whole square.
+        lungs: (height, width) on the film's grid.
+        letterbox: of the film.
+
+    Returns:
+        0 to 1.
+    """
+    rows, inside_rows = _film_places(grid.shape[0], letterbox, letterbox.height, across=False)
+    columns, inside_columns = _film_places(grid.shape[1], letterbox, letterbox.width, across=True)
+    heat = np.asarray(grid, dtype=np.float64)[np.ix_(inside_rows, inside_columns)]
+    total = float(heat.sum())
+    if not np.isfinite(total) or total <= _NO_EVIDENCE:
+        return None
+    return min(float(heat[lungs[np.ix_(rows, columns)]].sum()) / total, 1.0)
+
+
+def _film_places(
+    cells: int, letterbox: Letterbox, pixels: int, *, across: bool
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Film pixels under the centres of the cells that lie on the film, and those cells."""
+    offset, scale = (
+        (letterbox.left, letterbox.scale_x) if across else (letterbox.top, letterbox.scale_y)
+    )
+    centres = (np.arange(cells) + 0.5) * (letterbox.size / cells)
+    places = np.floor((centres - offset) / scale).astype(np.intp)
+    on_film = np.flatnonzero((places >= 0) & (places < pixels))
+    return places[on_film], on_film

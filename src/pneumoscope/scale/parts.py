@@ -135,7 +135,8 @@ def _schema() -> Any:
     import pyarrow as pa
 
     box = [(side, pa.int32()) for side in ("x", "y", "width", "height")]
-    region = pa.struct([*box, ("score", pa.float64())])
+    region = pa.struct([*box, ("score", pa.float64()), ("zone", pa.string())])
+    gate = pa.struct([("flagged", pa.bool_()), ("reason", pa.string())])
     return pa.schema(
         [
             pa.field("image", pa.string(), nullable=False),
@@ -143,8 +144,11 @@ def _schema() -> Any:
             ("probability", pa.float64()),
             ("threshold", pa.float64()),
             ("uncertain", pa.bool_()),
+            ("gate", gate),
             ("regions", pa.list_(region)),
+            ("in_lungs", pa.float64()),
             ("heatmap", pa.string()),
+            ("summary", pa.string()),
             pa.field("model", pa.string(), nullable=False),
             ("error", pa.string()),
         ]

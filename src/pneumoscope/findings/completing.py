@@ -1,0 +1,51 @@
+"""A finding, once its heatmap, its lungs and its gate are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumoscope.findings.finding import Finding, Gate
+from pneumoscope.findings.regions import find_regions
+from pneumoscope.findings.words import summary
+from pneumoscope.findings.zones import with_zones
+
+
+def completed(
+    finding: Finding,
+    labels: Sequence[str],
+    *,
+    gate: Gate | None = None,
+    heatmap: NDArray[np.floating[Any]] | None = None,
+    lungs: NDArray[np.bool_] | None = None,
+    in_lungs: float | None = None,
+) -> Finding:
+    """The finding with its regions, their zones, and the plain line.
+
+    Regions say where the model sees what it found, so a film called negative has none. A picture
+    that the gate flags is uncertain whatever its probability, and has none either: the model was
+    not made for it.
+
+    Args:
+        finding: of the probability alone.
+        labels: the two labels, negative first.
+        gate: what the input gate says; None if it was not asked.
+        heatmap: (height, width) in [0, 1] on the film's pixels; needed for a positive finding's
+            regions.
+        lungs: (height, width), where lung is; None where none were found or nobody asked.
+        in_lungs: share of the evidence inside the lungs, 0 to 1, if known.
+    """
+    if finding.error is not None:
+        return finding
+    changes: dict[str, Any] = {"gate": gate}
+    if gate is not None and gate.flagged:
+        changes["uncertain"] = True
+    elif finding.positive and heatmap is not None:
+        shape = (heatmap.shape[0], heatmap.shape[1])
+        changes["regions"] = with_zones(find_regions(heatmap), lungs, shape)
+        changes["in_lungs"] = in_lungs
+    found = finding.model_copy(update=changes)
+    return found.model_copy(update={"summary": summary(found, labels[1])})
