@@ -67,6 +67,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"imaging", "findings", "evaluate"},
         {"matplotlib", "jinja2", "PIL", "pydantic", "sklearn"},
     ),
+    "dicom": (
+        {"imaging", "findings", "bundles", "inference", "report"},
+        {"pydicom", "highdicom", "pynetdicom", "PIL", "pydantic"},
+    ),
     "comparison": (
         {
             "imaging",
@@ -96,6 +100,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "comparison",
             "export",
             "scale",
+            "dicom",
         },
         {"typer", "rich", "PIL"},
     ),
@@ -104,12 +109,13 @@ HEAVY = {
     "torch", "torchvision", "timm", "lightning", "safetensors", "huggingface_hub", "sklearn",
     "pandas", "pydicom", "PIL", "matplotlib", "jinja2", "pydantic", "typer", "rich", "tensorboard",
     "onnxruntime", "openvino", "onnx", "skimage", "ray", "pyarrow",
+    "highdicom", "pynetdicom",
 }  # fmt: skip
 # The one module of a torch-free room that is imported only when a bundle needs torch.
 LAZY = ROOT / "inference" / "torch_engine.py"
 TORCH_FREE = (
     "imaging", "cohort", "findings", "bundles", "lungs", "evaluate", "inference", "report", "scale",
-    "cli",
+    "dicom", "cli",
 )  # fmt: skip
 
 

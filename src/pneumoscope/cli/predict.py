@@ -58,6 +58,20 @@ def predict(
     part_size: Annotated[
         int, typer.Option(min=1, help="Radiographs per Parquet file of --engine ray.")
     ] = 256,
+    output: Annotated[
+        Literal["findings", "dicom"],
+        typer.Option("--format", help="dicom: DICOM objects of each film, beside the findings."),
+    ] = "findings",
+    dicom_output: Annotated[
+        str, typer.Option(help="Objects of --format dicom: sc, seg, sr, gsps, or all.")
+    ] = "sc,sr",
+    deidentify: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="<key file>",
+            help="With --format dicom: pseudonyms for patients, by a key; made if missing.",
+        ),
+    ] = None,
 ) -> None:
     """Find pneumonia on radiographs: probability, decision, heatmap, regions.
 
@@ -71,6 +85,7 @@ def predict(
       pneumoscope predict archive/ --bundle model.onnx --no-heatmaps --no-overlays
       pneumoscope predict archive/ --bundle model.onnx --engine openvino --precision bfloat16
       pneumoscope predict s3://archive/ --bundle model.onnx --engine ray --out s3://findings
+      pneumoscope predict study/ --format dicom --dicom-output sc,sr --out objects
     """
     if engine == "ray":
         from pneumoscope.cli.archive import predict_archive
@@ -100,6 +115,20 @@ def predict(
             expected=len(files),
         )
     console.print(f"[dim]Computed by {runs.runtime}.[/dim]")
+    if output == "dicom":
+        from pneumoscope.cli.dicom_objects import predict_objects
+
+        folder = predict_objects(
+            runs,
+            files,
+            Path(out),
+            kinds=dicom_output,
+            key=deidentify,
+            threshold=threshold,
+            batch_size=batch_size,
+        )
+        _show(folder, len(files))
+        return
     folder = predict_files(
         runs,
         files,
@@ -109,10 +138,14 @@ def predict(
         heatmaps=heatmaps,
         overlays=overlays,
     )
-    show_findings(folder.first(_SHOWN), len(files), folder.failed)
-    console.print(f"Findings: [bold]{folder.folder / 'findings.jsonl'}[/bold]")
     if overlays:
         console.print(f"Overlays: [bold]{folder.folder / 'overlays'}[/bold]")
+    _show(folder, len(files))
+
+
+def _show(folder: FindingsFolder, total: int) -> None:
+    show_findings(folder.first(_SHOWN), total, folder.failed)
+    console.print(f"Findings: [bold]{folder.folder / 'findings.jsonl'}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 

@@ -1,0 +1,134 @@
+"""`pneumoscope predict --format dicom`: findings as DICOM objects beside `findings.jsonl`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from pneumoscope.cli.console import console, progress
+from pneumoscope.errors import ImageError
+from pneumoscope.files import write_text
+
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.dicom.outcome import Outcome
+    from pneumoscope.inference import Engine, Explained, Failed
+    from pneumoscope.report.findings_folder import FindingsFolder
+
+SELECTION = "selection.jsonl"
+
+
+def predict_objects(
+    engine: Engine,
+    files: list[tuple[str, Path]],
+    out: Path,
+    *,
+    kinds: str,
+    key: Path | None,
+    threshold: float | None,
+    batch_size: int,
+) -> FindingsFolder:
+    """Write findings, `selection.jsonl` and the objects of every frontal chest film.
+
+    Args:
+        engine: a loaded bundle.
+        files: (name, path) pairs.
+        out: output folder; one left by an interrupted call with the same settings is continued.
+        kinds: which objects, as `dicom.objects.parse_kinds` reads them.
+        key: file with the key of pseudonyms; None to keep the patient's name and id.
+        threshold: decide at this probability instead of the bundle's threshold.
+        batch_size: radiographs per call of the engine.
+
+    Raises:
+        SettingsError: the kinds are unknown, or the key is none.
+        OutputError: an output cannot be written.
+    """
+    from pneumoscope.dicom.deidentify import Pseudonyms
+    from pneumoscope.dicom.objects import parse_kinds
+    from pneumoscope.dicom.outcome import Outcome, tell
+    from pneumoscope.dicom.selection import refuse_unless_chest_film
+    from pneumoscope.findings import Finding
+    from pneumoscope.inference import process_files
+    from pneumoscope.report.findings_folder import FindingsFolder
+
+    wanted = parse_kinds(kinds)
+    pseudonyms = None if key is None else Pseudonyms.from_file(key)
+    if pseudonyms is not None:  # A file's name often is the patient's.
+        files = [(f"film-{pseudonyms.code('file', name)}", path) for name, path in files]
+    used = engine.info.threshold if threshold is None else threshold
+    settings = {
+        "model": engine.info.model_id,
+        "threshold": used,
+        "dicom": list(wanted),
+        "deidentified": pseudonyms is not None,
+    }
+    folder = FindingsFolder(out, settings, heatmaps=False, overlays=False)
+    paths, lines = dict(files), _Lines(out / SELECTION)
+
+    def passed() -> Iterator[tuple[str, Path]]:
+        for name, path in files:
+            if name in folder.finished:
+                continue
+            try:
+                refuse_unless_chest_film(path)
+            except ImageError as error:
+                reason = ImageError(error.problem, remedy=error.remedy)
+                lines.add(Outcome(name, False, "tags", str(reason)))
+                folder.add(Finding.from_error(name, reason, engine.info.model_id))
+            else:
+                yield name, path
+
+    def write(item: Explained | Failed) -> None:
+        place = f"objects/{sha256(item.name.encode()).hexdigest()[:16]}"
+        outcome, finding = tell(item, paths[item.name], engine.info, wanted, out, place, pseudonyms)
+        lines.add(outcome)
+        folder.add(finding)
+
+    def written() -> Generator[None, None, None]:
+        yield from process_files(engine, passed(), write, threshold=used, batch_size=batch_size)
+
+    try:
+        with progress("Reading films") as update, closing(written()) as stream:
+            for done, _ in enumerate(stream, start=1):
+                update(done, len(files))
+    finally:
+        folder.close()
+        lines.close()
+    names = [name for name, _ in files]
+    folder.finish(names)
+    lines.finish(names)
+    console.print(f"Objects: [bold]{out / 'objects'}[/bold] ({', '.join(wanted)})")
+    return folder
+
+
+class _Lines:
+    """Outcomes, a line each, written by several threads; the last one of an image counts."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream = path.open("a", encoding="utf-8")
+        self._lock = Lock()
+
+    def add(self, outcome: Outcome) -> None:
+        line = json.dumps(outcome.as_json(), ensure_ascii=False) + "\n"
+        with self._lock:
+            self._stream.write(line)
+            self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def finish(self, images: Sequence[str]) -> None:
+        """Put the lines in the order of `images`; a line cut off by a kill is dropped."""
+        last: dict[str, str] = {}
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            try:
+                last[json.loads(line)["image"]] = line
+            except ValueError:
+                continue
+        ordered = [last[image] for image in images if image in last]
+        write_text(self._path, "".join(f"{line}\n" for line in ordered))

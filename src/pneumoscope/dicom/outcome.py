@@ -1,0 +1,93 @@
+"""What became of one file of a study: objects, or why there are none, and who said so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pneumoscope.bundles import BundleInfo
+from pneumoscope.dicom.deidentify import Pseudonyms
+from pneumoscope.dicom.objects import Kind, write_objects
+from pneumoscope.dicom.result import Result
+from pneumoscope.dicom.source import read_source
+from pneumoscope.errors import ImageError
+from pneumoscope.findings import ENGLISH, Finding
+
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.inference import Explained, Failed
+
+# What is no frontal chest film at all; an inverted, rotated or cropped one is, and its objects say
+# what is the matter with it.
+NO_FILM = ("blank", "not_chest")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file.
+
+    Attributes:
+        image: its name, as in its finding.
+        chosen: whether it was taken for a frontal chest film.
+        decided_by: `tags`, `reading` (it is damaged, or nothing can refer to it), or `gate`.
+        reason: why it was not chosen, or what the gate found; None if nothing is the matter.
+        objects: paths of the objects, relative to the output folder.
+    """
+
+    image: str
+    chosen: bool
+    decided_by: Literal["tags", "reading", "gate"]
+    reason: str | None
+    objects: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Its line in `selection.jsonl`."""
+        return asdict(self)
+
+
+def tell(
+    item: Explained | Failed,
+    path: Path,
+    info: BundleInfo,
+    kinds: Sequence[Kind],
+    out: Path,
+    folder: str,
+    pseudonyms: Pseudonyms | None = None,
+) -> tuple[Outcome, Finding]:
+    """Write the objects of what inference said of a file that passed by its tags.
+
+    Args:
+        item: what inference said.
+        path: the file.
+        info: of the bundle.
+        kinds: which objects.
+        out: output folder.
+        folder: where in it the objects go.
+        pseudonyms: given, the objects do not name the patient.
+
+    Returns:
+        The outcome, and the finding: an error where the file lacks what objects must refer to.
+
+    Raises:
+        OutputError: an object cannot be written, or does not read back.
+    """
+    finding = item.finding
+    if finding.error is not None:
+        return Outcome(finding.image, False, "reading", finding.error), finding
+    gate = finding.gate
+    reason = ENGLISH[f"gate.{gate.reason}"] if gate is not None and gate.reason else None
+    if gate is not None and gate.reason in NO_FILM:
+        return Outcome(finding.image, False, "gate", reason), finding
+    try:
+        source = read_source(path)
+        source = pseudonyms.apply(source) if pseudonyms else source
+        result = Result.of(item, source, info)  # type: ignore[arg-type]
+    except ImageError as error:
+        failed = Finding.from_error(
+            finding.image, ImageError(error.problem, remedy=error.remedy), finding.model
+        )
+        return Outcome(finding.image, False, "reading", failed.error), failed
+    written = write_objects(result, kinds, out / folder, pseudonyms)
+    names = tuple(path.relative_to(out).as_posix() for path in written)
+    return Outcome(finding.image, True, "gate" if gate else "tags", reason, names), finding

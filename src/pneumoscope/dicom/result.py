@@ -1,0 +1,141 @@
+"""What was found on one film, as all derived objects say it, and how they name themselves.
+
+UIDs are name-based (version 5 UUIDs, PS3.5 B.2): the same bytes of a film, read by the same model
+at the same threshold with the same version of this program, give the same UIDs. An archive that is
+sent a result twice, after a crash say, keeps one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumoscope import __version__
+from pneumoscope.bundles import BundleInfo
+from pneumoscope.bundles.info import WEIGHTS_FILE
+from pneumoscope.dicom.source import Source
+from pneumoscope.findings import Finding
+
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.inference import Explained
+
+MANUFACTURER = "Pneumoscope"
+NOT_VERIFIED = "Research use only. Not verified. Not a medical device."
+CODING_SCHEME = "99PNEUMOSCOPE"
+_NAMESPACE = UUID("6b0d3f5e-6a0c-4c3f-8d0e-0f8a1f5a7a10")
+_FIRST_SERIES = 9001
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A film with its finding.
+
+    Attributes:
+        source: what the objects carry of the film.
+        pixels: (height, width) float32 in [0, 1], as displayed, bright = dense.
+        heatmap: (height, width) float32 in [0, 1], on the same grid.
+        finding: probability, decision, regions; without an error.
+        info: of the bundle that found it.
+        spacing: (row, column) in millimetres per pixel; None if unknown.
+    """
+
+    source: Source
+    pixels: NDArray[np.float32]
+    heatmap: NDArray[np.float32]
+    finding: Finding
+    info: BundleInfo
+    spacing: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, explained: Explained, source: Source, info: BundleInfo) -> Result:
+        """From what inference explained.
+
+        Raises:
+            ValueError: the source is not the film that was explained.
+        """
+        film = explained.radiograph
+        grid = (int(source.dataset.Rows), int(source.dataset.Columns))
+        if grid != film.pixels.shape:
+            raise ValueError(f"the film is {film.pixels.shape}, but its tags say {grid}")
+        return cls(source, film.pixels, explained.heatmap, explained.finding, info, film.spacing)
+
+    @property
+    def model_digest(self) -> str:
+        """Hex SHA-256 of the model's weights."""
+        return self.info.files[WEIGHTS_FILE]
+
+    def uid(self, *names: str) -> str:
+        """A UID for one thing in the objects of this result; the same names, the same UID."""
+        said = (
+            self.source.dataset.SOPInstanceUID,
+            self.source.digest,
+            self.model_digest,
+            repr(self.finding.threshold),
+            __version__,
+            *names,
+        )
+        return f"2.25.{uuid5(_NAMESPACE, '/'.join(map(str, said))).int}"
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the input gate found that the model could not judge this picture."""
+        return self.finding.gate is not None and self.finding.gate.flagged
+
+    def lines(self) -> list[str]:
+        """What people read on a picture: decision, probability, model, what it is not."""
+        finding = self.finding
+        found = [finding.summary] if finding.summary else []
+        if not self.flagged:  # Otherwise the probability means nothing.
+            doubt = ", uncertain: please review" if finding.uncertain else ""
+            found += [
+                f"{finding.label}{doubt}",
+                f"Probability {finding.probability:.3f}, decided from {finding.threshold:.3f} on",
+            ]
+        return [*found, f"Pneumoscope {__version__}, {finding.model}", NOT_VERIFIED]
+
+
+def pneumonia() -> Any:
+    """The code of the disease."""
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept("233604007", "SCT", "Pneumonia")
+
+
+def series(result: Result, kind: str, number: int, description: str) -> Mapping[str, Any]:
+    """Arguments of highdicom's objects that all of ours share: series, equipment, text.
+
+    Args:
+        result: what the object tells.
+        kind: the short name of the object, part of its UIDs.
+        number: its place among the kinds, from 0.
+        description: of the series, for lists of people.
+    """
+    from highdicom import ContributingEquipment
+    from pydicom.sr.codedict import codes
+
+    equipment = ContributingEquipment(
+        manufacturer=MANUFACTURER,
+        purpose_of_reference=codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=result.finding.model,
+        software_versions=__version__,
+        device_serial_number=result.model_digest[:16],
+        contribution_description=NOT_VERIFIED,
+    )
+    return {
+        "series_instance_uid": result.uid(kind, "series"),
+        "series_number": _FIRST_SERIES + number,
+        "sop_instance_uid": result.uid(kind, "instance"),
+        "instance_number": 1,
+        "manufacturer": MANUFACTURER,
+        "manufacturer_model_name": result.finding.model,
+        "software_versions": __version__,
+        "device_serial_number": result.model_digest[:16],
+        "series_description": f"Pneumoscope {description} (research, not verified)",
+        "contributing_equipment": [equipment],
+        "specific_character_set": result.source.dataset.SpecificCharacterSet,
+    }

@@ -1,0 +1,74 @@
+"""Secondary Capture: the film with its heatmap and boxes as a colour picture, and text below it.
+
+Any viewer shows it. The film keeps its own pixel grid, so that a place on the picture is the same
+place on the film; the text stands under it and hides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumoscope.dicom.result import Result, series
+
+_LINE = 1.35
+_BACKGROUND, _INK = (0, 0, 0), (255, 255, 255)
+
+
+def secondary_capture(result: Result) -> Any:
+    """The Secondary Capture of a result, RGB, uncompressed.
+
+    Returns:
+        pydicom dataset; its first `height` rows are the film's.
+    """
+    from highdicom.sc import SCImage
+
+    source = result.source.dataset
+    picture = captioned(result)
+    # highdicom asks for directions that many films do not tell; they are replaced below.
+    image = SCImage.from_ref_dataset(
+        source,
+        picture,
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        patient_orientation=("L", "F"),
+        pixel_spacing=result.spacing,
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        **series(result, "sc", 0, "overlay"),
+    )
+    image.PatientOrientation = list(result.source.orientation or ()) or None
+    image.Laterality = None
+    image.BurnedInAnnotation = "YES"
+    image.ImageComments = result.lines()[-1]
+    return image
+
+
+def captioned(result: Result) -> NDArray[np.uint8]:
+    """(height + caption, width, 3): overlay of the film, and the lines of the result under it."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    from pneumoscope.report.overlay import overlay
+
+    film = overlay(result.pixels, result.heatmap, result.finding.regions)
+    height, width = film.shape[:2]
+    lines = result.lines()
+    size = _font_size(lines, width, height)
+    font = ImageFont.load_default(size)
+    step = round(_LINE * size)
+    caption = Image.new("RGB", (width, step * len(lines) + size), _BACKGROUND)
+    draw = ImageDraw.Draw(caption)
+    for row, line in enumerate(lines):
+        draw.text((size // 2, size // 2 + row * step), line, fill=_INK, font=font)
+    return np.concatenate([film, np.asarray(caption)])
+
+
+def _font_size(lines: list[str], width: int, height: int) -> int:
+    """Letters of a fortieth of the film, smaller where a line would not fit."""
+    from PIL import ImageFont
+
+    size = max(8, min(width, height) // 40)
+    longest = max(ImageFont.load_default(size).getlength(line) for line in lines)
+    return max(6, int(size * min(1.0, (width - size) / longest)))

@@ -1,0 +1,194 @@
+"""What a derived object must carry of the film it was derived from, and nothing else.
+
+Only the elements named here are parsed. A derived object belongs to the same patient and study, so
+the attributes that identify those two are copied as they are; everything else about the patient
+(address, history, physicians but the referring one) and about the visit stays where it was.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pneumoscope.errors import UnreadableImage, UnsupportedImage
+from pneumoscope.files import sha256_file
+
+IDENTITY = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+"""Copied into every derived object: patient and study, as archives match them."""
+
+REFERENCE = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PatientOrientation",
+    "FrameOfReferenceUID",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "PresentationLUTShape",
+)
+"""Needed to refer to the film and to lay objects over its pixels."""
+
+SELECTION = (
+    "NumberOfFrames",
+    "BodyPartExamined",
+    "AnatomicRegionSequence",
+    "ViewPosition",
+    "ViewCodeSequence",
+    "ImageType",
+    "PresentationIntentType",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "SpecificCharacterSet",
+)
+"""Read to decide whether the file is a frontal chest film; never copied."""
+
+_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+_SEXES = ("M", "F", "O")
+_UNICODE = "ISO_IR 192"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A film as derived objects refer to it.
+
+    Attributes:
+        path: the file.
+        digest: hex SHA-256 of its bytes.
+        dataset: pydicom dataset without pixels, holding `IDENTITY` and `REFERENCE` alone, text in
+            Unicode; `Source` never changes it.
+    """
+
+    path: Path
+    digest: str
+    dataset: Any
+
+    @property
+    def orientation(self) -> tuple[str, str] | None:
+        """Directions of the film's rows and columns in the patient, such as ("L", "F")."""
+        value = self.dataset.get("PatientOrientation")
+        return (str(value[0]), str(value[1])) if value is not None and len(value) == 2 else None
+
+
+def read_tags(path: Path) -> Any:
+    """The elements of a DICOM file that this room knows, without pixels.
+
+    Raises:
+        UnreadableImage: damaged or not a DICOM file.
+    """
+    from pydicom import dcmread
+
+    known = [*IDENTITY, *REFERENCE, *SELECTION]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = dcmread(path, force=True, stop_before_pixels=True, specific_tags=known)
+            dataset.decode()
+            # Values are converted when they are first touched; what is damaged shows here.
+            for element in dataset.iterall():
+                _ = element.value
+    except Exception as error:  # Messages of parsers can quote values, that is names.
+        raise UnreadableImage(
+            f"is a damaged or truncated DICOM file ({type(error).__name__})",
+            path=path,
+            remedy="export it again from the archive",
+        ) from None
+    return dataset
+
+
+def read_source(path: Path) -> Source:
+    """Read from a DICOM film what objects derived from it carry.
+
+    Raises:
+        UnreadableImage: damaged or not a DICOM file.
+        UnsupportedImage: it lacks a UID that derived objects must refer to.
+    """
+    tags = read_tags(path)
+    for keyword in _UIDS:
+        if not tags.get(keyword):
+            raise UnsupportedImage(
+                f"has no {keyword}, so that no DICOM object can refer to it",
+                path=path,
+                remedy="export it again from the archive",
+            )
+    return Source(path, sha256_file(path), _reference(tags))
+
+
+def _reference(tags: Any) -> Any:
+    """The dataset of a `Source`; attributes that every derived object must have are there, empty.
+
+    Values that break the standard's rules are left out where an object may do without them: an
+    archive would refuse the object for them.
+    """
+    from pydicom import Dataset
+
+    reference = Dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for keyword in IDENTITY:
+            setattr(reference, keyword, _text(tags.get(keyword)))
+        for keyword in REFERENCE:
+            if keyword in tags and not tags[keyword].is_empty:
+                reference.add(tags[keyword])
+        reference.SpecificCharacterSet = _UNICODE
+        if not reference.IssuerOfPatientID:
+            del reference.IssuerOfPatientID
+        if reference.PatientSex not in _SEXES:
+            reference.PatientSex = None
+        for keyword in ("PatientBirthDate", "StudyDate", "StudyTime"):
+            if not _is_valid(tags, keyword):
+                setattr(reference, keyword, None)
+    reference.SamplesPerPixel = int(reference.get("SamplesPerPixel") or 1)
+    return reference
+
+
+def _text(value: Any) -> str | None:
+    """The first value as text, decoded: the bytes of its old character set are left behind."""
+    from pydicom.multival import MultiValue
+
+    if isinstance(value, MultiValue):
+        value = value[0] if len(value) else None
+    text = "" if value is None else str(value).strip()
+    return text or None
+
+
+def _is_valid(tags: Any, keyword: str) -> bool:
+    from pydicom.valuerep import DA, TM
+
+    text = _text(tags.get(keyword))
+    try:
+        (TM if keyword.endswith("Time") else DA)(text)
+    except (ValueError, TypeError):
+        return False
+    return True

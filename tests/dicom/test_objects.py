@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.uid import generate_uid
+
+from pneumoscope.dicom.deidentify import Pseudonyms
+from pneumoscope.dicom.objects import KINDS, Kind, parse_kinds, write_objects
+from pneumoscope.dicom.result import NOT_VERIFIED, Result
+from pneumoscope.dicom.source import read_source
+from pneumoscope.dicom.validation import check_file, report_regions, state_regions
+from pneumoscope.errors import OutputError, SettingsError, UnsupportedImage
+from pneumoscope.findings import Gate
+from tests.dicom.films import BOX, CODES, NAME, PATIENT, film, info, result
+
+CORNERS = [[12, 30], [29, 30], [29, 39], [12, 39], [12, 30]]
+
+
+def written(tmp_path: Path, made: Result, *kinds: Kind) -> dict[str, Any]:
+    paths = write_objects(made, kinds or KINDS, tmp_path / "out")
+    return {path.stem: dcmread(path) for path in paths}
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {},
+        {"PatientOrientation": None, "PixelSpacing": None, "FrameOfReferenceUID": "1.2.3"},
+        {"PhotometricInterpretation": "MONOCHROME1", "WindowCenter": 2000, "WindowWidth": 3000},
+        {"SOPClassUID": CODES["DX"], "Modality": "DX", "RescaleSlope": 2, "RescaleIntercept": -1},
+        {"PatientName": None, "PatientID": None, "PatientSex": "X", "StudyDate": "yesterday"},
+        {"PixelSpacing": None, "ImagerPixelSpacing": [0.15, 0.3], "PatientOrientation": ["P", "H"]},
+    ],
+    ids=["plain", "bare", "inverse", "dx", "faulty", "rotated"],
+)
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
+def test_an_independent_validator_finds_no_error(tmp_path: Path, elements: dict[str, Any]) -> None:
+    made = result(film(tmp_path / "film.dcm", **elements))
+    for path in write_objects(made, KINDS, tmp_path / "out"):
+        done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
+        said = done.stdout + done.stderr
+        assert not re.findall("^Error.*", said, re.MULTILINE), (path.name, said)
+        assert re.search("SCImage|Segmentation|ComprehensiveSR|GrayscaleSoftcopy", said)
+
+
+def test_objects_are_new_ones_of_the_same_study(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.dcm")
+    source = dcmread(path)
+    objects = written(tmp_path, result(path))
+    assert set(objects) == set(KINDS)
+    for made in objects.values():
+        assert str(made.PatientName) == NAME
+        assert made.PatientID == PATIENT
+        assert made.StudyInstanceUID == source.StudyInstanceUID
+        assert (made.StudyDate, made.AccessionNumber) == ("20260102", "ACC-99")
+        assert made.Manufacturer == "Pneumoscope"
+        assert "research" in made.SeriesDescription
+        assert made.ContributingEquipmentSequence[0].ContributionDescription == NOT_VERIFIED
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
+        uids = {made[keyword].value for made in objects.values()}
+        assert len(uids) == 4
+        assert source[keyword].value not in uids
+
+
+def test_only_what_a_derived_object_must_carry_is_copied(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.dcm")
+    written(tmp_path, result(path))
+    for file in (tmp_path / "out").iterdir():
+        content = file.read_bytes()
+        for private in (b"Somewhere", b"SECOND-ID"):
+            assert private not in content, file.name
+
+
+def test_the_same_film_gives_the_same_uids_and_another_does_not(tmp_path: Path) -> None:
+    made = result(film(tmp_path / "film.dcm"))
+    again = result(film(tmp_path / "copy.dcm"))
+    other = result(film(tmp_path / "other.dcm", SOPInstanceUID=generate_uid()))
+    assert made.uid("sr") == again.uid("sr")
+    assert len({made.uid("sr"), made.uid("sc"), other.uid("sr")}) == 3
+    assert len(made.uid("sr")) <= 64
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_boxes_and_heat_lie_on_the_stored_pixels(tmp_path: Path, turns: int) -> None:
+    """Wherever the film's rows point in the patient, a marked rectangle is where the objects say.
+
+    The film itself is bright in the box: what the polygons and the segment enclose is read from the
+    stored pixels of the source, not from what this program displays.
+    """
+    upright: NDArray[np.uint16] = np.zeros((80, 60), dtype=np.uint16)
+    upright[BOX.y : BOX.y + BOX.height, BOX.x : BOX.x + BOX.width] = 4000
+    stored = np.rot90(upright, turns)
+    rows, columns = np.nonzero(stored)
+    top, left = int(rows.min()), int(columns.min())
+    region = BOX.model_copy(
+        update={
+            "x": left,
+            "y": top,
+            "width": int(columns.max()) + 1 - left,
+            "height": int(rows.max()) + 1 - top,
+        }
+    )
+    orientation = (["L", "F"], ["F", "R"], ["R", "H"], ["H", "L"])[turns]
+    path = film(
+        tmp_path / "film.dcm",
+        height=stored.shape[0],
+        width=stored.shape[1],
+        PatientOrientation=orientation,
+        PixelSpacing=[0.3, 0.1],
+    )
+    dataset = dcmread(path)
+    dataset.PixelData = np.ascontiguousarray(stored).tobytes()
+    dataset.save_as(path)
+    made = result(path, regions=(region,))
+    made.heatmap[:] = stored / np.float32(4000)
+    objects = written(tmp_path, made)
+
+    original = dcmread(path).pixel_array > 0
+    report = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
+    for polygon in (*report_regions(report), *state_regions(objects["gsps"])):
+        first, last = polygon.min(axis=0).astype(int), polygon.max(axis=0).astype(int)
+        inside = np.zeros_like(original)
+        inside[first[1] : last[1], first[0] : last[0]] = True
+        np.testing.assert_array_equal(inside, original)
+    segment = highdicom.seg.segread(tmp_path / "out" / "seg.dcm")
+    np.testing.assert_array_equal(segment.pixel_array.reshape(original.shape) == 255, original)
+    measures = segment.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert [float(value) for value in measures.PixelSpacing] == [0.3, 0.1]
+    capture = objects["sc"]
+    assert [float(value) for value in capture.PixelSpacing] == [0.3, 0.1]
+    assert list(capture.PatientOrientation) == list(segment.PatientOrientation) == orientation
+    colour = capture.pixel_array[: original.shape[0]]
+    white = (colour == 255).all(axis=2)
+    edges = np.nonzero(white.any(axis=1))[0], np.nonzero(white.any(axis=0))[0]
+    assert (edges[0].max(), edges[1].max()) == (rows.max(), columns.max())
+
+
+def test_the_report_says_what_was_found(tmp_path: Path) -> None:
+    written(tmp_path, result(film(tmp_path / "film.dcm"), uncertain=True), "sr")
+    report = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    assert (report.VerificationFlag, report.CompletionFlag, report.PreliminaryFlag) == (
+        "UNVERIFIED",
+        "COMPLETE",
+        "PRELIMINARY",
+    )
+    (group,) = report.content.get_image_measurement_groups()
+    numbers = {item.name.meaning: item.value for item in group.get_measurements()}
+    assert numbers == {
+        "Probability": pytest.approx(0.93),
+        "Decision threshold": pytest.approx(0.4),
+        "Share of the evidence inside the lungs": pytest.approx(0.8),
+    }
+    said = {item.name.meaning: item.value.meaning for item in group.get_qualitative_evaluations()}
+    assert said == {
+        "Verification": "Not verified, research use",
+        "Decision": "PNEUMONIA",
+        "Uncertain": "Yes, please review",
+    }
+    (region,) = report.content.get_planar_roi_measurement_groups()
+    assert region.roi.value.tolist() == CORNERS
+    (heat,) = region.get_measurements()
+    assert heat.value == pytest.approx(0.75)
+    content = [str(element.value) for element in report.iterall()]
+    for text in (NOT_VERIFIED, "Opacity likely", info().model_id, "ab12" * 16, "ece_after: 0.03"):
+        assert any(text in value for value in content), text
+    source = dcmread(tmp_path / "film.dcm")
+    assert source.SOPInstanceUID in str(report.CurrentRequestedProcedureEvidenceSequence)
+
+
+def test_a_flagged_film_has_no_probability(tmp_path: Path) -> None:
+    gate = Gate(flagged=True, reason="rotated")
+    made = result(film(tmp_path / "film.dcm"), gate=gate, uncertain=True, regions=())
+    objects = written(tmp_path, made)
+    report = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
+    (group,) = report.content.get_image_measurement_groups()
+    assert "Probability" not in {item.name.meaning for item in group.get_measurements()}
+    said = {item.name.meaning: item.value.value for item in group.get_qualitative_evaluations()}
+    assert said["Input gate"] == "rotated"
+    assert "Decision" not in said
+    text = str(objects["gsps"].GraphicAnnotationSequence[0].TextObjectSequence)
+    assert "0.93" not in text
+    assert "PNEUMONIA" not in text
+
+
+def test_a_colour_film_gets_no_presentation_state(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.dcm", BitsStored=8, HighBit=7, BitsAllocated=8)
+    dataset = dcmread(path)
+    gray = np.arange(80 * 60, dtype=np.uint8).reshape(80, 60)
+    dataset.PixelData = np.repeat(gray[..., None], 3, axis=2).tobytes()
+    dataset["PixelData"].VR = "OB"
+    dataset.SamplesPerPixel, dataset.PlanarConfiguration = 3, 0
+    dataset.PhotometricInterpretation = "RGB"
+    dataset.save_as(path)
+    assert set(written(tmp_path, result(path))) == {"sc", "seg", "sr"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_that_says_something_else_is_found_out(tmp_path: Path, kind: Kind) -> None:
+    path = film(tmp_path / "film.dcm")
+    made = result(path)
+    (file,) = write_objects(made, [kind], tmp_path / "out")
+    assert check_file(file, kind, made) is None
+    stranger = result(film(tmp_path / "other.dcm", PatientID="OTHER"))
+    assert check_file(file, kind, stranger) == "another PatientID"
+    file.write_bytes(file.read_bytes()[:600])
+    assert check_file(file, kind, made) is not None
+
+
+def test_what_does_not_read_back_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pneumoscope.dicom.objects.check_file", lambda *_: "another heatmap")
+    with pytest.raises(OutputError, match="does not read back"):
+        write_objects(result(film(tmp_path / "film.dcm")), ["sr"], tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_a_film_that_nothing_can_refer_to_is_refused(tmp_path: Path, keyword: str) -> None:
+    with pytest.raises(UnsupportedImage, match=keyword):
+        read_source(film(tmp_path / "film.dcm", **{keyword: None}))
+
+
+def test_kinds_are_read() -> None:
+    assert parse_kinds("SR, sc") == ("sc", "sr")
+    assert parse_kinds("all") == KINDS
+    for text in ("", "sc,pdf"):
+        with pytest.raises(SettingsError):
+            parse_kinds(text)
+
+
+class TestPseudonyms:
+    def test_nothing_of_the_patient_is_left(self, tmp_path: Path) -> None:
+        path = film(tmp_path / "film.dcm")
+        pseudonyms = Pseudonyms.from_file(tmp_path / "key")
+        assert (tmp_path / "key").stat().st_mode & 0o077 == 0
+        made = result(path)
+        hidden = Result(
+            pseudonyms.apply(made.source),
+            made.pixels,
+            made.heatmap,
+            made.finding,
+            made.info,
+            made.spacing,
+        )
+        files = write_objects(hidden, KINDS, tmp_path / "out", pseudonyms)
+        source = dcmread(path)
+        private = [NAME.encode("latin1"), NAME.encode(), b"4711", b"19520314", b"20260102", b"ACC-"]
+        private += [b"Referrer", *(source[k].value.encode() for k in ("StudyInstanceUID",))]
+        private += [source.SOPInstanceUID.encode(), source.SeriesInstanceUID.encode(), b"2026"]
+        for file in files:
+            for text in private:
+                assert text not in file.read_bytes(), (file.name, text)
+            written = dcmread(file)
+            assert written.PatientIdentityRemoved == "YES"
+            assert written.DeidentificationMethodCodeSequence[0].CodeValue == "113100"
+            assert written.PatientID
+
+    def test_one_patient_has_one_code_under_one_key(self, tmp_path: Path) -> None:
+        first = read_source(film(tmp_path / "a.dcm"))
+        second = read_source(film(tmp_path / "b.dcm", SOPInstanceUID=generate_uid()))
+        key = Pseudonyms.from_file(tmp_path / "key")
+        again = Pseudonyms.from_file(tmp_path / "key")
+        other = Pseudonyms.from_file(tmp_path / "other")
+        codes = [k.apply(s).dataset.PatientID for k, s in ((key, first), (again, second))]
+        assert codes[0] == codes[1] != other.apply(first).dataset.PatientID
+        assert (
+            key.apply(first).dataset.StudyInstanceUID
+            == again.apply(second).dataset.StudyInstanceUID
+        )
+        assert first.dataset.PatientID == PATIENT
+
+    def test_a_file_without_a_key_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "short").write_text("ab")
+        for name in ("short", "."):
+            with pytest.raises(SettingsError):
+                Pseudonyms.from_file(tmp_path / name)
