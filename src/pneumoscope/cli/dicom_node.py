@@ -1,0 +1,150 @@
+"""`pneumoscope dicom-node`: films in by C-STORE, objects out by C-STORE."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, starting
+from pneumoscope.cli.options import EngineOption, PrecisionOption, ThreadsOption
+from pneumoscope.errors import BundleError, SettingsError
+
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.dicom.node import TlsFiles
+
+_TLS = "Security (TLS: PEM files)"
+_QUEUE = "Queue and retries"
+
+
+def dicom_node(
+    to: Annotated[
+        str | None, typer.Option(metavar="TITLE@HOST:PORT", help="Where the objects go.")
+    ] = None,
+    bundle: Annotated[Path, typer.Option(help="A bundle, or an exported file.")] = Path("default"),
+    ae_title: Annotated[str, typer.Option(help="The node's own title.")] = "PNEUMOSCOPE",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 11112,
+    dicom_output: Annotated[
+        str, typer.Option(help="Objects: sc, seg, sr, gsps, or all.")
+    ] = "sc,sr",
+    allow_ae: Annotated[
+        list[str] | None, typer.Option(help="A title that may call; repeat. All, if not given.")
+    ] = None,
+    allow_address: Annotated[
+        list[str] | None,
+        typer.Option(help="An address or network that may connect; repeat. All, if not given."),
+    ] = None,
+    deidentify: Annotated[
+        Path | None,
+        typer.Option(metavar="<key file>", help="Pseudonyms by a key, which is made if missing."),
+    ] = None,
+    queue: Annotated[
+        Path, typer.Option(help="Folder of the queue.", rich_help_panel=_QUEUE)
+    ] = Path("dicom-queue"),
+    min_free: Annotated[
+        int, typer.Option(min=0, help="MB that stay free on its disk.", rich_help_panel=_QUEUE)
+    ] = 512,
+    max_associations: Annotated[
+        int, typer.Option(min=1, help="At a time.", rich_help_panel=_QUEUE)
+    ] = 256,
+    first_retry: Annotated[
+        float, typer.Option(min=0.1, help="Seconds; doubled each time.", rich_help_panel=_QUEUE)
+    ] = 1.0,
+    longest_retry: Annotated[
+        float, typer.Option(min=0.1, help="Seconds between retries.", rich_help_panel=_QUEUE)
+    ] = 300.0,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="The node's own.", rich_help_panel=_TLS)
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Of the certificate.", rich_help_panel=_TLS)
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(help="Who signs peers; callers must show one.", rich_help_panel=_TLS),
+    ] = None,
+    tls_to: Annotated[
+        bool, typer.Option("--tls-to", help="Speak TLS to the destination.", rich_help_panel=_TLS)
+    ] = False,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Receive films from a PACS and send findings back as DICOM objects.
+
+    A film is acknowledged when it is on disk. Stopped or killed, the node goes on where it was.
+
+    [dim]Examples:[/dim]
+      pneumoscope dicom-node --to PACS@10.1.0.5:104 --host 0.0.0.0 --allow-address 10.1.0.0/16
+      pneumoscope dicom-node --to ORTHANC@127.0.0.1:4242 --dicom-output all --queue /var/queue
+    """
+    with starting():
+        from pneumoscope.dicom.node import Node, NodeSettings, parse_peer
+        from pneumoscope.dicom.node.settings import parse_network, parse_title
+        from pneumoscope.dicom.objects import parse_kinds
+        from pneumoscope.inference import load_engine
+
+        _require_libraries()
+        tls = _tls_files(tls_certificate, tls_key, tls_ca)
+        settings = NodeSettings(
+            queue=queue,
+            title=parse_title(ae_title),
+            host=host,
+            port=port,
+            destination=None if to is None else parse_peer(to),
+            kinds=parse_kinds(dicom_output),
+            callers=tuple(parse_title(title) for title in allow_ae or ()),
+            networks=tuple(parse_network(text) for text in allow_address or ()),
+            min_free=min_free << 20,
+            max_associations=max_associations,
+            first_retry=first_retry,
+            longest_retry=longest_retry,
+            key=deidentify,
+            tls=tls,
+            tls_out=tls if tls_to else None,
+        )
+        if tls_to and tls is None:
+            raise SettingsError("TLS needs a certificate", remedy="give --tls-certificate too")
+        loaded = load_engine(bundle, engine=engine, precision=precision, threads=threads)
+        node = Node(settings, loaded)
+    console.print(f"[dim]Computed by {loaded.runtime}. {NOT_FOR_DIAGNOSIS}[/dim]")
+    logging.basicConfig(
+        stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING
+    )
+    logging.getLogger("pneumoscope").setLevel(logging.INFO)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    node.start()
+    stopped.wait()
+    node.stop()
+
+
+def _tls_files(
+    certificate: Path | None, key: Path | None, authority: Path | None
+) -> TlsFiles | None:
+    from pneumoscope.dicom.node import TlsFiles
+
+    if certificate is None and key is None and authority is None:
+        return None
+    if certificate is None or key is None:
+        raise SettingsError(
+            "TLS needs a certificate and its key", remedy="give --tls-certificate and --tls-key"
+        )
+    return TlsFiles(certificate, key, authority)
+
+
+def _require_libraries() -> None:
+    """Raises BundleError without the extra `hospital`."""
+    from importlib.util import find_spec
+
+    if any(find_spec(name) is None for name in ("highdicom", "pynetdicom")):
+        raise BundleError(
+            "DICOM objects need further libraries", remedy="pip install 'pneumoscope[hospital]'"
+        )

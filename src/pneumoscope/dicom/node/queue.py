@@ -1,0 +1,236 @@
+"""The queue on disk: what was accepted is in it until it is sent, or somebody takes it out.
+
+    incoming/              being written; emptied at the start
+    accepted/KEY.dcm       films that wait for the model
+    results/KEY/*.dcm      objects that wait for the destination; a folder appears when it is whole
+    undeliverable/KEY/     objects that the destination does not take at all
+    quarantine/KEY.dcm     films that the model failed on three times
+    done/KEY.json          what became of a film; no patient data
+    attempts/KEY           how often a film was begun
+
+KEY is the SHA-256 of the film's file, so that no name tells anything and the same object sent twice
+is known. Each step is a rename on one file system, after what it moves was synchronised to disk:
+at any moment a film is in exactly one state, or in two of which the later one counts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from pneumoscope.errors import OutputError
+from pneumoscope.files import sha256_file, write_json
+
+_FOLDERS = (
+    "incoming", "accepted", "results", "undeliverable", "quarantine", "done", "attempts"
+)  # fmt: skip
+
+
+class Queue:
+    """The queue in a folder, which one process holds at a time.
+
+    Args:
+        folder: created if missing.
+
+    Raises:
+        OutputError: another process holds it, or it cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._lock = threading.Lock()
+        self.changed = threading.Condition()
+        try:
+            for name in _FOLDERS:
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            self._held = (self.folder / "lock").open("w")
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                "is in use by another node", path=folder, remedy="stop it, or name another folder"
+            ) from None
+        except OSError as error:
+            raise OutputError(
+                f"cannot hold a queue ({error.strerror})", path=folder, remedy="check permissions"
+            ) from error
+        self._recover()
+
+    def close(self) -> None:
+        """Let another process hold it."""
+        self._held.close()
+
+    def free(self) -> int:
+        """Bytes free on its disk."""
+        return shutil.disk_usage(self.folder).free
+
+    def accept(self, content: bytes) -> tuple[str, bool]:
+        """Take a film in; when this returns it is on disk, not just in its cache.
+
+        Returns:
+            Its key, and whether it is new.
+
+        Raises:
+            OSError: the disk is full or broken; then the film was not taken in.
+        """
+        temporary = self.folder / "incoming" / uuid4().hex
+        try:
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            key = sha256_file(temporary)
+            with self._lock:
+                if self._known(key):
+                    return key, False
+                temporary.replace(self._film(key))
+                _sync(self.folder / "accepted")
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._tell()
+        return key, True
+
+    def waiting(self) -> list[tuple[str, Path]]:
+        """Films that wait for the model, the oldest first."""
+        films = sorted((self.folder / "accepted").glob("*.dcm"), key=_age)
+        return [(film.stem, film) for film in films]
+
+    def begin(self, key: str) -> int:
+        """Count that a film is begun, and say for which time."""
+        path = self.folder / "attempts" / key
+        times = 1 + (int(path.read_text() or 0) if path.exists() else 0)
+        path.write_text(str(times))
+        return times
+
+    def begin_again(self, key: str) -> None:
+        """Forget that a film was begun: what stopped it was not the film."""
+        (self.folder / "attempts" / key).unlink(missing_ok=True)
+
+    def staging(self, key: str) -> Path:
+        """A new folder for the objects of a film, gone after a kill."""
+        folder = self.folder / "incoming" / f"{key}-{uuid4().hex}"
+        folder.mkdir()
+        return folder
+
+    def processed(self, key: str, staged: Path, note: Mapping[str, Any]) -> None:
+        """The objects of a film are in `staged`: let them wait for the destination.
+
+        Args:
+            key: of the film.
+            staged: folder of `staging`; without objects the film is done.
+            note: what became of it, without patient data.
+        """
+        files = [path for path in staged.iterdir() if path.suffix == ".dcm"]
+        if files:
+            write_json(staged / "note.json", dict(note))
+            for path in staged.iterdir():
+                _sync(path)
+            _sync(staged)
+            staged.replace(self.folder / "results" / key)
+            _sync(self.folder / "results")
+        else:
+            self._done(key, note)
+            shutil.rmtree(staged)
+        self._forget_film(key)
+        self._tell()
+
+    def quarantine(self, key: str, note: Mapping[str, Any]) -> None:
+        """Keep a film that the model fails on, where nothing tries it again."""
+        self._film(key).replace(self.folder / "quarantine" / f"{key}.dcm")
+        _sync(self.folder / "quarantine")
+        self._done(key, note)
+        self._forget_film(key)
+
+    def outgoing(self) -> list[tuple[str, Path]]:
+        """Objects that wait for the destination, the oldest films' first."""
+        folders = sorted((self.folder / "results").iterdir(), key=_age)
+        return [(folder.name, path) for folder in folders for path in sorted(folder.glob("*.dcm"))]
+
+    def sent(self, path: Path) -> None:
+        """An object has arrived; with the last one its film is done."""
+        path.unlink()
+        self._close_result(path.parent)
+
+    def undeliverable(self, path: Path) -> None:
+        """Keep an object that the destination does not take, where nothing sends it again."""
+        kept = self.folder / "undeliverable" / path.parent.name
+        kept.mkdir(exist_ok=True)
+        path.replace(kept / path.name)
+        _sync(kept)
+        self._close_result(path.parent)
+
+    def counts(self) -> dict[str, int]:
+        """How many films or objects are in each state."""
+        found = Counter(path.parent.name for path in self._all())
+        states = ("accepted", "results", "undeliverable", "quarantine", "done")
+        return {state: found[state] for state in states}
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until something changes, at most so long."""
+        with self.changed:
+            self.changed.wait(seconds)
+
+    def _all(self) -> Iterable[Path]:
+        return (path for name in _FOLDERS[1:] for path in (self.folder / name).iterdir())
+
+    def _film(self, key: str) -> Path:
+        return self.folder / "accepted" / f"{key}.dcm"
+
+    def _known(self, key: str) -> bool:
+        later = ((self.folder / "results" / key), (self.folder / "done" / f"{key}.json"))
+        return self._film(key).exists() or any(path.exists() for path in later)
+
+    def _forget_film(self, key: str) -> None:
+        self._film(key).unlink(missing_ok=True)
+        (self.folder / "attempts" / key).unlink(missing_ok=True)
+
+    def _close_result(self, folder: Path) -> None:
+        if any(folder.glob("*.dcm")):
+            return
+        note = folder / "note.json"
+        self._done(folder.name, json.loads(note.read_text("utf-8")) if note.exists() else {})
+        shutil.rmtree(folder)
+
+    def _done(self, key: str, note: Mapping[str, Any]) -> None:
+        path = self.folder / "done" / f"{key}.json"
+        write_json(path, dict(note))
+        _sync(path)
+        _sync(path.parent)
+
+    def _recover(self) -> None:
+        """Finish the steps that a kill cut in two."""
+        for path in (self.folder / "incoming").iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for folder in (self.folder / "results").iterdir():
+            self._forget_film(folder.name)
+            self._close_result(folder)
+        for key, _ in self.waiting():
+            if (self.folder / "done" / f"{key}.json").exists():
+                self._forget_film(key)
+
+    def _tell(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+
+def _age(path: Path) -> tuple[float, str]:
+    try:
+        return path.stat().st_mtime, path.name
+    except FileNotFoundError:  # Another thread was faster.
+        return 0.0, path.name
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk itself."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,109 @@
+"""The thread in the middle: films out of the queue, through the model, objects into the queue."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.dicom.deidentify import Pseudonyms
+from pneumoscope.dicom.node.queue import Queue
+from pneumoscope.dicom.objects import Kind
+from pneumoscope.dicom.outcome import Outcome, tell
+from pneumoscope.dicom.selection import refuse_unless_chest_film
+from pneumoscope.errors import ImageError, OutputError
+
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.inference import Engine
+
+LOG = logging.getLogger("pneumoscope.node")
+MOST_ATTEMPTS = 3
+_IDLE_SECONDS = 5.0
+_AFTER_ERROR_SECONDS = 5.0
+
+
+class Worker:
+    """Reads film after film until told to stop.
+
+    Args:
+        queue: the node's.
+        engine: a loaded bundle.
+        kinds: which objects to make.
+        pseudonyms: given, the objects do not name the patient.
+    """
+
+    def __init__(
+        self, queue: Queue, engine: Engine, kinds: tuple[Kind, ...], pseudonyms: Pseudonyms | None
+    ) -> None:
+        self._queue, self._engine = queue, engine
+        self._kinds, self._pseudonyms = kinds, pseudonyms
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, seconds: float = 60.0) -> None:
+        """End after the film in hand."""
+        self._stop.set()
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            waiting = self._queue.waiting()
+            if not waiting:
+                self._queue.wait(_IDLE_SECONDS)
+            for key, path in waiting:
+                if self._stop.is_set():
+                    return
+                self._attempt(key, path)
+
+    def _attempt(self, key: str, path: Path) -> None:
+        staged = None
+        try:
+            times = self._queue.begin(key)
+            if times > MOST_ATTEMPTS:
+                LOG.error("film %.12s failed %d times: in quarantine", key, MOST_ATTEMPTS)
+                self._queue.quarantine(key, {"chosen": False, "decided_by": "failure"})
+                return
+            staged = self._queue.staging(key)
+            outcome = self._read(key, path, staged)
+            self._queue.processed(key, staged, note(outcome))
+        except Exception as error:  # The film stays where it is.
+            LOG.error("film %.12s failed: %s", key, type(error).__name__)
+            if staged is not None:
+                shutil.rmtree(staged, ignore_errors=True)
+            if isinstance(error, OSError | OutputError):  # A full disk is not the film's fault.
+                self._queue.begin_again(key)
+            self._stop.wait(_AFTER_ERROR_SECONDS)
+            return
+        if outcome.chosen:
+            LOG.info("film %.12s read: %d objects", key, len(outcome.objects))
+        else:
+            LOG.info("film %.12s not read: %s", key, outcome.reason)
+
+    def _read(self, key: str, path: Path, staged: Path) -> Outcome:
+        from pneumoscope.inference import explain_files
+
+        try:
+            refuse_unless_chest_film(path)
+        except ImageError as error:
+            return Outcome(key, False, "tags", error.problem)
+        (item,) = explain_files(self._engine, [(key, path)], batch_size=1)
+        outcome, _ = tell(
+            item, path, self._engine.info, self._kinds, staged.parent, staged.name, self._pseudonyms
+        )
+        return outcome
+
+
+def note(outcome: Outcome) -> dict[str, Any]:
+    """What is kept of an outcome: no names of files, no answer about the patient."""
+    return {
+        "chosen": outcome.chosen,
+        "decided_by": outcome.decided_by,
+        "reason": outcome.reason,
+        "objects": len(outcome.objects),
+    }
