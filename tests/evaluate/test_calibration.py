@@ -17,6 +17,7 @@ from pneumoscope.evaluate import (
     calibrated,
     calibration_slope_intercept,
     expected_calibration_error,
+    fit_calibration,
     fit_temperature,
     reliability_curve,
 )
@@ -192,3 +193,22 @@ def test_faults_are_named() -> None:
         expected_calibration_error([0.1, 0.2], [0, 1], bins=0)
     with pytest.raises(EvaluationError, match="outside"):
         reliability_curve([0.1, 20.0], [0, 1])
+
+
+def test_calibration_recovers_temperature_and_bias() -> None:
+    cohort = binormal(40_000)
+    temperature, bias = fit_calibration(2.5 * (cohort.logits - 0.8), cohort.targets)
+    assert temperature == pytest.approx(2.5, rel=0.1)
+    assert bias == pytest.approx(0.8, abs=0.1)
+    p = calibrated(2.5 * (cohort.logits - 0.8), temperature, bias)
+    # The fit's own equation: as many positives are expected as there are.
+    assert float(p.mean()) == pytest.approx(float(np.mean(cohort.targets)), abs=1e-6)
+
+
+def test_calibration_where_no_line_fits_is_the_temperatures() -> None:
+    targets = [0, 0, 1, 1]
+    apart, reversed_ = [-1.0, -0.5, 0.5, 1.0], [1.0, -0.5, 0.5, -1.0]
+    assert fit_calibration(apart, targets) == (fit_temperature(apart, targets), 0.0)
+    assert fit_calibration(reversed_, targets) == (fit_temperature(reversed_, targets), 0.0)
+    with pytest.raises(EvaluationError, match="bias"):
+        calibrated(apart, 1.0, math.inf)

@@ -118,7 +118,7 @@ class BundleInfo(_Part):
         version: version of Pneumoscope that wrote it.
         labels: (negative, positive).
         threshold: decision threshold on the calibrated probability, fitted on val.
-        temperature: the logit is divided by it before the sigmoid; fitted on val.
+        temperature, bias: a probability is sigmoid(logit / temperature + bias); fitted on val.
         calibration: figures on val before and after.
         heatmap: the heatmap it is explained with, as `HeatmapSpec` reads it. With `mirror` the
             logit, too, is the mean over the film and its mirror image.
@@ -133,6 +133,7 @@ class BundleInfo(_Part):
     labels: tuple[str, str]
     threshold: _Fraction
     temperature: Annotated[float, Field(gt=0)]
+    bias: float = 0.0
     calibration: dict[str, float | None]
     training: TrainingInfo
     heatmap: str = "gradcam"

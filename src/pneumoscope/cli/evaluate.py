@@ -44,7 +44,7 @@ def evaluate(
 ) -> None:
     """Measure classification, calibration and, with annotations, localization; write a report.
 
-    Every figure has a 95 % interval from a patient-level bootstrap. Threshold and temperature are
+    Every figure has a 95 % interval from a patient-level bootstrap. Threshold and calibration are
     the bundle's, fitted on val. Lesion annotations measure and never train: half of the patients
     choose the heat thresholds, the other half is reported. Writes
     [bold]metrics.json[/bold], [bold]predictions.csv[/bold], [bold]figures/[/bold] and

@@ -159,6 +159,7 @@ def only(manifest: Manifest, images: set[str]) -> Manifest:
 def _calibration(engine: Engine, predictions: Predictions) -> dict[str, float | str]:
     return {
         "temperature": engine.info.temperature,
+        "bias": engine.info.bias,
         "ece_before": expected_calibration_error(_before(predictions), predictions.targets),
         "ece_after": expected_calibration_error(predictions.probabilities, predictions.targets),
         "fitted_on": "val",

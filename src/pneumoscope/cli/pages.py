@@ -62,7 +62,7 @@ def model_facts(info: BundleInfo) -> list[tuple[str, str]]:
             f"epochs: {training.selected_epoch + 1}",
         ),
         ("Threshold", f"{info.threshold:.4f} on the calibrated probability, fitted on val"),
-        ("Temperature", f"{info.temperature:.4f}, fitted on val"),
+        ("Temperature, bias", f"{info.temperature:.4f}, {info.bias:.4f}, fitted on val"),
         ("Training data's digest", training.data_digest),
         ("Versions", ", ".join(f"{k} {v}" for k, v in training.versions.items())),
         ("Pneumoscope", info.version),

@@ -90,8 +90,8 @@ def keep(folder: Path, split: str, truth: Truth, metrics: Mapping[str, Any], row
 def read_scores(run: PlannedRun, split: str, positive: str) -> ModelScores:
     """A run's probabilities on the split.
 
-    They are computed anew from logit and temperature: the column `probability` is rounded, and
-    ties would blur the ranking.
+    They are computed anew from logit and calibration: the column `probability` is rounded, and ties
+    would blur the ranking.
 
     Raises:
         EvaluationError: the files are damaged.
@@ -107,7 +107,11 @@ def read_scores(run: PlannedRun, split: str, positive: str) -> ModelScores:
             backbone=run.backbone,
             seed=run.seed,
             targets=np.array([int(row["label"] == positive) for row in rows], dtype=np.int64),
-            probabilities=calibrated(logits, float(metrics["calibration"]["temperature"])),
+            probabilities=calibrated(
+                logits,
+                float(metrics["calibration"]["temperature"]),
+                float(metrics["calibration"].get("bias", 0.0)),
+            ),
             patients=[row["patient"] for row in rows],
             images=[row["image"] for row in rows],
             threshold=float(metrics["threshold"]),

@@ -27,6 +27,7 @@ from pneumoscope.evaluate.calibration import (
     calibrated,
     calibration_slope_intercept,
     expected_calibration_error,
+    fit_calibration,
     fit_temperature,
     reliability_curve,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "correlated_aucs",
     "ensembles_of",
     "expected_calibration_error",
+    "fit_calibration",
     "fit_review_band",
     "fit_temperature",
     "half_of",

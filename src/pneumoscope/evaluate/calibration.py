@@ -71,18 +71,47 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
     return float(np.clip(math.exp(best), *TEMPERATURE_RANGE))
 
 
-def calibrated(logits: ArrayLike, temperature: float) -> NDArray[np.float64]:
-    """Probabilities sigmoid(logit / temperature), shape (n,), in [0, 1].
+def fit_calibration(logits: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
+    """Temperature T and bias b that minimise the mean log loss of sigmoid(logit / T + b).
+
+    Platt 1999 in other words: a logistic regression on the logit. A temperature alone cannot mend
+    probabilities that are too low on the whole, which focal loss and weighted losses make them.
+
+    Where no finite solution exists, or none whose temperature is positive and within
+    `TEMPERATURE_RANGE`, it is `fit_temperature`'s, and the bias is 0.
+
+    Args:
+        logits: (n,) uncalibrated logits of the positive class.
+        targets: (n,) of 0 and 1.
 
     Raises:
-        EvaluationError: the temperature is not a positive number, or a logit is not finite.
+        EvaluationError: as `fit_temperature`.
     """
+    alone = fit_temperature(logits, targets)
+    z, y = _checks.finite_vector(logits, "logits"), _checks.target_vector(targets)
+    slope, bias = _logistic.slope_and_intercept(np.ones((1, z.size)), z, y.astype(np.float64))
+    if not slope[0] > 0.0:
+        return alone, 0.0
+    temperature = 1.0 / float(slope[0])
+    if not TEMPERATURE_RANGE[0] <= temperature <= TEMPERATURE_RANGE[1]:
+        return alone, 0.0
+    return temperature, float(bias[0])
+
+
+def calibrated(logits: ArrayLike, temperature: float, bias: float = 0.0) -> NDArray[np.float64]:
+    """Probabilities sigmoid(logit / temperature + bias), shape (n,), in [0, 1].
+
+    Raises:
+        EvaluationError: the temperature is not a positive number, or a number is not finite.
+    """
+    if not math.isfinite(bias):
+        raise EvaluationError(f"bias {bias:g} is no number", remedy="fit it with fit_calibration")
     if not (math.isfinite(temperature) and temperature > 0.0):
         raise EvaluationError(
             f"temperature {temperature:g} is not positive", remedy="fit it with fit_temperature"
         )
     probabilities: NDArray[np.float64] = expit(
-        _checks.finite_vector(logits, "logits") / temperature
+        _checks.finite_vector(logits, "logits") / temperature + bias
     )
     return probabilities
 

@@ -70,7 +70,8 @@ def agreement(engine: FileEngine, classifier: Classifier) -> Agreement:
         pixels, targets = films[: len(classes)], np.array(classes, dtype=np.int64)
         found = engine.explain(pixels, targets)
         logit, maps = _by_torch(engine, classifier, pixels, targets)
-        probability = [calibrated_probability(x, engine.info.temperature) for x in logit]
+        info = engine.info
+        probability = [calibrated_probability(x, info.temperature, info.bias) for x in logit]
         probabilities.append(_largest(found["probability"] - np.array(probability)))
         logits.append(_largest((found["logit"] - logit) / np.maximum(np.abs(logit), 1)))
         for one, other in zip(found["heatmap"].astype(np.float64), maps, strict=True):

@@ -94,7 +94,7 @@ class ExportedNetwork(nn.Module):
             )
         self.part = _PARTS[own.method](classifier)
         self.mirror = own.mirror
-        self.temperature = info.temperature
+        self.temperature, self.bias = info.temperature, info.bias
         self.register_buffer("classes", torch.eye(2))
 
     def forward(self, pixels: Tensor, target: Tensor) -> tuple[Tensor, ...]:
@@ -115,4 +115,4 @@ class ExportedNetwork(nn.Module):
         return logit, self._probability(logit), heatmap, alone, film
 
     def _probability(self, logit: Tensor) -> Tensor:
-        return torch.sigmoid(logit / self.temperature)
+        return torch.sigmoid(logit / self.temperature + self.bias)

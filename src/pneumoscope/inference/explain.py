@@ -279,7 +279,7 @@ def _decided(entry: _Scored) -> Finding:
     logit = float(entry.output.logits[entry.index])
     return Finding.from_prediction(
         entry.item.name,
-        probability=calibrated_probability(logit, info.temperature),
+        probability=calibrated_probability(logit, info.temperature, info.bias),
         threshold=entry.task.threshold,
         labels=info.labels,
         model=info.model_id,
@@ -319,6 +319,6 @@ def _heatmap(
     return film_heatmap(spec, entry.output.maps[spec][entry.index], entry.item.letterbox, lungs)
 
 
-def calibrated_probability(logit: float, temperature: float) -> float:
-    """Sigmoid of logit / temperature, without overflow (Guo et al. 2017, arXiv 1706.04599)."""
-    return float(0.5 * (1 + np.tanh(0.5 * logit / temperature)))
+def calibrated_probability(logit: float, temperature: float, bias: float = 0.0) -> float:
+    """Sigmoid of logit / temperature + bias, without overflow (Platt 1999)."""
+    return float(0.5 * (1 + np.tanh(0.5 * (logit / temperature + bias))))

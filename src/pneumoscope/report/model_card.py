@@ -29,7 +29,7 @@ class ModelCard:
         size: side of the square input in pixels.
         mean, std: normalisation of the three channels.
         threshold: decision threshold on the calibrated probability, fitted on val.
-        temperature: of the calibration, fitted on val.
+        temperature, bias: of the calibration, fitted on val.
         review: the band of uncertain probabilities: `coverage`, `low`, `high`; None without one.
         weights: what training started from: `name`, `licence`, `sha256`, each perhaps null.
         model_sha256: of the trained weights' file, if known.
@@ -54,6 +54,7 @@ class ModelCard:
     std: Sequence[float]
     threshold: float
     temperature: float
+    bias: float = 0.0
     review: Mapping[str, float] | None = None
     weights: Mapping[str, object] = field(default_factory=dict)
     model_sha256: str | None = None
@@ -97,6 +98,7 @@ class ModelCard:
             std=architecture["std"],
             threshold=bundle["threshold"],
             temperature=bundle["temperature"],
+            bias=bundle.get("bias", 0.0),
             review=bundle.get("review"),
             weights=training["weights"],
             model_sha256=digest,

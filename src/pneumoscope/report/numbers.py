@@ -41,6 +41,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "slope": ("Calibration slope", "1 is ideal; below 1 the probabilities are too extreme"),
     "intercept": ("Calibration intercept", "0 is ideal; above 0 the probabilities are too low"),
     "temperature": ("Temperature", "The logit is divided by it; fitted on val"),
+    "bias": ("Bias", "Added to the log-odds after that; fitted on val"),
     "val_ece_before": ("ECE on val, before calibration", ""),
     "val_ece_after": ("ECE on val, after calibration", ""),
     "ece_before": ("ECE before calibration", ""),

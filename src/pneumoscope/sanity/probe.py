@@ -60,7 +60,7 @@ class Probe:
             run_heatmaps(self.engine, pixels[start : start + _BATCH], (), None).logits
             for start in range(0, len(pixels), _BATCH)
         ]
-        return np.concatenate(logits) / self.engine.info.temperature
+        return self._calibrated(logits)
 
     def see(
         self,
@@ -90,7 +90,12 @@ class Probe:
                 heats.append(film_heatmap(spec, grid, box, lungs))
             if tick is not None:
                 tick(len(heats))
-        return np.concatenate(logits) / self.engine.info.temperature, heats
+        return self._calibrated(logits), heats
+
+    def _calibrated(self, logits: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        info = self.engine.info
+        odds: NDArray[np.float64] = np.concatenate(logits) / info.temperature + info.bias
+        return odds
 
 
 def stacked(films: Sequence[AuditFilm]) -> Pixels:

@@ -1,4 +1,4 @@
-"""The end of a run: threshold, temperature and review band fitted on val, the bundle written."""
+"""The end of a run: threshold, calibration and review band fitted on val, the bundle written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pneumoscope.evaluate.abstention import fit_review_band
 from pneumoscope.evaluate.calibration import (
     calibrated,
     expected_calibration_error,
-    fit_temperature,
+    fit_calibration,
 )
 from pneumoscope.evaluate.thresholds import choose_threshold
 from pneumoscope.lungs import SHIPPED
@@ -54,13 +54,13 @@ def make_bundle(
         manifest: the cohort it was trained on.
         settings, weights: of the run.
         selected_epoch: zero-based epoch whose weights these are.
-        val_logits: (N,) log-odds on val, from which temperature, threshold and review band are
+        val_logits: (N,) log-odds on val, from which calibration, threshold and review band are
             fitted.
         val_targets: (N,) 1 = positive.
     """
-    temperature = fit_temperature(val_logits, val_targets)
+    temperature, bias = fit_calibration(val_logits, val_targets)
     before = calibrated(val_logits, 1.0)
-    after = calibrated(val_logits, temperature)
+    after = calibrated(val_logits, temperature, bias)
     draft = folder.with_name(f".{folder.name}-draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -83,6 +83,7 @@ def make_bundle(
             "heatmap": settings.heatmap,
             "threshold": choose_threshold(after, val_targets),
             "temperature": temperature,
+            "bias": bias,
             "review": asdict(fit_review_band(after, val_targets)),
             "calibration": {
                 "val_ece_before": expected_calibration_error(before, val_targets),

@@ -37,9 +37,7 @@ class ClassifierModule(lightning.LightningModule):
         self.classifier = classifier
         self.settings = settings
         self.loss = FocalLoss(settings.focal_gamma, alpha)
-        self.augment = augmentation(
-            settings.augmentation, settings.mirror, settings.hide_outside
-        )
+        self.augment = augmentation(settings.augmentation, settings.mirror, settings.hide_outside)
         self._val: list[tuple[Tensor, Tensor]] = []
         self._frozen = classifier.backbone.early_layers() if settings.keeps_early else []
         for layer in self._frozen:
