@@ -2,12 +2,15 @@
 
 Enters: a folder with `bundle.json` and the files it names, or one ONNX file of
 `pneumoscope export`; or the parts to write one.
+Holds the bundle `default`, which is used where none is given.
 Leaves: `BundleInfo`, verified: digests checked, nothing unknown accepted, nothing unpickled.
 May import: pydantic. No torch, no other room.
 """
 
 from pneumoscope.bundles.heatmap_spec import HeatmapSpec
 from pneumoscope.bundles.info import (
+    DEFAULT,
+    DEFAULT_FOLDER,
     ArchitectureInfo,
     BundleInfo,
     ExportInfo,
@@ -22,6 +25,8 @@ from pneumoscope.bundles.info import (
 )
 
 __all__ = [
+    "DEFAULT",
+    "DEFAULT_FOLDER",
     "ArchitectureInfo",
     "BundleInfo",
     "ExportInfo",

@@ -181,8 +181,19 @@ class OnnxBundle:
         return self.model[-64:].decode("ascii")
 
 
-def find_bundle(path: Path) -> Path:
-    """The bundle meant by a bundle, a run or a file of `pneumoscope export`.
+DEFAULT = Path("default")
+"""Names the bundle that is part of the package, wherever a bundle is expected."""
+
+DEFAULT_FOLDER = Path(__file__).parent / "default"
+"""Where it is: a bundle's folder with its exported file and what was measured of it."""
+
+
+def find_bundle(path: Path, *, weights: bool = False) -> Path:
+    """The bundle meant by `default`, a bundle, a run or a file of `pneumoscope export`.
+
+    Args:
+        path: what was given.
+        weights: of `default`, the folder with the weights that torch runs, not the exported file.
 
     Returns:
         The bundle's folder; or an ONNX file, if `path` is one or its folder holds `model.onnx` and
@@ -191,6 +202,8 @@ def find_bundle(path: Path) -> Path:
     Raises:
         BundleError: there is no bundle there.
     """
+    if path == DEFAULT:
+        return DEFAULT_FOLDER if weights else DEFAULT_FOLDER / ONNX_FILE
     if path.is_file() and path.suffix.lower() == ".onnx":
         return path
     folders = (path, path / "bundle")
@@ -216,8 +229,8 @@ def find_bundle(path: Path) -> Path:
     )
 
 
-def read_bundle(path: Path) -> tuple[Path, BundleInfo]:
-    """Find, read and verify a bundle.
+def read_bundle(path: Path, *, weights: bool = False) -> tuple[Path, BundleInfo]:
+    """Find, read and verify a bundle; arguments as of `find_bundle`.
 
     Returns:
         The bundle's folder, or its ONNX file, and its content.
@@ -225,7 +238,7 @@ def read_bundle(path: Path) -> tuple[Path, BundleInfo]:
     Raises:
         BundleError: a file is missing or altered, or the format is unknown.
     """
-    found = find_bundle(Path(path))
+    found = find_bundle(Path(path), weights=weights)
     if found.is_file():
         return found, read_onnx(found).info
     info_path = found / INFO_FILE

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.options import BundleOption
 
 if TYPE_CHECKING:
     from pneumoscope.inference import Engine
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def audit(
-    bundle: Annotated[Path, typer.Option(help="A bundle, or a run whose training has finished.")],
+    bundle: BundleOption = Path("default"),
     cohort: Annotated[
         Path | None,
         typer.Option(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, starting
-from pneumoscope.cli.options import EngineOption, PrecisionOption, ThreadsOption
+from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 from pneumoscope.errors import BundleError, SettingsError
 
 if TYPE_CHECKING:  # For start-up time.
@@ -26,7 +26,7 @@ def dicom_node(
     to: Annotated[
         str | None, typer.Option(metavar="TITLE@HOST:PORT", help="Where the objects go.")
     ] = None,
-    bundle: Annotated[Path, typer.Option(help="A bundle, or an exported file.")] = Path("default"),
+    bundle: BundleOption = Path("default"),
     ae_title: Annotated[str, typer.Option(help="The node's own title.")] = "PNEUMOSCOPE",
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 11112,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, show_metrics
-from pneumoscope.cli.options import EngineOption, PrecisionOption, ThreadsOption
+from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 
 if TYPE_CHECKING:
     from pneumoscope.inference import Engine
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     cohort: Annotated[Path, typer.Argument(help="Manifest of scan, or a CSV with image,label.")],
-    bundle: Annotated[Path, typer.Option(help="A bundle, or a run whose training has finished.")],
+    bundle: BundleOption = Path("default"),
     out: Annotated[Path, typer.Option(help="New folder for the results.")] = Path("evaluation"),
     split: Annotated[
         Literal["train", "val", "test", "all"], typer.Option(help="Which radiographs.")

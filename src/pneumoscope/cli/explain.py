@@ -10,6 +10,7 @@ import typer
 from numpy.typing import NDArray
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.options import BundleOption
 from pneumoscope.cli.predict import collect
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _LEGEND_NEGATIVE = "Ring: hottest point. Called negative, hence no regions."
 
 def explain(
     paths: Annotated[list[str], typer.Argument(help="Files, folders or globs of radiographs.")],
-    bundle: Annotated[Path, typer.Option(help="A bundle, or a run whose training has finished.")],
+    bundle: BundleOption = Path("default"),
     methods: Annotated[
         str,
         typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -9,6 +10,14 @@ import typer
 EngineChoice = Literal["auto", "onnxruntime", "openvino", "torch"]
 PrecisionChoice = Literal["auto", "float32", "bfloat16", "int8"]
 
+BundleOption = Annotated[
+    Path,
+    typer.Option(
+        help="A bundle, a run whose training has finished, or a file of export; "
+        "default is the one in the package.",
+        show_default="default",
+    ),
+]
 EngineOption = Annotated[
     EngineChoice,
     typer.Option(help="What computes: onnxruntime or openvino run exported files, torch folders."),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, starting
-from pneumoscope.cli.options import EngineChoice, PrecisionOption, ThreadsOption
+from pneumoscope.cli.options import BundleOption, EngineChoice, PrecisionOption, ThreadsOption
 from pneumoscope.errors import PneumoscopeError
 
 if TYPE_CHECKING:  # For start-up time.
@@ -26,7 +26,7 @@ def predict(
     paths: Annotated[
         list[str], typer.Argument(help="Files, folders or globs of radiographs; URIs with ray.")
     ],
-    bundle: Annotated[Path, typer.Option(help="A bundle, or a run whose training has finished.")],
+    bundle: BundleOption = Path("default"),
     out: Annotated[
         str, typer.Option(metavar="<path>", help="Folder for findings, heatmaps, overlays.")
     ] = "findings",

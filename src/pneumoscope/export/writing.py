@@ -81,7 +81,7 @@ def export_onnx(
     """
     out = Path(out)
     _check(out, precision, cohort)
-    folder, info = read_bundle(bundle)
+    folder, info = read_bundle(bundle, weights=True)
     if folder.is_file():
         raise BundleError("is an ONNX file already", path=folder, remedy="give a bundle or a run")
     classifier = load_classifier(folder, info)

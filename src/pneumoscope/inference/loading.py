@@ -27,7 +27,7 @@ def load_engine(
     what `selection.file_engine` chooses.
 
     Args:
-        path: of the bundle, the run or the file.
+        path: of the bundle, the run or the file, or `default`.
         engine: `onnxruntime` and `openvino` run files, `torch` runs folders.
         precision: to compute in. `auto` takes only what passed the quality gate on val.
         threads: of onnxruntime or OpenVINO, for one call; None for one per available CPU. Torch's
@@ -43,7 +43,7 @@ def load_engine(
     """
     if threads is not None and threads < 1:
         raise SettingsError(f"{threads} threads", remedy="give 1 or more")
-    found = find_bundle(Path(path))
+    found = find_bundle(Path(path), weights=engine == "torch")
     wanted = Wanted(engine, precision, threads, batch_size, expected)
     if found.is_file():
         if engine == "torch":
@@ -51,7 +51,7 @@ def load_engine(
                 "is not for torch", path=found, remedy="give the bundle's folder, or a run"
             )
         return file_engine(read_onnx(found), wanted)
-    _, info = read_bundle(found)
+    found, info = read_bundle(found)
     if engine in ("onnxruntime", "openvino"):
         return file_engine(_export_in((found, Path(path)), info), wanted)
     if precision == "int8":
