@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, starting
+from pneumoscope.cli.dicom_objects import require_libraries
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
-from pneumoscope.errors import BundleError, SettingsError
+from pneumoscope.errors import SettingsError
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.dicom.node import TlsFiles
@@ -84,14 +85,16 @@ def dicom_node(
       pneumoscope dicom-node --to PACS@10.1.0.5:104 --host 0.0.0.0 --allow-address 10.1.0.0/16
       pneumoscope dicom-node --to ORTHANC@127.0.0.1:4242 --dicom-output all --queue /var/queue
     """
+    require_libraries()
     with starting():
         from pneumoscope.dicom.node import Node, NodeSettings, parse_peer
         from pneumoscope.dicom.node.settings import parse_network, parse_title
         from pneumoscope.dicom.objects import parse_kinds
         from pneumoscope.inference import load_engine
 
-        _require_libraries()
         tls = _tls_files(tls_certificate, tls_key, tls_ca)
+        if tls_to and tls is None:
+            raise SettingsError("TLS needs a certificate", remedy="give --tls-certificate too")
         settings = NodeSettings(
             queue=queue,
             title=parse_title(ae_title),
@@ -109,8 +112,6 @@ def dicom_node(
             tls=tls,
             tls_out=tls if tls_to else None,
         )
-        if tls_to and tls is None:
-            raise SettingsError("TLS needs a certificate", remedy="give --tls-certificate too")
         loaded = load_engine(bundle, engine=engine, precision=precision, threads=threads)
         node = Node(settings, loaded)
     console.print(f"[dim]Computed by {loaded.runtime}. {NOT_FOR_DIAGNOSIS}[/dim]")
@@ -138,13 +139,3 @@ def _tls_files(
             "TLS needs a certificate and its key", remedy="give --tls-certificate and --tls-key"
         )
     return TlsFiles(certificate, key, authority)
-
-
-def _require_libraries() -> None:
-    """Raises BundleError without the extra `hospital`."""
-    from importlib.util import find_spec
-
-    if any(find_spec(name) is None for name in ("highdicom", "pynetdicom")):
-        raise BundleError(
-            "DICOM objects need further libraries", remedy="pip install 'pneumoscope[hospital]'"
-        )

@@ -6,12 +6,13 @@ import json
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from pneumoscope.cli.console import console, progress
-from pneumoscope.errors import ImageError
+from pneumoscope.errors import BundleError, ImageError
 from pneumoscope.files import write_text
 
 if TYPE_CHECKING:  # For start-up time.
@@ -47,6 +48,11 @@ def predict_objects(
         SettingsError: the kinds are unknown, or the key is none.
         OutputError: an output cannot be written.
     """
+    from pneumoscope.dicom.quiet import hush
+
+    require_libraries()
+    # Messages of these libraries can quote values of a dataset, and so a patient's name.
+    hush()
     from pneumoscope.dicom.deidentify import Pseudonyms
     from pneumoscope.dicom.objects import parse_kinds
     from pneumoscope.dicom.outcome import Outcome, tell
@@ -103,6 +109,18 @@ def predict_objects(
     lines.finish(names)
     console.print(f"Objects: [bold]{out / 'objects'}[/bold] ({', '.join(wanted)})")
     return folder
+
+
+def require_libraries() -> None:
+    """See that the extra `hospital` is installed.
+
+    Raises:
+        BundleError: it is not.
+    """
+    if any(find_spec(name) is None for name in ("highdicom", "pynetdicom")):
+        raise BundleError(
+            "DICOM objects need further libraries", remedy="pip install 'pneumoscope[hospital]'"
+        )
 
 
 class _Lines:

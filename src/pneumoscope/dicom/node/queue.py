@@ -94,7 +94,7 @@ class Queue:
                 _sync(self.folder / "accepted")
         finally:
             temporary.unlink(missing_ok=True)
-        self._tell()
+        self.wake()
         return key, True
 
     def waiting(self) -> list[tuple[str, Path]]:
@@ -139,7 +139,7 @@ class Queue:
             self._done(key, note)
             shutil.rmtree(staged)
         self._forget_film(key)
-        self._tell()
+        self.wake()
 
     def quarantine(self, key: str, note: Mapping[str, Any]) -> None:
         """Keep a film that the model fails on, where nothing tries it again."""
@@ -176,6 +176,11 @@ class Queue:
         """Sleep until something changes, at most so long."""
         with self.changed:
             self.changed.wait(seconds)
+
+    def wake(self) -> None:
+        """End all sleep: something changed."""
+        with self.changed:
+            self.changed.notify_all()
 
     def _all(self) -> Iterable[Path]:
         return (path for name in _FOLDERS[1:] for path in (self.folder / name).iterdir())
@@ -214,10 +219,6 @@ class Queue:
         for key, _ in self.waiting():
             if (self.folder / "done" / f"{key}.json").exists():
                 self._forget_film(key)
-
-    def _tell(self) -> None:
-        with self.changed:
-            self.changed.notify_all()
 
 
 def _age(path: Path) -> tuple[float, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.dicom.deidentify import Pseudonyms
@@ -12,6 +11,7 @@ from pneumoscope.dicom.node.scp import start_scp
 from pneumoscope.dicom.node.sender import Sender
 from pneumoscope.dicom.node.settings import NodeSettings
 from pneumoscope.dicom.node.worker import Worker
+from pneumoscope.dicom.quiet import hush
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Engine
@@ -70,10 +70,3 @@ class Node:
         if self._sender is not None:
             self._sender.stop()
         self.queue.close()
-
-
-def hush() -> None:
-    """Silence libraries whose messages can quote values of a dataset, and so a patient's name."""
-    warnings.simplefilter("ignore")
-    for name in ("pydicom", "pynetdicom", "highdicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)

@@ -48,6 +48,7 @@ class Sender:
     def stop(self, seconds: float = 60.0) -> None:
         """End after the object in hand."""
         self._stop.set()
+        self._queue.wake()
         self._thread.join(seconds)
 
     def _run(self) -> None:

@@ -49,6 +49,7 @@ class Worker:
     def stop(self, seconds: float = 60.0) -> None:
         """End after the film in hand."""
         self._stop.set()
+        self._queue.wake()
         self._thread.join(seconds)
 
     def _run(self) -> None:

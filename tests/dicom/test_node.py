@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import generate_uid
+
+from pneumoscope.dicom.node.settings import parse_network
+from pneumoscope.dicom.objects import KINDS
+from pneumoscope.dicom.outcome import Outcome
+from tests.dicom import peers
+from tests.dicom.films import NAME, film
+from tests.dicom.nodes import destination, films, read, running
+from tests.dicom.peers import eventually, needs, receiving, send, storescu
+
+CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+ROOT = Path(__file__).parents[2]
+
+
+def test_films_come_in_and_objects_go_out(tmp_path: Path) -> None:
+    (path,) = films(tmp_path / "in", 1)
+    with (
+        receiving() as receiver,
+        running(tmp_path, destination=destination(receiver.port), kinds=KINDS) as node,
+    ):
+        assert send(node.port, path) == [0]
+        read(node, 1)
+        got = {str(dataset.Modality): dataset for dataset in receiver.got}
+    assert set(got) == {"OT", "SEG", "SR", "PR"}
+    source = dcmread(path)
+    assert {dataset.StudyInstanceUID for dataset in got.values()} == {source.StudyInstanceUID}
+    assert list((tmp_path / "queue" / "accepted").iterdir()) == []
+    assert list((tmp_path / "queue" / "results").iterdir()) == []
+
+
+@needs("echoscu", "storescu")
+def test_dcmtk_echoes_and_stores(tmp_path: Path) -> None:
+    (path,) = films(tmp_path / "in", 1)
+    with running(tmp_path) as node:
+        command = ["echoscu", "-aec", "PNEUMOSCOPE", "127.0.0.1", str(node.port)]
+        assert subprocess.run(command, check=False).returncode == 0
+        assert storescu(node.port, path) == 0
+        assert storescu(node.port, path, title="OTHER") != 0
+        eventually(lambda: node.queue.counts()["results"] == 1)
+
+
+def test_the_same_film_sent_twice_is_read_once(tmp_path: Path) -> None:
+    (path,) = films(tmp_path / "in", 1)
+    with receiving() as receiver, running(tmp_path, destination=destination(receiver.port)) as node:
+        assert send(node.port, path, path) == [0, 0]
+        read(node, 1)
+        assert send(node.port, path) == [0]
+        assert node.queue.counts()["accepted"] == 0
+        assert len(receiver.got) == 2
+
+
+def test_every_film_of_many_associations_at_once_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts in = counts out, for 200 associations in parallel.
+
+    The object of a film is the film itself, because making 200 real ones is another matter.
+    """
+    paths = [
+        film(tmp_path / f"{n}.dcm", SOPClassUID=CAPTURE, SOPInstanceUID=generate_uid())
+        for n in range(200)
+    ]
+
+    def tell(item: Any, path: Path, _: Any, kinds: Any, out: Path, folder: str, *rest: Any) -> Any:
+        shutil.copy(path, out / folder / "sc.dcm")
+        return Outcome(item.name, True, "tags", None, ("sc.dcm",)), item.finding
+
+    monkeypatch.setattr("pneumoscope.dicom.node.worker.tell", tell)
+    with receiving() as receiver, running(tmp_path, destination=destination(receiver.port)) as node:
+        with ThreadPoolExecutor(len(paths)) as pool:
+            statuses = list(pool.map(lambda path: send(node.port, path), paths))
+        assert statuses == [[0]] * len(paths)
+        read(node, len(paths))
+        got = [str(dataset.SOPInstanceUID) for dataset in receiver.got]
+    assert Counter(got) == Counter(str(dcmread(path).SOPInstanceUID) for path in paths)
+
+
+def test_strangers_are_turned_away(tmp_path: Path) -> None:
+    (path,) = films(tmp_path / "in", 1)
+    with running(tmp_path, callers=("PACS",)) as node:
+        assert send(node.port, path, caller="STRANGER") == []
+        assert send(node.port, path, title="OTHER") == []
+        assert send(node.port, path, caller="PACS") == [0]
+    with running(tmp_path / "b", networks=(parse_network("10.0.0.0/8"),)) as node:
+        assert send(node.port, path) == []
+        assert node.queue.counts()["accepted"] == 0
+
+
+def test_a_full_disk_is_said_and_the_node_goes_on(tmp_path: Path) -> None:
+    first, second = films(tmp_path / "in", 2)
+    with running(tmp_path) as node:
+        free = node.queue.free
+        node.queue.free = lambda: 10  # type: ignore[method-assign]
+        assert send(node.port, first) == [0xA700]
+        node.queue.free = free  # type: ignore[method-assign]
+        assert send(node.port, second) == [0]
+        eventually(lambda: node.queue.counts()["results"] == 1)
+        assert node.queue.counts()["accepted"] == 0
+
+
+def test_a_film_that_the_disk_refuses_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = films(tmp_path / "in", 1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with running(tmp_path) as node:
+        monkeypatch.setattr(node.queue, "accept", full)
+        assert send(node.port, path) == [0xA700]
+
+
+def test_garbage_on_the_line_harms_nobody(tmp_path: Path) -> None:
+    (path,) = films(tmp_path / "in", 1)
+    with running(tmp_path) as node:
+        for content in (b"GET / HTTP/1.1\r\n\r\n", b"\x01\x00" + b"\xff" * 4000, b""):
+            with socket.create_connection(("127.0.0.1", node.port)) as line:
+                line.sendall(content)
+        assert send(node.port, path) == [0]
+        eventually(lambda: node.queue.counts()["results"] == 1)
+
+
+def test_objects_that_are_no_films_are_done_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    uid = generate_uid
+    refused = {
+        "truncated": film(tmp_path / "in" / "truncated.dcm", SOPInstanceUID=uid()),
+        "lateral": film(tmp_path / "in" / "l.dcm", SOPInstanceUID=uid(), ViewPosition="LL"),
+        "frames": film(tmp_path / "in" / "f.dcm", SOPInstanceUID=uid(), NumberOfFrames=3),
+        "own": film(tmp_path / "in" / "o.dcm", SOPInstanceUID=uid(), Manufacturer="Pneumoscope"),
+    }
+    dataset = dcmread(refused["truncated"])
+    dataset.PixelData = dataset.PixelData[:100]
+    dataset.save_as(refused["truncated"])
+    with running(tmp_path) as node:
+        assert send(node.port, *refused.values()) == [0] * 4
+        read(node, 4)
+        notes = " ".join(path.read_text() for path in (node.queue.folder / "done").iterdir())
+        assert node.queue.counts()["results"] == 0
+    for reason in ("truncated", "no frontal view", "holds 3 frames", "result of Pneumoscope"):
+        assert reason in notes
+
+
+def test_an_object_that_is_not_what_it_is_called_is_refused(tmp_path: Path) -> None:
+    from pynetdicom import AE
+
+    (path,) = films(tmp_path / "in", 1)
+    with running(tmp_path) as node:
+        entity = AE(ae_title="PACS")
+        entity.add_requested_context("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.1.2.1")
+        entity.add_requested_context("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2.1")
+        association = entity.associate("127.0.0.1", node.port, ae_title="PNEUMOSCOPE")
+        dataset = dcmread(path)
+        with pytest.raises(ValueError, match="context"):  # CT is not accepted at all.
+            dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+            association.send_c_store(dataset)
+        association.release()
+        assert node.queue.counts()["accepted"] == 0
+
+
+def test_a_destination_that_is_down_gets_everything_later(tmp_path: Path) -> None:
+    port = peers.free_port()
+    with running(tmp_path, destination=destination(port)) as node:
+        assert send(node.port, *films(tmp_path / "in", 3)) == [0] * 3
+        eventually(lambda: node.queue.counts()["results"] == 3)
+        with receiving(port) as receiver:
+            receiver.status = 0xA700
+            eventually(lambda: receiver.refused)
+            assert node.queue.counts()["done"] == 0
+            receiver.status = 0
+            read(node, 3)
+            assert len(receiver.uids) == len(receiver.got) == 6
+
+
+def test_what_the_destination_does_not_take_is_kept_aside(tmp_path: Path) -> None:
+    from pynetdicom.presentation import build_context
+    from pynetdicom.sop_class import SecondaryCaptureImageStorage
+
+    contexts = [build_context(SecondaryCaptureImageStorage)]
+    with (
+        receiving(contexts=contexts) as receiver,
+        running(tmp_path, destination=destination(receiver.port)) as node,
+    ):
+        send(node.port, *films(tmp_path / "in", 1))
+        read(node, 1)
+        assert len(receiver.got) == 1
+        assert node.queue.counts()["undeliverable"] == 1
+
+
+def test_a_film_that_the_model_fails_on_ends_in_quarantine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pneumoscope.dicom.node.worker._AFTER_ERROR_SECONDS", 0.01)
+    bad, good = films(tmp_path / "in", 2)
+    uid = dcmread(bad).SOPInstanceUID
+    from pneumoscope.dicom.node import worker
+
+    whole = worker.tell
+
+    def fails(item: Any, path: Path, *rest: Any) -> Any:
+        if dcmread(path).SOPInstanceUID == uid:
+            raise RuntimeError(NAME)
+        return whole(item, path, *rest)
+
+    monkeypatch.setattr(worker, "tell", fails)
+    with running(tmp_path) as node:
+        assert send(node.port, bad, good) == [0, 0]
+        eventually(lambda: node.queue.counts()["quarantine"] == 1)
+        eventually(lambda: node.queue.counts()["results"] == 1)
+
+
+def test_a_full_disk_while_reading_costs_no_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pneumoscope.dicom.node.worker._AFTER_ERROR_SECONDS", 0.01)
+    from pneumoscope.dicom.node import worker
+
+    whole, times = worker.tell, 0
+
+    def full(*arguments: Any) -> Any:
+        nonlocal times
+        times += 1
+        if times <= 5:
+            raise OSError(28, "No space left on device")
+        return whole(*arguments)
+
+    monkeypatch.setattr(worker, "tell", full)
+    with running(tmp_path) as node:
+        send(node.port, *films(tmp_path / "in", 1))
+        eventually(lambda: node.queue.counts()["results"] == 1)
+        assert node.queue.counts()["quarantine"] == 0

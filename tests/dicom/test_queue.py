@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from pneumoscope.dicom.node.queue import Queue
+from pneumoscope.errors import OutputError
+
+
+def reopened(queue: Queue) -> Queue:
+    queue.close()
+    return Queue(queue.folder)
+
+
+def processed(queue: Queue, key: str, *names: str) -> None:
+    staged = queue.staging(key)
+    for name in names:
+        (staged / name).write_bytes(b"object")
+    queue.processed(key, staged, {"chosen": bool(names)})
+
+
+def test_a_film_goes_from_state_to_state(tmp_path: Path) -> None:
+    queue = Queue(tmp_path / "queue")
+    key, new = queue.accept(b"film")
+    assert new
+    ((waiting, path),) = queue.waiting()
+    assert (waiting, path.read_bytes()) == (key, b"film")
+    processed(queue, key, "sc.dcm", "sr.dcm")
+    assert queue.waiting() == []
+    first, second = queue.outgoing()
+    queue.sent(first[1])
+    assert queue.counts()["done"] == 0
+    queue.sent(second[1])
+    assert queue.counts() == {
+        "accepted": 0,
+        "results": 0,
+        "undeliverable": 0,
+        "quarantine": 0,
+        "done": 1,
+    }
+    assert queue.outgoing() == []
+
+
+def test_the_same_object_is_known_in_every_state(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    key, _ = queue.accept(b"film")
+    assert queue.accept(b"film") == (key, False)
+    processed(queue, key, "sc.dcm")
+    assert queue.accept(b"film") == (key, False)
+    queue.sent(queue.outgoing()[0][1])
+    assert queue.accept(b"film") == (key, False)
+    assert reopened(queue).accept(b"film") == (key, False)
+
+
+def test_what_was_being_written_is_cleared_and_what_was_accepted_is_not(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    key, _ = queue.accept(b"film")
+    (tmp_path / "incoming" / "half").write_bytes(b"fi")
+    (queue.staging(key) / "sc.dcm").write_bytes(b"half an object")
+    queue = reopened(queue)
+    assert list((tmp_path / "incoming").iterdir()) == []
+    assert [waiting for waiting, _ in queue.waiting()] == [key]
+
+
+def test_steps_that_a_kill_cut_in_two_are_finished(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    keys = [queue.accept(content)[0] for content in (b"one", b"two", b"three")]
+    for key in keys[:2]:
+        processed(queue, key, "sc.dcm")
+    processed(queue, keys[2])
+    for key in keys:  # As if the film had not been taken away yet.
+        (tmp_path / "accepted" / f"{key}.dcm").write_bytes(b"film")
+    (tmp_path / "results" / keys[1] / "sc.dcm").unlink()  # Sent, but not yet done.
+    queue = reopened(queue)
+    assert queue.waiting() == []
+    assert [key for key, _ in queue.outgoing()] == [keys[0]]
+    assert {path.stem for path in (tmp_path / "done").iterdir()} == set(keys[1:])
+
+
+def test_what_cannot_be_delivered_or_read_is_kept(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    key, _ = queue.accept(b"film")
+    processed(queue, key, "sc.dcm")
+    queue.undeliverable(queue.outgoing()[0][1])
+    assert (tmp_path / "undeliverable" / key / "sc.dcm").read_bytes() == b"object"
+    other, _ = queue.accept(b"other")
+    assert [queue.begin(other) for _ in range(3)] == [1, 2, 3]
+    queue.quarantine(other, {})
+    assert (tmp_path / "quarantine" / f"{other}.dcm").read_bytes() == b"other"
+    counts = queue.counts()
+    assert (counts["undeliverable"], counts["quarantine"], counts["done"]) == (1, 1, 2)
+
+
+def test_attempts_outlive_the_process(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    key, _ = queue.accept(b"film")
+    queue.begin(key)
+    assert reopened(queue).begin(key) == 2
+
+
+def test_a_queue_has_one_holder(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    with pytest.raises(OutputError, match="in use"):
+        Queue(tmp_path)
+    assert reopened(queue).counts()["accepted"] == 0
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        queue.accept(b"film")
+    assert queue.waiting() == []
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot hold a queue"):
+        Queue(tmp_path / "file")
