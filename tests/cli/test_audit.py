@@ -26,7 +26,7 @@ def test_audit_of_a_cohort_writes_figures_and_a_page(
     run_folder: Path, manifest_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "audit"
-    result = run("--bundle", run_folder, "--cohort", manifest_file, "--n", 8, "--out", out)
+    result = run("--bundle", run_folder, manifest_file, "--n", 8, "--out", out)
     assert result.exit_code == 0, result.exception
     content = json.loads((out / "audit.json").read_text("utf-8"))
     assert set(content["passed"]) == set(TESTS)
@@ -42,7 +42,7 @@ def test_audit_of_a_cohort_writes_figures_and_a_page(
     for sentence in content["warnings"]:
         assert sentence in result.stderr.replace("\n", " ")
     # The folder is never written over.
-    again = run("--bundle", run_folder, "--cohort", manifest_file, "--n", 8, "--out", out)
+    again = run("--bundle", run_folder, manifest_file, "--n", 8, "--out", out)
     assert isinstance(again.exception, OutputError)
     assert json.loads((out / "audit.json").read_text("utf-8")) == content
 
@@ -63,7 +63,7 @@ def test_mistakes_leave_no_folder(run_folder: Path, tmp_path: Path) -> None:
     assert isinstance(run("--bundle", tmp_path / "none", "--out", out).exception, BundleError)
     (tmp_path / "c.csv").write_text("image,label,patient,split\na.png,A,p,test\nb.png,B,q,test\n")
     (tmp_path / "c.json").write_text('{"root": ".", "labels": ["A", "B"], "seed": 1}')
-    other = run("--bundle", run_folder, "--cohort", tmp_path / "c.csv", "--out", out)
+    other = run("--bundle", run_folder, tmp_path / "c.csv", "--out", out)
     assert other.exception is not None and not isinstance(other.exception, SystemExit)
     assert isinstance(other.exception, EvaluationError), other.exception
     assert not out.exists()

@@ -1,8 +1,9 @@
-"""`pneumoscope audit`: are a bundle's explanations worth anything."""
+"""`pneumoscope audit`: whether a bundle and its explanations are to be trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,18 +18,22 @@ if TYPE_CHECKING:
 
 
 def audit(
-    bundle: BundleOption = Path("default"),
     cohort: Annotated[
         Path | None,
-        typer.Option(
-            help="Manifest of scan, or a CSV with image,label; without it phantoms are drawn."
+        typer.Argument(
+            help="Manifest of scan, or a CSV with image,label; without it phantoms are drawn.",
+            show_default=False,
         ),
     ] = None,
+    bundle: BundleOption = Path("default"),
     split: Annotated[
         Literal["train", "val", "test", "all"],
         typer.Option(help="Which radiographs of the cohort."),
     ] = "test",
     n: Annotated[int, typer.Option("--n", min=2, help="Radiographs, half of them positive.")] = 60,
+    n_scored: Annotated[
+        int, typer.Option(min=2, help="Radiographs of the test of shortcuts, likewise.")
+    ] = 240,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the sample, the new weights and random order.")
     ] = 0,
@@ -36,13 +41,15 @@ def audit(
 ) -> None:
     """Test whether heatmaps show what the model learnt, and whether it learnt a shortcut.
 
-    Draws the weights anew, removes the hottest pixels, stamps markers into corners, and looks where
-    the heat lies. Verdicts are results: a model that does not pass is no error.
+    Draws the weights anew, removes the hottest pixels, stamps markers into corners, looks where the
+    heat lies, and hides the lungs, the middle, the markers. Prints what the bundle's card says was
+    measured, too. Verdicts are results: a model that does not pass is no error.
     Writes [bold]audit.json[/bold] and [bold]report.html[/bold].
 
     [dim]Examples:[/dim]
-      pneumoscope audit --bundle RUN --cohort cohort.csv
+      pneumoscope audit cohort.csv --bundle RUN
       pneumoscope audit --bundle RUN --n 30
+      pneumoscope audit
     """
     from pneumoscope.cli.pages import model_facts
     from pneumoscope.files import new_folder, write_json, write_text
@@ -51,9 +58,17 @@ def audit(
     from pneumoscope.sanity import Settings, run_audit
 
     engine = load_engine(bundle)
-    films, sample, notes = _sample(engine, cohort, split, n, seed)
+    drawn = _sample(engine, cohort, split, n, n_scored, seed)
     new_folder(out)
-    found = run_audit(engine, films, Settings(seed=seed), stage=progress).to_dict()
+    found = run_audit(
+        engine,
+        drawn.films,
+        Settings(seed=seed),
+        stage=progress,
+        scored=drawn.scored,
+        table=drawn.table,
+    ).to_dict()
+    sample, notes = drawn.sample, drawn.notes
     content = {
         **found,
         "sample": sample,
@@ -67,27 +82,41 @@ def audit(
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 
-def _sample(
-    engine: Engine, cohort: Path | None, split: str, n: int, seed: int
-) -> tuple[list[AuditFilm], dict[str, Any], list[str]]:
+@dataclass(frozen=True)
+class _Sample:
     """The radiographs, where they come from, and what is to be said of them."""
+
+    films: list[AuditFilm]
+    scored: list[AuditFilm]
+    table: Mapping[str, Mapping[str, float]]
+    sample: dict[str, Any]
+    notes: list[str]
+
+
+def _sample(
+    engine: Engine, cohort: Path | None, split: str, n: int, n_scored: int, seed: int
+) -> _Sample:
     from pneumoscope.cli.evaluation import suitable
     from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.sanity import cohort_films, phantom_films
+    from pneumoscope.sanity import cohort_films, phantom_films, table_scores
 
     size = engine.info.architecture.size
     if cohort is None:
         with progress("Drawing phantoms") as update:
             films = phantom_films(n, seed, size, update)
         sample: dict[str, Any] = {"what": "phantoms", "seed": seed}
-        return films, sample, [
+        notes = [
             "The radiographs are drawn phantoms. Of a model trained on patients' films they say "
-            "little: give --cohort."
-        ]  # fmt: skip
+            "little: give a cohort."
+        ]
+        return _Sample(films, films, {}, sample, notes)
     manifest = Manifest.read(cohort)
     part = suitable(engine, manifest, split)
     with progress("Reading films") as update:
         films, unreadable = cohort_films(part, n, seed, size, update)
+    with progress("Reading films to be hidden") as update:
+        scored, _ = cohort_films(part, n_scored, seed, size, update)
+    table = {} if split in ("train", "all") else table_scores(manifest, part)
     digest = manifest.digest()
     trained_on = digest == engine.info.training.data_digest
     notes = []
@@ -104,7 +133,7 @@ def _sample(
         "trained_on_this_cohort": trained_on,
         "unreadable": len(unreadable),
     }
-    return films, sample, notes
+    return _Sample(films, scored, table, sample, notes)
 
 
 def _facts(sample: Mapping[str, Any], model: list[tuple[str, str]]) -> list[tuple[str, str]]:

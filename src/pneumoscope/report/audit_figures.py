@@ -34,7 +34,7 @@ _HEAT_PLACES = (
 
 def audit_figure(name: str, test: Test) -> tuple[str, str, Figure] | None:
     """Title, caption and figure of a test; None for a test that measured nothing to draw."""
-    if name in ("randomisation", "deletion", "marker") and not test["rows"]:
+    if name != "places" and not test["rows"]:
         return None
     title, caption, draw = _FIGURES[name]
     return title, caption, draw(test)
@@ -119,6 +119,21 @@ def places_figure(test: Test) -> Figure:
     return figure
 
 
+def shortcuts_figure(test: Test) -> Figure:
+    """ROC-AUC of what is left of the films, and of the table alone."""
+    figure, axes = _panel()
+    rows = test["rows"][::-1]
+    axes.axvline(0.5, color=MUTED, linewidth=1.2, linestyle=DASHED)
+    for place, row in enumerate(rows):
+        table = row["label"].startswith("table: ")
+        _dot(axes, row["figures"]["auc"], place, POSITIVE if table else INK)
+    axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    axes.set_xlim(min(0.4, axes.get_xlim()[0]), 1)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    name_axes(axes, "ROC-AUC", None)
+    return figure
+
+
 _FIGURES: dict[str, tuple[str, str, Callable[[Test], Figure]]] = {
     "randomisation": (
         "Similarity with the original heatmap",
@@ -139,6 +154,11 @@ _FIGURES: dict[str, tuple[str, str, Callable[[Test], Figure]]] = {
         "Where the heat is",
         "Bars are 95 % intervals; lines are what points drawn evenly over the film would give.",
         places_figure,
+    ),
+    "shortcuts": (
+        "What is left to tell the label by",
+        "Dashed: chance; bars are 95 % intervals.",
+        shortcuts_figure,
     ),
 }
 

@@ -13,6 +13,11 @@ WHAT: dict[str, str] = {
     "positive. It must neither flip decisions nor draw the heatmap's peak (Zech et al. 2018).",
     "places": "Where heatmaps of the radiographs called positive peak, and how much of their heat "
     "lies in the lungs, before any lungs factor, against points drawn evenly over the film.",
+    "shortcuts": "Parts of the films are hidden and the model is asked again: what its ROC-AUC "
+    "keeps without the lungs, or with the film's edge alone, it did not learn from the disease "
+    "(Zech et al. 2018). What the cohort's table tells (view, sex, age) needs no film at all. "
+    "Hidden parts make a film unlike any that the model was made for: a low figure may be that "
+    "alone, a high one cannot be.",
 }
 
 FIGURES: dict[str, tuple[str, str]] = {
@@ -51,6 +56,13 @@ FIGURES: dict[str, tuple[str, str]] = {
         "Heat in the lungs beyond their area",
         "The difference; 0 is what an even map would score",
     ),
+    "auc_whole": ("ROC-AUC, whole film", "Of these radiographs as they are"),
+    "auc_lungs_hidden": ("ROC-AUC, lungs hidden", "Widened lungs in one gray; .5 is chance"),
+    "auc_edge": ("ROC-AUC, edge alone", "A frame of a tenth of the side is left"),
+    "auc_markers_hidden": (
+        "ROC-AUC, markers hidden",
+        "Small bright things outside the lungs taken out; as with them is ideal",
+    ),
 }
 
 COLUMNS: dict[str, str] = {
@@ -67,6 +79,8 @@ COLUMNS: dict[str, str] = {
     "peak_on_marker": "Peak on it",
     "peak_there_before": "Before",
     "peak_gain": "Gain",
+    "auc": "ROC-AUC",
+    "auc_kept": "Kept beyond chance",
 }
 
 STEPS: dict[str, str] = {
@@ -74,6 +88,7 @@ STEPS: dict[str, str] = {
     "deletion": "Removed",
     "marker": "Marker",
     "places": "",
+    "shortcuts": "What is left",
 }
 
 LIMITS: dict[str, str] = {
@@ -86,4 +101,7 @@ LIMITS: dict[str, str] = {
     "places": "Passed if fewer heatmaps than random points ({peak_at_border:.0%}) peak at the "
     "edge, and the 95 % interval of heat in the lungs beyond their area lies above "
     "{energy_gain:.0f}.",
+    "shortcuts": "Passed if without the lungs at most {lungs_hidden:.0%} of the ROC-AUC beyond "
+    "chance is kept, with the edge alone at most {edge:.0%}, and hiding markers costs at most "
+    "{markers:.2f}.",
 }

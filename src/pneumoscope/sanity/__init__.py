@@ -1,15 +1,18 @@
 """Sanity: are a bundle's explanations worth anything?
 
 Enters: a loaded bundle, and a sample of radiographs (`AuditFilm`) of a cohort or drawn as phantoms.
-Leaves: `Audit`: four tests, each with figures, 95 % patient-level intervals, a verdict by a limit
+Leaves: `Audit`: five tests, each with figures, 95 % patient-level intervals, a verdict by a limit
 stated beforehand, and warnings in plain words.
 May import: imaging, lungs, cohort, findings, bundles, models, localize, evaluate, inference; torch,
 scikit-image.
 
 Inside: `randomisation` draws the network's weights anew, `deletion` removes the hottest pixels
-(`imputation` fills them), `marker` stamps a token into a corner, `places` looks where heat lies.
+(`imputation` fills them), `marker` stamps a token into a corner, `places` looks where heat lies,
+`shortcuts` hides parts of films and asks what the decision keeps (`attributes`: what the cohort's
+table tells).
 """
 
+from pneumoscope.sanity.attributes import table_scores
 from pneumoscope.sanity.audit import TESTS, Audit, Settings, run_audit
 from pneumoscope.sanity.films import AuditFilm, cohort_films, phantom_films
 from pneumoscope.sanity.outcome import Outcome, Row
@@ -24,4 +27,5 @@ __all__ = [
     "cohort_films",
     "phantom_films",
     "run_audit",
+    "table_scores",
 ]

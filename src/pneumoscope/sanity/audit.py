@@ -1,4 +1,4 @@
-"""The whole audit: four tests on one sample."""
+"""The whole audit: five tests, four of heatmaps and one of the decision."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from pneumoscope.sanity.outcome import Outcome
 from pneumoscope.sanity.places import heat_places
 from pneumoscope.sanity.probe import Probe, WhiteBox
 from pneumoscope.sanity.randomisation import MAX_STEPS, weight_randomisation
+from pneumoscope.sanity.shortcuts import shortcuts
 
 TESTS = {
     "randomisation": "Weights drawn anew",
     "deletion": "Hottest pixels removed",
     "marker": "Markers stamped",
     "places": "Places of heat",
+    "shortcuts": "Parts of films hidden",
 }
 """Name and title of each test, in their order."""
 
@@ -94,14 +96,20 @@ def run_audit(
     films: Sequence[AuditFilm],
     settings: Settings | None = None,
     stage: Stage | None = None,
+    *,
+    scored: Sequence[AuditFilm] | None = None,
+    table: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Audit:
-    """Put a bundle's explanations to four tests.
+    """Put a bundle and its explanations to five tests.
 
     Args:
         engine: a loaded bundle whose network can be taken apart.
         films: the sample, from `cohort_films` or `phantom_films`.
         settings: how.
         stage: called with each test's title; gives the context in which its progress is reported.
+        scored: the sample of the test of shortcuts, which a ROC-AUC asks to be larger; `films` if
+            None.
+        table: what the cohort's table tells of those, from `table_scores`.
 
     Raises:
         EvaluationError: no film.
@@ -113,7 +121,8 @@ def run_audit(
     white = _taken_apart(engine)
     settings = settings or Settings()
     stage = stage or (lambda _: nullcontext(None))
-    unknown = any(film.lungs is None for film in films)
+    scored = films if scored is None else scored
+    unknown = any(film.lungs is None for film in (*films, *scored))
     lungs = LungSegmenter.load() if unknown or Probe(engine).own.lungs else None
     probe = Probe(engine, lungs)
     explained, called = explained_films(probe, films)
@@ -124,6 +133,7 @@ def run_audit(
         "deletion": lambda progress: pixel_deletion(probe, explained, settings.seed, progress),
         "marker": lambda progress: marker_shortcut(probe, films, progress),
         "places": lambda progress: heat_places(probe, explained, lungs, progress),
+        "shortcuts": lambda progress: shortcuts(probe, scored, lungs, table or {}, progress),
     }
     outcomes = {}
     for name, title in TESTS.items():
