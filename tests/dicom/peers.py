@@ -59,9 +59,12 @@ def send(port: int, *files: Path, title: str = "PNEUMOSCOPE", caller: str = "PAC
     if not association.is_established:
         return []
     try:
-        return [int(association.send_c_store(dcmread(file)).Status) for file in files]
+        answers = [association.send_c_store(dcmread(file)) for file in files]
+    except RuntimeError:  # The node was killed in between.
+        return []
     finally:
         association.release()
+    return [int(answer.get("Status", -1)) for answer in answers]
 
 
 class Receiver:

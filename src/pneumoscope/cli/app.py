@@ -16,6 +16,7 @@ from rich.markup import escape
 from pneumoscope import __version__
 from pneumoscope.cli import (
     audit,
+    card,
     check_lungs,
     compare,
     demo,
@@ -61,7 +62,7 @@ for _panel, _commands in (
             dicom_node.dicom_node,
         ),
     ),
-    ("Can it be trusted?", (explain.explain, audit.audit)),
+    ("Can it be trusted?", (explain.explain, audit.audit, card.card)),
     ("Without data", (demo.demo, phantom.phantom)),
     ("The lung segmenter", (train_lungs.train_lungs, check_lungs.check_lungs)),
 ):

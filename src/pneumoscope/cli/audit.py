@@ -51,13 +51,17 @@ def audit(
       pneumoscope audit --bundle RUN --n 30
       pneumoscope audit
     """
+    from pneumoscope.bundles import DEFAULT, find_bundle
+    from pneumoscope.cli.card import read_card, show_table
     from pneumoscope.cli.pages import model_facts
     from pneumoscope.files import new_folder, write_json, write_text
     from pneumoscope.inference import load_engine
     from pneumoscope.report.audit_page import render_audit
+    from pneumoscope.report.card_tables import card_tables
     from pneumoscope.sanity import Settings, run_audit
 
-    engine = load_engine(bundle)
+    # The tests take the network apart, which takes torch.
+    engine = load_engine(bundle, engine="torch" if bundle == DEFAULT else "auto")
     drawn = _sample(engine, cohort, split, n, n_scored, seed)
     new_folder(out)
     found = run_audit(
@@ -76,8 +80,14 @@ def audit(
         "research_use": NOT_FOR_DIAGNOSIS,
     }
     write_json(out / "audit.json", content)
-    write_text(out / "report.html", render_audit(content, _facts(sample, model_facts(engine.info))))
+    folder = find_bundle(bundle, weights=True)
+    known = read_card(folder if folder.is_dir() else folder.parent)
+    tables = [] if known is None else card_tables(known["measured"])
+    facts = _facts(sample, model_facts(engine.info))
+    write_text(out / "report.html", render_audit(content, facts, tables))
     _show(content)
+    for table in tables:
+        show_table(table)
     console.print(f"Report: [bold]{out / 'report.html'}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 

@@ -36,7 +36,7 @@ def evaluate(
         str, typer.Option(help="More heatmaps to measure: all, or names joined by commas.")
     ] = "",
     by: Annotated[
-        str, typer.Option(help="Columns to break localization down by, joined by commas.")
+        str, typer.Option(help="Columns to break figures down by, joined by commas.")
     ] = "",
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",

@@ -26,6 +26,7 @@ from pneumoscope.evaluate import (
     risk_curve,
 )
 from pneumoscope.evaluate.calibration import calibrated, expected_calibration_error
+from pneumoscope.evaluate.subgroups import subgroup_figures
 from pneumoscope.files import atomic_path, write_json, write_text
 from pneumoscope.inference import Engine, Failed, explain_files
 from pneumoscope.report.curves import precision_recall_figure, risk_figure, roc_figure
@@ -73,7 +74,7 @@ def measure(
         split: train, val, test or all.
         truth: lesions or lungs, to measure localization by.
         methods: further heatmaps to measure beside the bundle's own.
-        by: columns of the manifest to break localization down by.
+        by: columns of the manifest to break the figures down by.
         progress: called with (done, total).
 
     Raises:
@@ -82,6 +83,11 @@ def measure(
         SettingsError: a method is not known.
     """
     part = suitable(engine, manifest, split)
+    if missing := [name for name in by if name not in part.table.columns]:
+        raise EvaluationError(
+            f"the cohort has no column {', '.join(missing)}",
+            remedy="name columns of the manifest in --by",
+        )
     images = part.table["image"].tolist()
     study = None
     if truth is not None:
@@ -125,6 +131,11 @@ def measure(
         **report.to_dict(),
         "calibration": _calibration(engine, predictions),
         "abstention": _abstention(engine, predictions),
+        "subgroups": subgroup_figures(
+            predictions,
+            {name: readable.table[name].astype(str).tolist() for name in by},
+            engine.info.threshold,
+        ),
         **({"localization": None} if study is None else study.to_dict()),
         "model": engine.info.model_id,
         "data_digest": manifest.digest(),

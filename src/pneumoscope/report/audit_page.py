@@ -8,6 +8,7 @@ from typing import Any
 
 from pneumoscope.report.audit_figures import audit_figure
 from pneumoscope.report.audit_words import COLUMNS, FIGURES, LIMITS, STEPS, WHAT
+from pneumoscope.report.card_tables import CardTable
 from pneumoscope.report.html import embedded
 from pneumoscope.report.numbers import figure_text
 from pneumoscope.report.pages import render
@@ -30,15 +31,20 @@ class AuditSection:
     pictures: Sequence[Mapping[str, str | int]]
 
 
-def render_audit(audit: Mapping[str, Any], facts: Sequence[tuple[str, str]] = ()) -> str:
+def render_audit(
+    audit: Mapping[str, Any],
+    facts: Sequence[tuple[str, str]] = (),
+    tables: Sequence[CardTable] = (),
+) -> str:
     """The page as HTML: pictures inside, no script, no request to anywhere.
 
     Args:
         audit: the content of `audit.json`.
         facts: (name, value): model, data, versions, command.
+        tables: what the model's card says was measured.
     """
     sections = [_section(name, test) for name, test in audit["tests"].items()]
-    return render("audit.html.j2", audit=audit, sections=sections, facts=facts)
+    return render("audit.html.j2", audit=audit, sections=sections, facts=facts, tables=tables)
 
 
 def _section(name: str, test: Mapping[str, Any]) -> AuditSection:

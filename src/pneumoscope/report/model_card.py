@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from pneumoscope.report import tables
+from pneumoscope.report.card_tables import card_tables
 from pneumoscope.report.localization import ALL, TRUE_POSITIVES, headline_table
 from pneumoscope.report.numbers import metric_name, number_text
 from pneumoscope.report.pages import render
@@ -42,6 +43,9 @@ class ModelCard:
         metrics: content of `metrics.json` (see `tables`), if the model was evaluated.
         cohort: what the radiographs are and whose, in a sentence.
         limits: known limits beside those every model of this kind has.
+        measured: figures on several cohorts (see `card_tables`), if the model was so evaluated.
+        history: how the model was made and chosen, in sentences.
+        commands: what made the model and its figures.
     """
 
     model: str
@@ -67,6 +71,9 @@ class ModelCard:
     metrics: Mapping[str, Any] | None = None
     cohort: str = ""
     limits: Sequence[str] = ()
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[str] = ()
+    commands: Sequence[str] = ()
 
     @classmethod
     def from_bundle(
@@ -76,13 +83,16 @@ class ModelCard:
         metrics: Mapping[str, Any] | None = None,
         cohort: str = "",
         limits: Sequence[str] = (),
+        measured: Mapping[str, Any] | None = None,
+        history: Sequence[str] = (),
+        commands: Sequence[str] = (),
     ) -> Self:
         """The card of a bundle.
 
         Args:
             bundle: the content of `bundle.json`.
             metrics: the content of `metrics.json`, if the model was evaluated.
-            cohort, limits: as the attributes.
+            cohort, limits, measured, history, commands: as the attributes.
         """
         architecture, training = bundle["architecture"], bundle["training"]
         digest = bundle["files"][_WEIGHTS_FILE]
@@ -111,6 +121,9 @@ class ModelCard:
             metrics=metrics,
             cohort=cohort,
             limits=limits,
+            measured=measured or {},
+            history=history,
+            commands=commands,
         )
 
 
@@ -130,6 +143,7 @@ def render_model_card(card: ModelCard) -> str:
         metrics=metrics,
         groups=tables.figure_groups(metrics),
         sentences=tables.confusion_sentences(confusion, card.labels) if confusion else [],
+        measured=card_tables(card.measured),
         localization=[headline_table(metrics, of) for of in (TRUE_POSITIVES, ALL)],
         flow_columns=columns,
         flow_lines=lines,

@@ -1,0 +1,149 @@
+"""`pneumoscope card`: what was measured of a bundle, written beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console
+from pneumoscope.errors import EvaluationError, SettingsError
+
+CARD, CARD_DATA = "MODEL_CARD.md", "model_card.json"
+
+
+def card(
+    bundle: Annotated[Path, typer.Argument(help="A bundle's folder, or a run.")],
+    evaluation: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="Output of evaluate on a cohort; repeat."),
+    ] = None,
+    other: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TRAINED:NAME=FOLDER",
+            help="Likewise of a model trained on TRAINED, to stand beside; repeat.",
+        ),
+    ] = None,
+    audit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="An output of audit on a cohort; repeat."),
+    ] = None,
+    audit_before: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="Likewise of the model before it was mended."),
+    ] = None,
+    gate: Annotated[Path | None, typer.Option(help="The file of check-gate.")] = None,
+    words: Annotated[
+        Path | None,
+        typer.Option(help="YAML: cohort (text), limits, history, commands (lists of text)."),
+    ] = None,
+) -> None:
+    """Write a bundle's MODEL_CARD.md and model_card.json from what was measured of it.
+
+    [dim]Examples:[/dim]
+      pneumoscope card RUN --evaluation hospital=evaluation
+      pneumoscope card RUN --evaluation a=eval-a --evaluation b=eval-b --other a:b=other-b
+    """
+    from pneumoscope.bundles import find_bundle, read_bundle
+    from pneumoscope.files import write_json, write_text
+    from pneumoscope.report.card_tables import card_tables
+    from pneumoscope.report.model_card import ModelCard, render_model_card
+
+    folder, info = read_bundle(bundle, weights=True)
+    if folder.is_file():
+        folder = find_bundle(folder.parent)
+    measured = {
+        "cohorts": _contents(evaluation, "metrics.json"),
+        "cross": _cross(other),
+        "audits": _contents(audit, "audit.json"),
+        "audits_before": _contents(audit_before, "audit.json"),
+        "gate": {} if gate is None else _json(gate),
+    }
+    text = _words(words)
+    content = {"model": info.model_id, "measured": measured, **text}
+    described = info.model_dump(mode="json")
+    write_text(
+        folder / CARD,
+        render_model_card(ModelCard.from_bundle(described, measured=measured, **text)),
+    )
+    write_json(folder / CARD_DATA, content)
+    for table in card_tables(measured):
+        show_table(table)
+    console.print(f"Card: [bold]{folder / CARD}[/bold]")
+    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+
+
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """The content of a bundle's `model_card.json`; None where there is none."""
+    path = folder / CARD_DATA
+    return _json(path) if path.is_file() else None
+
+
+def show_table(table: Any) -> None:
+    """Print a `report.card_tables.CardTable`."""
+    from rich.table import Table
+
+    shown = Table(title=table.title, caption=table.words, header_style="dim", title_justify="left")
+    for column in table.columns:
+        shown.add_column(column, overflow="fold")
+    for line in table.lines:
+        shown.add_row(*line)
+    console.print(shown)
+
+
+def _contents(pairs: Sequence[str] | None, file: str) -> dict[str, Any]:
+    """The file of each folder, by name."""
+    return {name: _json(folder / file) for name, folder in map(_pair, pairs or ())}
+
+
+def _cross(pairs: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for key, folder in map(_pair, pairs or ()):
+        trained, colon, tested = key.partition(":")
+        if not colon:
+            raise SettingsError(
+                f"'{key}' names one set", remedy="write --other TRAINED:TESTED=FOLDER"
+            )
+        metrics = _json(folder / "metrics.json")
+        # The rest of another model's figures is its own card's matter.
+        kept = {name: metrics[name] for name in ("model", "split", "n", "classification")}
+        found.setdefault(trained, {})[tested] = kept
+    return found
+
+
+def _pair(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise SettingsError(f"'{text}' is no NAME=FOLDER", remedy="write, say, siim=evaluation")
+    return name, Path(folder)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EvaluationError("cannot be read", path=path, remedy="check the path") from error
+    if not isinstance(content, dict):
+        raise EvaluationError("holds no figures", path=path, remedy="give an output's folder")
+    return content
+
+
+def _words(path: Path | None) -> dict[str, Any]:
+    """`cohort`, `limits`, `history` and `commands`, each if given."""
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError("cannot be read", path=path, remedy="give a YAML file") from error
+    known = {"cohort", "limits", "history", "commands"}
+    if not isinstance(content, dict) or not set(content) <= known:
+        raise SettingsError(
+            "holds something else than " + ", ".join(sorted(known)), path=path, remedy="correct it"
+        )
+    return content
