@@ -79,7 +79,7 @@ class Receiver:
         entity.maximum_associations = 50
         for context in options.pop("contexts", StoragePresentationContexts):
             entity.add_supported_context(context.abstract_syntax, "1.2.840.10008.1.2.1")
-        self._server = entity.start_server(
+        self._server: Any = entity.start_server(
             ("127.0.0.1", port),
             block=False,
             evt_handlers=[(evt.EVT_C_STORE, self._keep)],

@@ -12,6 +12,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
+from pneumoscope.dicom import outcome
 from pneumoscope.dicom.node.settings import parse_network
 from pneumoscope.dicom.objects import KINDS
 from pneumoscope.dicom.outcome import Outcome
@@ -61,6 +62,7 @@ def test_the_same_film_sent_twice_is_read_once(tmp_path: Path) -> None:
         assert len(receiver.got) == 2
 
 
+@pytest.mark.slow
 def test_every_film_of_many_associations_at_once_is_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,9 +189,8 @@ def test_a_destination_that_is_down_gets_everything_later(tmp_path: Path) -> Non
 
 def test_what_the_destination_does_not_take_is_kept_aside(tmp_path: Path) -> None:
     from pynetdicom.presentation import build_context
-    from pynetdicom.sop_class import SecondaryCaptureImageStorage
 
-    contexts = [build_context(SecondaryCaptureImageStorage)]
+    contexts = [build_context(CAPTURE)]
     with (
         receiving(contexts=contexts) as receiver,
         running(tmp_path, destination=destination(receiver.port)) as node,
@@ -206,16 +207,15 @@ def test_a_film_that_the_model_fails_on_ends_in_quarantine(
     monkeypatch.setattr("pneumoscope.dicom.node.worker._AFTER_ERROR_SECONDS", 0.01)
     bad, good = films(tmp_path / "in", 2)
     uid = dcmread(bad).SOPInstanceUID
-    from pneumoscope.dicom.node import worker
 
-    whole = worker.tell
+    whole = outcome.tell
 
     def fails(item: Any, path: Path, *rest: Any) -> Any:
         if dcmread(path).SOPInstanceUID == uid:
             raise RuntimeError(NAME)
         return whole(item, path, *rest)
 
-    monkeypatch.setattr(worker, "tell", fails)
+    monkeypatch.setattr("pneumoscope.dicom.node.worker.tell", fails)
     with running(tmp_path) as node:
         assert send(node.port, bad, good) == [0, 0]
         eventually(lambda: node.queue.counts()["quarantine"] == 1)
@@ -226,9 +226,8 @@ def test_a_full_disk_while_reading_costs_no_film(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pneumoscope.dicom.node.worker._AFTER_ERROR_SECONDS", 0.01)
-    from pneumoscope.dicom.node import worker
 
-    whole, times = worker.tell, 0
+    whole, times = outcome.tell, 0
 
     def full(*arguments: Any) -> Any:
         nonlocal times
@@ -237,7 +236,7 @@ def test_a_full_disk_while_reading_costs_no_film(
             raise OSError(28, "No space left on device")
         return whole(*arguments)
 
-    monkeypatch.setattr(worker, "tell", full)
+    monkeypatch.setattr("pneumoscope.dicom.node.worker.tell", full)
     with running(tmp_path) as node:
         send(node.port, *films(tmp_path / "in", 1))
         eventually(lambda: node.queue.counts()["results"] == 1)

@@ -149,7 +149,7 @@ def test_orthanc_as_the_pacs(tmp_path: Path) -> None:
 
             orthanc.kill()
             assert storescu(node.port, second) == 0
-            eventually(lambda: node.queue.counts()["results"] == 4)
+            eventually(lambda: node.queue.counts()["results"] == 1)
             orthanc.start()
             read(node, 2)
             assert orthanc.get("/statistics")["CountInstances"] == 8

@@ -125,7 +125,7 @@ def test_boxes_and_heat_lie_on_the_stored_pixels(tmp_path: Path, turns: int) -> 
     objects = written(tmp_path, made)
 
     original = dcmread(path).pixel_array > 0
-    report = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
+    report: Any = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
     for polygon in (*report_regions(report), *state_regions(objects["gsps"])):
         first, last = polygon.min(axis=0).astype(int), polygon.max(axis=0).astype(int)
         inside = np.zeros_like(original)
@@ -146,7 +146,7 @@ def test_boxes_and_heat_lie_on_the_stored_pixels(tmp_path: Path, turns: int) -> 
 
 def test_the_report_says_what_was_found(tmp_path: Path) -> None:
     written(tmp_path, result(film(tmp_path / "film.dcm"), uncertain=True), "sr")
-    report = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
+    report: Any = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
     assert (report.VerificationFlag, report.CompletionFlag, report.PreliminaryFlag) == (
         "UNVERIFIED",
@@ -181,7 +181,7 @@ def test_a_flagged_film_has_no_probability(tmp_path: Path) -> None:
     gate = Gate(flagged=True, reason="rotated")
     made = result(film(tmp_path / "film.dcm"), gate=gate, uncertain=True, regions=())
     objects = written(tmp_path, made)
-    report = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
+    report: Any = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
     (group,) = report.content.get_image_measurement_groups()
     assert "Probability" not in {item.name.meaning for item in group.get_measurements()}
     said = {item.name.meaning: item.value.value for item in group.get_qualitative_evaluations()}
@@ -228,7 +228,7 @@ def test_what_does_not_read_back_is_not_left(
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
 def test_a_film_that_nothing_can_refer_to_is_refused(tmp_path: Path, keyword: str) -> None:
     with pytest.raises(UnsupportedImage, match=keyword):
-        read_source(film(tmp_path / "film.dcm", **{keyword: None}))
+        read_source(film(tmp_path / "film.dcm", **dict[str, Any]({keyword: None})))
 
 
 def test_kinds_are_read() -> None:

@@ -100,6 +100,17 @@ def test_attempts_outlive_the_process(tmp_path: Path) -> None:
     assert reopened(queue).begin(key) == 2
 
 
+def test_a_film_that_was_begun_lets_the_others_pass(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    first, _ = queue.accept(b"first")
+    second, _ = queue.accept(b"second")
+    assert [key for key, _ in queue.waiting()] == [first, second]
+    queue.begin(first)
+    assert [key for key, _ in queue.waiting()] == [second, first]
+    queue.begin_again(first)
+    assert [key for key, _ in queue.waiting()] == [first, second]
+
+
 def test_a_queue_has_one_holder(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
     with pytest.raises(OutputError, match="in use"):

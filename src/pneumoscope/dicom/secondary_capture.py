@@ -28,14 +28,15 @@ def secondary_capture(result: Result) -> Any:
     source = result.source.dataset
     picture = captioned(result)
     # highdicom asks for directions that many films do not tell; they are replaced below.
-    image = SCImage.from_ref_dataset(
+    spacing: Any = result.spacing  # highdicom writes fractions, but declares whole numbers.
+    image: Any = SCImage.from_ref_dataset(
         source,
         picture,
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
         patient_orientation=("L", "F"),
-        pixel_spacing=result.spacing,
+        pixel_spacing=spacing,
         transfer_syntax_uid="1.2.840.10008.1.2.1",
         **series(result, "sc", 0, "overlay"),
     )

@@ -4,7 +4,7 @@
     accepted/KEY.dcm       films that wait for the model
     results/KEY/*.dcm      objects that wait for the destination; a folder appears when it is whole
     undeliverable/KEY/     objects that the destination does not take at all
-    quarantine/KEY.dcm     films that the model failed on three times
+    quarantine/KEY.dcm     films that the model failed on again and again
     done/KEY.json          what became of a film; no patient data
     attempts/KEY           how often a film was begun
 
@@ -98,15 +98,18 @@ class Queue:
         return key, True
 
     def waiting(self) -> list[tuple[str, Path]]:
-        """Films that wait for the model, the oldest first."""
-        films = sorted((self.folder / "accepted").glob("*.dcm"), key=_age)
-        return [(film.stem, film) for film in films]
+        """Films that wait for the model: the least often begun first, of these the oldest.
+
+        A film that brings the process down so lets the others pass before it is tried again.
+        """
+        films = (self.folder / "accepted").glob("*.dcm")
+        order = sorted(films, key=lambda film: (self._attempts(film.stem), *_age(film)))
+        return [(film.stem, film) for film in order]
 
     def begin(self, key: str) -> int:
         """Count that a film is begun, and say for which time."""
-        path = self.folder / "attempts" / key
-        times = 1 + (int(path.read_text() or 0) if path.exists() else 0)
-        path.write_text(str(times))
+        times = 1 + self._attempts(key)
+        (self.folder / "attempts" / key).write_text(str(times))
         return times
 
     def begin_again(self, key: str) -> None:
@@ -187,6 +190,12 @@ class Queue:
 
     def _film(self, key: str) -> Path:
         return self.folder / "accepted" / f"{key}.dcm"
+
+    def _attempts(self, key: str) -> int:
+        try:
+            return int((self.folder / "attempts" / key).read_text() or 0)
+        except FileNotFoundError:
+            return 0
 
     def _known(self, key: str) -> bool:
         later = ((self.folder / "results" / key), (self.folder / "done" / f"{key}.json"))

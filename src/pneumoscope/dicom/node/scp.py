@@ -10,7 +10,7 @@ import errno
 import logging
 import socket
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from pneumoscope.dicom.node.queue import Queue
 from pneumoscope.dicom.node.settings import NodeSettings
@@ -72,7 +72,7 @@ def start_scp(settings: NodeSettings, queue: Queue) -> Any:
 def _server_class(settings: NodeSettings) -> Any:
     from pynetdicom.transport import ThreadedAssociationServer
 
-    class Server(ThreadedAssociationServer):  # type: ignore[misc]
+    class Server(ThreadedAssociationServer):
         """Turns strangers away before they say a word."""
 
         request_queue_size = settings.max_associations
@@ -86,7 +86,7 @@ def _server_class(settings: NodeSettings) -> Any:
         def get_request(self) -> tuple[socket.socket, Any]:
             # The handshake waits for the association's own thread: a caller that never speaks
             # must not keep the others out.
-            caller, address = self.socket.accept()
+            caller, address = cast(socket.socket, self.socket).accept()
             if self.ssl_context is not None:
                 caller.settimeout(_HANDSHAKE_SECONDS)
                 caller = self.ssl_context.wrap_socket(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Engine
 
 LOG = logging.getLogger("pneumoscope.node")
-MOST_ATTEMPTS = 3
+# A film in hand when the machine goes down has been begun, too: not too few.
+MOST_ATTEMPTS = 5
 _IDLE_SECONDS = 5.0
 _AFTER_ERROR_SECONDS = 5.0
 
