@@ -16,7 +16,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.bundles import BundleInfo, HeatmapSpec
+from pneumoscope.bundles import DEFAULT, BundleInfo, HeatmapSpec
 from pneumoscope.errors import ImageError, SettingsError, UnsupportedImage
 from pneumoscope.findings import Finding
 from pneumoscope.imaging import DEFAULT_LIMITS, Radiograph, model_input, read_radiograph
@@ -39,7 +39,7 @@ Film = str | os.PathLike[str] | NDArray[Any]
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] = DEFAULT,
     *,
     engine: EngineChoice = "auto",
     precision: PrecisionChoice = "auto",
@@ -49,7 +49,7 @@ def load(
     """Load a file of `pneumoscope export`, or a bundle or run if torch is installed.
 
     Args:
-        path: the file or folder.
+        path: the file or folder; without it, the bundle that is part of the package.
         engine: `onnxruntime` and `openvino` run files, `torch` runs folders.
         precision: `float32`, `bfloat16` or `int8`; `auto` takes only one whose answers on val are
             good.
