@@ -1,0 +1,102 @@
+"""The input gate's network, from random weights, and its ONNX file."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pneumoscope.errors import RunError
+from pneumoscope.files import atomic_path
+from pneumoscope.gate import KINDS
+
+TOLERANCE = 1e-3
+_WIDTHS = (16, 32, 48, 64)
+_OPSET = 17
+
+
+class GateNet(nn.Module):
+    """Pixels (B, 1, S, S) in 0..255 to logits (B, 5) of `gate.KINDS`; S is a multiple of 16.
+
+    Each picture is brought to mean 0 and standard deviation 1 first, so that exposure and contrast
+    do not matter; polarity and orientation still do. The last map is flattened, not averaged: which
+    way is up is a matter of place.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 1
+        for width in _WIDTHS:
+            layers += [_conv(before, width, 2), _conv(width, width, 1)]
+            before = width
+        cells = (side // 16) ** 2
+        self.features = nn.Sequential(*layers)
+        self.place = nn.Sequential(nn.Conv2d(before, 16, 1), nn.ReLU(inplace=True), nn.Flatten())
+        self.answer = nn.Sequential(nn.Dropout(0.2), nn.Linear(16 * cells + before, len(KINDS)))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        centred = pixels - pixels.mean(dim=(2, 3), keepdim=True)
+        spread = (centred * centred).mean(dim=(2, 3), keepdim=True).sqrt()
+        found = self.features(centred / (spread + 1.0))
+        kinds: Tensor = self.answer(torch.cat([self.place(found), found.mean(dim=(2, 3))], dim=1))
+        return kinds
+
+
+def _conv(before: int, width: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, width, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(inplace=True),
+    )
+
+
+class _Shares(nn.Module):
+    def __init__(self, net: GateNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return torch.softmax(self.net(pixels), dim=1)
+
+
+def export_gate(net: GateNet, side: int, path: Path) -> float:
+    """Write `pixels` (B, 1, side, side) in 0..255 to `shares` (B, 5), any batch.
+
+    Returns:
+        The largest difference between file and network on a test pattern.
+
+    Raises:
+        RunError: the difference is above `TOLERANCE`.
+        OutputError: the file cannot be written.
+    """
+    import onnxruntime
+
+    module = _Shares(net).eval()
+    example = torch.rand(3, 1, side, side, generator=torch.Generator().manual_seed(0)) * 255
+    with atomic_path(path) as temporary:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module,
+                (example,),
+                str(temporary),
+                input_names=["pixels"],
+                output_names=["shares"],
+                dynamic_axes={"pixels": {0: "batch"}, "shares": {0: "batch"}},
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+        session = onnxruntime.InferenceSession(
+            temporary.read_bytes(), providers=["CPUExecutionProvider"]
+        )
+        (found,) = session.run(None, {"pixels": example.numpy()})
+        with torch.inference_mode():
+            expected = module(example).numpy()
+        difference = float(np.abs(np.asarray(found) - expected).max())
+        if not difference <= TOLERANCE:
+            raise RunError(f"the ONNX file differs from the network by {difference:.2g}", path=path)
+    return difference
