@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumoscope.dicom.node import Node, NodeSettings, parse_peer
+from pneumoscope.dicom.node import Node, NodeSettings, parse_destination
 from tests.sanity.engines import Films, KnownEngine, heat_on_square
 
 SECONDS = 0.3
@@ -32,7 +32,7 @@ def main() -> None:
     settings = NodeSettings(
         queue=Path(sys.argv[1]),
         port=0,
-        destination=parse_peer(sys.argv[2]),
+        destination=parse_destination(sys.argv[2]),
         min_free=0,
         first_retry=0.2,
         longest_retry=0.5,

@@ -187,6 +187,28 @@ def test_a_destination_that_is_down_gets_everything_later(tmp_path: Path) -> Non
             assert len(receiver.uids) == len(receiver.got) == 6
 
 
+def test_an_object_that_is_refused_keeps_no_other_waiting(tmp_path: Path) -> None:
+    """Also where it would be tried again only after an hour."""
+    first, second = films(tmp_path / "in", 2)
+    with (
+        receiving() as receiver,
+        running(
+            tmp_path,
+            destination=destination(receiver.port),
+            kinds=("sr",),
+            first_retry=3600.0,
+            longest_retry=3600.0,
+        ) as node,
+    ):
+        receiver.status = 0xC000
+        send(node.port, first)
+        eventually(lambda: receiver.refused)
+        receiver.status = 0
+        send(node.port, second)
+        read(node, 1)
+        assert node.queue.counts()["results"] == 1
+
+
 def test_what_the_destination_does_not_take_is_kept_aside(tmp_path: Path) -> None:
     from pynetdicom.presentation import build_context
 

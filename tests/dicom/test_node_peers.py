@@ -12,8 +12,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from pneumoscope.dicom.node import TlsFiles
+from pneumoscope.dicom.node import TlsFiles, WebPeer
 from pneumoscope.dicom.objects import KINDS
+from pneumoscope.dicom.web import fetch_study
+from pneumoscope.errors import PneumoscopeError, SettingsError
 from tests.dicom import peers
 from tests.dicom.films import NAME, PATIENT, film
 from tests.dicom.nodes import destination, films, read, running
@@ -155,3 +157,36 @@ def test_orthanc_as_the_pacs(tmp_path: Path) -> None:
             assert orthanc.get("/statistics")["CountInstances"] == 8
     finally:
         orthanc.kill()
+
+
+@pytest.mark.slow
+@needs(peers.ORTHANC)
+def test_orthanc_by_dicomweb(tmp_path: Path) -> None:
+    """A study fetched by QIDO and WADO, read, and its results stored by STOW."""
+    (path,) = films(tmp_path / "in", 1)
+    orthanc = Orthanc(tmp_path)
+    orthanc.start()
+    try:
+        url = f"http://127.0.0.1:{orthanc.http}/dicom-web"
+        study = dcmread(path).StudyInstanceUID
+        with pytest.raises(PneumoscopeError, match=r"no CR or DX film|server failed"):
+            fetch_study(f"{url}/studies/{study}", tmp_path / "none")
+        assert send(orthanc.dicom, path, title="ORTHANC") == [0]
+        (fetched,) = fetch_study(f"{url}/studies/{study}", tmp_path / "fetched")
+        assert (dcmread(fetched).pixel_array == dcmread(path).pixel_array).all()
+        with running(tmp_path, destination=WebPeer(url), kinds=KINDS) as node:
+            assert send(node.port, fetched) == [0]
+            read(node, 1)
+        assert len(orthanc.get(f"/dicom-web/studies/{study}/series")) == 5
+    finally:
+        orthanc.kill()
+
+
+def test_a_dicomweb_server_that_is_down_gets_everything_later(tmp_path: Path) -> None:
+    destination = WebPeer(f"http://127.0.0.1:{peers.free_port()}/dicom-web")
+    with running(tmp_path, destination=destination) as node:
+        send(node.port, *films(tmp_path / "in", 1))
+        eventually(lambda: node.queue.counts()["results"] == 1)
+        assert node.queue.counts()["done"] == 0
+    with pytest.raises(SettingsError, match="names no study"):
+        fetch_study("http://name:password@127.0.0.1/studies/1.2", tmp_path / "none")

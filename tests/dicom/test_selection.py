@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from pneumoscope.dicom.node.settings import NodeSettings, parse_network, parse_peer, parse_title
+from pneumoscope.dicom.node.settings import (
+    NodeSettings,
+    parse_destination,
+    parse_network,
+    parse_peer,
+    parse_title,
+)
 from pneumoscope.dicom.selection import refuse_unless_chest_film
 from pneumoscope.errors import ImageError, SettingsError
 from tests.dicom.films import CODES, film
@@ -89,6 +95,11 @@ def test_peers_titles_and_networks_are_read() -> None:
     for text in ("PACS", "PACS@host", "PACS@host:0", "PACS@host:70000", "@host:1"):
         with pytest.raises(SettingsError, match="no peer"):
             parse_peer(text)
+    web = parse_destination("https://pacs/dicom-web/")
+    assert str(web) == "https://pacs/dicom-web"
+    assert parse_destination("PACS@10.1.0.5:104") == peer
+    with pytest.raises(SettingsError, match="password"):
+        parse_destination("https://me:secret@pacs/dicom-web")
     for text in ("", "SEVENTEEN-LETTERS", "BACK\\SLASH"):
         with pytest.raises(SettingsError, match="title"):
             parse_title(text)

@@ -25,7 +25,10 @@ _QUEUE = "Queue and retries"
 
 def dicom_node(
     to: Annotated[
-        str | None, typer.Option(metavar="TITLE@HOST:PORT", help="Where the objects go.")
+        str | None,
+        typer.Option(
+            metavar="<peer>", help="Where the objects go: TITLE@HOST:PORT, or a DICOMweb URL."
+        ),
     ] = None,
     bundle: BundleOption = Path("default"),
     ae_title: Annotated[str, typer.Option(help="The node's own title.")] = "PNEUMOSCOPE",
@@ -87,7 +90,7 @@ def dicom_node(
     """
     require_libraries()
     with starting():
-        from pneumoscope.dicom.node import Node, NodeSettings, parse_peer
+        from pneumoscope.dicom.node import Node, NodeSettings, parse_destination
         from pneumoscope.dicom.node.settings import parse_network, parse_title
         from pneumoscope.dicom.objects import parse_kinds
         from pneumoscope.inference import load_engine
@@ -100,7 +103,7 @@ def dicom_node(
             title=parse_title(ae_title),
             host=host,
             port=port,
-            destination=None if to is None else parse_peer(to),
+            destination=None if to is None else parse_destination(to),
             kinds=parse_kinds(dicom_output),
             callers=tuple(parse_title(title) for title in allow_ae or ()),
             networks=tuple(parse_network(text) for text in allow_address or ()),

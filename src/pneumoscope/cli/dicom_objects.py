@@ -95,7 +95,9 @@ def predict_objects(
         folder.add(finding)
 
     def written() -> Generator[None, None, None]:
-        yield from process_files(engine, passed(), write, threshold=used, batch_size=batch_size)
+        yield from process_files(
+            engine, passed(), write, threshold=used, batch_size=batch_size, gate=gate
+        )
 
     try:
         with progress("Reading films") as update, closing(written()) as stream:
@@ -117,7 +119,7 @@ def require_libraries() -> None:
     Raises:
         BundleError: it is not.
     """
-    if any(find_spec(name) is None for name in ("highdicom", "pynetdicom")):
+    if any(find_spec(name) is None for name in ("highdicom", "pynetdicom", "dicomweb_client")):
         raise BundleError(
             "DICOM objects need further libraries", remedy="pip install 'pneumoscope[hospital]'"
         )

@@ -6,6 +6,6 @@ kill at any moment.
 """
 
 from pneumoscope.dicom.node.running import Node
-from pneumoscope.dicom.node.settings import NodeSettings, Peer, TlsFiles, parse_peer
+from pneumoscope.dicom.node.settings import NodeSettings, Peer, TlsFiles, WebPeer, parse_destination
 
-__all__ = ["Node", "NodeSettings", "Peer", "TlsFiles", "parse_peer"]
+__all__ = ["Node", "NodeSettings", "Peer", "TlsFiles", "WebPeer", "parse_destination"]

@@ -1,4 +1,4 @@
-"""The sending side: objects out of the queue to the destination by C-STORE, as long as it takes."""
+"""The sending side: objects out of the queue to the destination, as long as it takes."""
 
 from __future__ import annotations
 
@@ -7,38 +7,37 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from pneumoscope.dicom.node.lines import NOT_SUPPORTED, line_to
 from pneumoscope.dicom.node.queue import Queue
-from pneumoscope.dicom.node.settings import NodeSettings, Peer
+from pneumoscope.dicom.node.settings import NodeSettings, Peer, WebPeer
 
 LOG = logging.getLogger("pneumoscope.node")
 _IDLE_SECONDS = 5.0
 _MOST_AT_ONCE = 100
-_CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.7",
-    "1.2.840.10008.5.1.4.1.1.66.4",
-    "1.2.840.10008.5.1.4.1.1.88.33",
-    "1.2.840.10008.5.1.4.1.1.11.1",
-)
-"""Secondary Capture, Segmentation, Comprehensive SR, Grayscale Softcopy Presentation State."""
-_NOT_SUPPORTED = 0x0122
-_TIMEOUT_SECONDS = 30.0
 
 
 class Sender:
-    """Sends objects until told to stop; one that does not arrive is sent again, later and later.
+    """Sends objects until told to stop.
+
+    While the destination does not answer, nothing is sent, for longer and longer. An object that it
+    refuses waits on its own, longer and longer, and keeps no other waiting.
 
     Args:
         queue: the node's.
-        settings: the node's; their destination must be given.
+        settings: the node's.
+        destination: where to.
+
+    Raises:
+        SettingsError: TLS cannot start.
     """
 
-    def __init__(self, queue: Queue, settings: NodeSettings, destination: Peer) -> None:
+    def __init__(self, queue: Queue, settings: NodeSettings, destination: Peer | WebPeer) -> None:
         self._queue, self._settings, self._destination = queue, settings, destination
-        self._tls = None if settings.tls_out is None else settings.tls_out.client()
+        self._line = line_to(settings, destination)
         self._stop = threading.Event()
         self._delay = settings.first_retry
+        self._refused: dict[Path, tuple[float, float]] = {}
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
     def start(self) -> None:
@@ -54,70 +53,48 @@ class Sender:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                outgoing = [path for _, path in self._queue.outgoing()]
-                if not outgoing:
-                    self._queue.wait(_IDLE_SECONDS)
-                    continue
-                arrived = self._send(outgoing[:_MOST_AT_ONCE])
+                due = self._due()
+                if due:
+                    self._send(due)
+                    self._delay = self._settings.first_retry
+                else:
+                    self._queue.wait(self._seconds_to_next())
             except Exception as error:  # What it says may quote the object.
-                LOG.error("sending to %s failed: %s", self._destination, type(error).__name__)
-                arrived = False
-            self._wait_unless(arrived)
+                LOG.warning("%s: %s", self._destination, type(error).__name__)
+                LOG.warning("%s: sending again in %.1f s", self._destination, self._delay)
+                self._stop.wait(self._delay)
+                self._delay = self._longer(self._delay)
 
-    def _wait_unless(self, arrived: bool) -> None:
-        if arrived:
-            self._delay = self._settings.first_retry
-            return
-        LOG.warning("%s: sending again in %.0f s", self._destination, self._delay)
-        self._stop.wait(self._delay)
-        self._delay = min(2 * self._delay, self._settings.longest_retry)
+    def _due(self) -> list[Path]:
+        now = time.monotonic()
+        outgoing = [path for _, path in self._queue.outgoing()]
+        return [path for path in outgoing if self._refused.get(path, (0.0, 0.0))[0] <= now]
 
-    def _send(self, paths: Sequence[Path]) -> bool:
-        """Send objects over one association; whether all were taken, or are out of the way."""
-        association = self._associate()
-        if not association.is_established:
-            LOG.warning("%s does not answer or rejects us", self._destination)
-            return False
-        arrived = True
-        try:
-            for path in paths:
-                if self._stop.is_set() or not association.is_established:
-                    return False
-                arrived = self._send_one(association, path) and arrived
-        finally:
-            if association.is_established:
-                association.release()
-        return arrived
+    def _seconds_to_next(self) -> float:
+        nearest = min((when for when, _ in self._refused.values()), default=float("inf"))
+        return min(_IDLE_SECONDS, max(0.01, nearest - time.monotonic()))
 
-    def _associate(self) -> Any:
-        from pynetdicom import AE
+    def _send(self, paths: Sequence[Path]) -> None:
+        for path, status in self._line.send(paths[:_MOST_AT_ONCE]):
+            self._answered(path, status)
+            if self._stop.is_set():
+                return
 
-        entity = AE(ae_title=self._settings.title)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _TIMEOUT_SECONDS
-        entity.connection_timeout = _TIMEOUT_SECONDS
-        for kind in _CLASSES:
-            entity.add_requested_context(kind, ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
-        peer = self._destination
-        tls = None if self._tls is None else (self._tls, peer.host)
-        return entity.associate(peer.host, peer.port, ae_title=peer.title, tls_args=tls)
-
-    def _send_one(self, association: Any, path: Path) -> bool:
-        started = time.monotonic()
-        try:
-            status = association.send_c_store(path).get("Status")
-        except ValueError:  # The destination accepted no context for this kind of object.
-            status = _NOT_SUPPORTED
+    def _answered(self, path: Path, status: int) -> None:
         name = f"{path.parent.name[:12]}/{path.name}"
-        if status is None:
-            LOG.warning("%s did not answer about %s", self._destination, name)
-            return False
         if status == 0 or status >> 12 == 0xB:  # Success, or taken with a warning.
             self._queue.sent(path)
-            LOG.info("sent %s to %s in %.1f s", name, self._destination, time.monotonic() - started)
-            return True
-        if status == _NOT_SUPPORTED:
-            LOG.error("%s takes no %s: kept as undeliverable", self._destination, path.stem)
+            LOG.info("sent %s to %s", name, self._destination)
+        elif status == NOT_SUPPORTED:
             self._queue.undeliverable(path)
-            return True
-        LOG.warning("%s refused %s: status %04X", self._destination, name, status)
-        return False
+            LOG.error("%s takes no %s: kept as undeliverable", self._destination, path.stem)
+        else:
+            _, before = self._refused.get(path, (0.0, 0.0))
+            delay = self._longer(before) if before else self._settings.first_retry
+            self._refused[path] = (time.monotonic() + delay, delay)
+            LOG.warning("%s refused %s: status %04X", self._destination, name, status)
+            return
+        self._refused.pop(path, None)
+
+    def _longer(self, delay: float) -> float:
+        return min(2 * delay, self._settings.longest_retry)

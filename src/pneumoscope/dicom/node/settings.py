@@ -27,6 +27,16 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class WebPeer:
+    """A DICOMweb server, by the URL that `/studies` follows."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
 class TlsFiles:
     """PEM files for TLS in both directions.
 
@@ -100,7 +110,7 @@ class NodeSettings:
     title: str = "PNEUMOSCOPE"
     host: str = "127.0.0.1"
     port: int = 11112
-    destination: Peer | None = None
+    destination: Peer | WebPeer | None = None
     kinds: tuple[Kind, ...] = DEFAULT_KINDS
     callers: tuple[str, ...] = ()
     networks: tuple[Network, ...] = ()
@@ -132,6 +142,21 @@ def parse_peer(text: str) -> Peer:
     if found is None or not 0 < int(found[3]) < 2**16:
         raise SettingsError(f"{text!r} is no peer", remedy="give TITLE@HOST:PORT")
     return Peer(parse_title(found[1]), found[2], int(found[3]))
+
+
+def parse_destination(text: str) -> Peer | WebPeer:
+    """A peer, or a DICOMweb server from a URL without name and password.
+
+    Raises:
+        SettingsError: the text is something else.
+    """
+    if not text.startswith(("http://", "https://")):
+        return parse_peer(text)
+    if "@" in text:
+        raise SettingsError(
+            "a URL with a password ends up in logs", remedy="put name and password into ~/.netrc"
+        )
+    return WebPeer(text.rstrip("/"))
 
 
 def parse_title(text: str) -> str:

@@ -94,7 +94,7 @@ class Worker:
             refuse_unless_chest_film(path)
         except ImageError as error:
             return Outcome(key, False, "tags", error.problem)
-        (item,) = explain_files(self._engine, [(key, path)], batch_size=1)
+        (item,) = explain_files(self._engine, [(key, path)], batch_size=1, gate=True)
         outcome, _ = tell(
             item, path, self._engine.info, self._kinds, staged.parent, staged.name, self._pseudonyms
         )
