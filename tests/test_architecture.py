@@ -23,8 +23,9 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "localize": ({"models"}, {"torch"}),
     "evaluate": (set(), {"sklearn"}),
     "lungs": ({"imaging"}, {"onnxruntime"}),
+    "gate": ({"imaging"}, {"onnxruntime"}),
     "inference": (
-        {"imaging", "findings", "bundles", "lungs", "localize", "models"},
+        {"imaging", "findings", "bundles", "lungs", "gate", "localize", "models"},
         {"torch", "safetensors", "onnxruntime", "openvino"},
     ),
     "export": (
@@ -36,7 +37,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"ray", "pyarrow"},
     ),
     "training": (
-        {"imaging", "cohort", "bundles", "models", "evaluate", "lungs"},
+        {"imaging", "cohort", "bundles", "models", "evaluate", "lungs", "gate"},
         {
             "torch",
             "torchvision",
@@ -71,6 +72,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"imaging", "findings", "bundles", "inference", "report"},
         {"pydicom", "highdicom", "pynetdicom", "PIL", "pydantic"},
     ),
+    "serve": (
+        {"imaging", "findings", "bundles", "inference", "report"},
+        {"fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic"},
+    ),
     "comparison": (
         {
             "imaging",
@@ -92,6 +97,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "findings",
             "bundles",
             "lungs",
+            "gate",
             "evaluate",
             "inference",
             "training",
@@ -101,6 +107,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "export",
             "scale",
             "dicom",
+            "serve",
         },
         {"typer", "rich", "PIL"},
     ),
@@ -109,13 +116,13 @@ HEAVY = {
     "torch", "torchvision", "timm", "lightning", "safetensors", "huggingface_hub", "sklearn",
     "pandas", "pydicom", "PIL", "matplotlib", "jinja2", "pydantic", "typer", "rich", "tensorboard",
     "onnxruntime", "openvino", "onnx", "skimage", "ray", "pyarrow",
-    "highdicom", "pynetdicom",
+    "highdicom", "pynetdicom", "fastapi", "starlette", "uvicorn", "prometheus_client",
 }  # fmt: skip
 # The one module of a torch-free room that is imported only when a bundle needs torch.
 LAZY = ROOT / "inference" / "torch_engine.py"
 TORCH_FREE = (
-    "imaging", "cohort", "findings", "bundles", "lungs", "evaluate", "inference", "report", "scale",
-    "dicom", "cli",
+    "imaging", "cohort", "findings", "bundles", "lungs", "gate", "evaluate", "inference", "report",
+    "scale", "dicom", "serve", "cli",
 )  # fmt: skip
 
 

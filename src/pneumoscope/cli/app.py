@@ -17,6 +17,7 @@ from pneumoscope import __version__
 from pneumoscope.cli import (
     audit,
     card,
+    check_gate,
     check_lungs,
     compare,
     demo,
@@ -29,7 +30,9 @@ from pneumoscope.cli import (
     phantom,
     predict,
     scan,
+    serve,
     train,
+    train_gate,
     train_lungs,
 )
 from pneumoscope.cli.console import errors
@@ -59,6 +62,7 @@ for _panel, _commands in (
             evaluate.evaluate,
             compare.compare,
             predict.predict,
+            serve.serve,
             export.export,
             dicom_node.dicom_node,
             dicom_fetch.dicom_fetch,
@@ -67,6 +71,7 @@ for _panel, _commands in (
     ("Can it be trusted?", (explain.explain, audit.audit, card.card)),
     ("Without data", (demo.demo, phantom.phantom)),
     ("The lung segmenter", (train_lungs.train_lungs, check_lungs.check_lungs)),
+    ("The input gate", (train_gate.train_gate, check_gate.check_gate)),
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)

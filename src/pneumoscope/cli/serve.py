@@ -1,0 +1,122 @@
+"""`pneumoscope serve`: a page to read films on, and an HTTP API."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console
+from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
+from pneumoscope.errors import SettingsError
+
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.serve.service import Service
+
+_LIMITS = "Limits"
+_LIBRARIES = ("fastapi", "uvicorn", "multipart", "prometheus_client")
+
+
+def serve(
+    bundle: BundleOption = Path("default"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the token callers must show; needed with another --host."),
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of the results. In memory, if not given.")
+    ] = None,
+    keep: Annotated[
+        float, typer.Option(min=0.1, help="Minutes until a result is forgotten.")
+    ] = 60.0,
+    queue: Annotated[
+        int, typer.Option(min=1, help="Films accepted and not finished.", rich_help_panel=_LIMITS)
+    ] = 64,
+    max_mb: Annotated[
+        int, typer.Option(min=1, help="Of one film's file.", rich_help_panel=_LIMITS)
+    ] = 64,
+    max_pixels: Annotated[
+        int, typer.Option(min=1024, help="Of one film.", rich_help_panel=_LIMITS)
+    ] = 40_000_000,
+    max_films: Annotated[
+        int, typer.Option(min=1, help="In one upload.", rich_help_panel=_LIMITS)
+    ] = 32,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds for an answer.", rich_help_panel=_LIMITS)
+    ] = 60.0,
+    keep_mb: Annotated[
+        int, typer.Option(min=1, help="Results in memory.", rich_help_panel=_LIMITS)
+    ] = 1024,
+    growth_mb: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Growth after which the engine is replaced.", rich_help_panel=_LIMITS
+        ),
+    ] = 512,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Read films on a page in the browser, or send them to its HTTP API.
+
+    Everything stays on this machine: the page loads nothing from elsewhere. The API describes
+    itself at [bold]/openapi.json[/bold].
+
+    [dim]Examples:[/dim]
+      pneumoscope serve --open
+      pneumoscope serve --bundle model.onnx --port 8080 --store results
+      pneumoscope serve --host 0.0.0.0 --token-file token
+      curl -F files=@film.png http://127.0.0.1:8000/v1/findings
+    """
+    _require_libraries()
+    from pneumoscope.imaging import Limits
+    from pneumoscope.serve.running import serve as run
+    from pneumoscope.serve.settings import EngineSettings, ServeSettings, read_token
+
+    settings = ServeSettings(
+        engine=EngineSettings(
+            bundle=bundle,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            limits=Limits(max_bytes=max_mb << 20, max_pixels=max_pixels),
+        ),
+        host=host,
+        port=port,
+        token=None if token_file is None else read_token(token_file),
+        queue=queue,
+        films_per_request=max_films,
+        timeout=timeout,
+        store=store,
+        keep_seconds=60 * keep,
+        keep_bytes=keep_mb << 20,
+        growth=growth_mb << 20,
+    )
+    logging.basicConfig(
+        stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING
+    )
+    logging.getLogger("pneumoscope").setLevel(logging.INFO)
+
+    def listening(address: str, service: Service) -> None:
+        console.print(f"[bold]{address}[/bold]  [dim]Ctrl-C ends it.[/dim]")
+        console.print(f"[dim]{service.info.model_id}, {service.dispatcher.runtime}.[/dim]")
+        console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+        if open_page:
+            typer.launch(address)
+
+    run(settings, listening)
+
+
+def _require_libraries() -> None:
+    if not all(importlib.util.find_spec(name) for name in _LIBRARIES):
+        raise SettingsError(
+            "the server needs FastAPI, uvicorn, python-multipart and prometheus-client",
+            remedy="pip install 'pneumoscope[serve]'",
+        )

@@ -1,0 +1,131 @@
+"""Films that wait to be judged: a queue with a bound."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the worker says of one film.
+
+    Attributes:
+        key: the film's id.
+        finding: as JSON.
+        film, heatmap: 16-bit gray PNG on the film's pixels; None for a film that cannot be used.
+        width, height: of the film in pixels; 0 for a film that cannot be used.
+    """
+
+    key: str
+    finding: str
+    film: bytes | None = None
+    heatmap: bytes | None = None
+    width: int = 0
+    height: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes it takes in memory, about."""
+        return len(self.finding) + len(self.film or b"") + len(self.heatmap or b"")
+
+
+@dataclass(slots=True)
+class Job:
+    """One accepted film.
+
+    Attributes:
+        key: its random id.
+        path: its bytes, in a private folder.
+        answer: set when it is finished, with an exception if the worker died of it twice.
+        attempts: how often a worker died while it had this film.
+    """
+
+    key: str
+    path: Path
+    answer: Future[Answer] = field(default_factory=Future)
+    attempts: int = 0
+
+
+class WorkQueue:
+    """First in, first out; a film holds its place until it is finished.
+
+    Args:
+        bound: places.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._held = 0
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    @property
+    def held(self) -> int:
+        """Places taken."""
+        return self._held
+
+    def reserve(self, places: int) -> bool:
+        """Take places before there are films for them; False if there are not so many, or no more.
+
+        Whoever reserves a place puts a job in it or releases it.
+        """
+        with self._changed:
+            if self._closed or self._held + places > self._bound:
+                return False
+            self._held += places
+            return True
+
+    def release(self, places: int = 1) -> None:
+        """Give places back."""
+        with self._changed:
+            self._held -= places
+            self._changed.notify_all()
+
+    def put(self, job: Job) -> None:
+        """Add a job whose place is reserved."""
+        with self._changed:
+            self._waiting.append(job)
+            self._changed.notify_all()
+
+    def put_back(self, jobs: list[Job]) -> None:
+        """Put jobs that were taken at the head again, in their order."""
+        with self._changed:
+            self._waiting.extendleft(reversed(jobs))
+            self._changed.notify_all()
+
+    def take(self, most: int, *, wait: bool, idle: bool) -> list[Job] | None:
+        """The next jobs; one that a worker died with comes alone.
+
+        Args:
+            most: so many at most.
+            wait: until there is one.
+            idle: whether the worker has none, so that it may get one alone.
+
+        Returns:
+            None if the queue is closed and every place is free: nothing will come.
+        """
+        with self._changed:
+            while wait and not self._waiting:
+                if self._closed and self._held == 0:
+                    return None
+                self._changed.wait()
+            taken: list[Job] = []
+            while self._waiting and len(taken) < most:
+                suspect = self._waiting[0].attempts > 0
+                if suspect and (taken or not idle):
+                    break
+                taken.append(self._waiting.popleft())
+                if suspect:
+                    break
+            return taken
+
+    def close(self) -> None:
+        """Accept nothing more; what has a place is still served."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

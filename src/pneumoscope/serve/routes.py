@@ -1,0 +1,252 @@
+"""The HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from pneumoscope import __version__
+from pneumoscope.bundles import BundleInfo
+from pneumoscope.findings import Finding
+from pneumoscope.serve import metrics
+from pneumoscope.serve.jobs import Answer
+from pneumoscope.serve.problems import Problem, responses
+from pneumoscope.serve.service import Service
+from pneumoscope.serve.uploads import FIELD, FORM_TYPE, RAW_TYPES
+
+NOTICE = "Research use only. Not a medical device; not for diagnosis."
+_PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+_GONE = "There is no such finding, or no more."
+
+
+class FoundFilm(BaseModel):
+    """What is known of one film."""
+
+    id: str = Field(pattern="^[0-9a-f]{32}$", description="Random; the film's name in its finding")
+    width: int = Field(ge=0, description="Of the film in pixels; 0 if it cannot be used")
+    height: int = Field(ge=0, description="Of the film in pixels; 0 if it cannot be used")
+    finding: Finding
+    film: str | None = Field(description="Where the film is, as 16-bit PNG")
+    heatmap: str | None = Field(description="Where the heatmap is, as 16-bit PNG on its pixels")
+
+    @classmethod
+    def of(cls, answer: Answer) -> FoundFilm:
+        """From the worker's answer."""
+        place = f"v1/findings/{answer.key}"
+        usable = answer.width > 0
+        return cls(
+            id=answer.key,
+            width=answer.width,
+            height=answer.height,
+            finding=Finding.model_validate_json(answer.finding),
+            film=f"{place}/film.png" if usable else None,
+            heatmap=f"{place}/heatmap.png" if usable else None,
+        )
+
+
+class FoundFilms(BaseModel):
+    """What is known of the films of one upload, in their order."""
+
+    findings: list[FoundFilm]
+    notice: str = NOTICE
+
+
+class RegionRule(BaseModel):
+    """How a heatmap becomes regions (`findings.find_regions`)."""
+
+    threshold: float = 0.5
+    min_area: float = 0.002
+    max_regions: int = 5
+
+
+class Model(BaseModel):
+    """What the server judges with, and what it allows."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model: str
+    version: str = __version__
+    runtime: str
+    labels: tuple[str, str]
+    threshold: float
+    review: tuple[float, float] | None = Field(description="Probabilities that are uncertain")
+    heatmap: str
+    regions: RegionRule = RegionRule()
+    card: str | None = Field(description="Where the model card is")
+    downloads: list[str] = Field(description="What the page offers", default=["png", "json"])
+    max_bytes: int
+    max_pixels: int
+    films_per_request: int
+    keep_seconds: float
+    notice: str = NOTICE
+
+
+class State(BaseModel):
+    """Whether it serves."""
+
+    status: str
+
+
+router = APIRouter()
+_SCHEMA: dict[str, Any] = {"type": "string", "format": "binary"}
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            FORM_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "properties": {FIELD: {"type": "array", "minItems": 1, "items": _SCHEMA}},
+                    "required": [FIELD],
+                    "additionalProperties": False,
+                }
+            },
+            **{kind: {"schema": _SCHEMA} for kind in RAW_TYPES},
+        },
+    }
+}
+
+
+def service_of(request: Request) -> Service:
+    """The running service."""
+    service: Service = request.app.state.service
+    return service
+
+
+@router.post(
+    "/v1/findings",
+    openapi_extra=_BODY,
+    responses=responses(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    ),
+)
+async def post_findings(request: Request) -> FoundFilms:
+    """Judge films: one as the body, or several as a form.
+
+    In a form a film that cannot be used has a finding with an `error`, and the others go on; alone
+    as the body it is a problem (422). File names are ignored.
+    """
+    answers, is_form = await service_of(request).judge(request)
+    found = FoundFilms(findings=[FoundFilm.of(answer) for answer in answers])
+    if not is_form and (error := found.findings[0].finding.error) is not None:
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The film {error}.")
+    return found
+
+
+async def _answer(request: Request, key: str) -> Answer:
+    answer = await asyncio.to_thread(service_of(request).store.get, key)
+    if answer is None:
+        raise Problem(HTTPStatus.NOT_FOUND, _GONE)
+    return answer
+
+
+@router.get("/v1/findings/{key}", responses=responses(HTTPStatus.NOT_FOUND))
+async def get_finding(request: Request, key: str) -> FoundFilm:
+    """A finding that is kept."""
+    return FoundFilm.of(await _answer(request, key))
+
+
+@router.delete(
+    "/v1/findings/{key}",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses=responses(HTTPStatus.NOT_FOUND),
+)
+async def delete_finding(request: Request, key: str) -> Response:
+    """Forget a finding with its film and heatmap."""
+    if not await asyncio.to_thread(service_of(request).store.remove, key):
+        raise Problem(HTTPStatus.NOT_FOUND, _GONE)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.get(
+    "/v1/findings/{key}/film.png",
+    response_class=Response,
+    responses={200: _PNG, **responses(HTTPStatus.NOT_FOUND)},
+)
+async def get_film(request: Request, key: str) -> Response:
+    """The film at its native resolution, bright = dense: 65535 is full scale."""
+    return _picture((await _answer(request, key)).film)
+
+
+@router.get(
+    "/v1/findings/{key}/heatmap.png",
+    response_class=Response,
+    responses={200: _PNG, **responses(HTTPStatus.NOT_FOUND)},
+)
+async def get_heatmap(request: Request, key: str) -> Response:
+    """The heatmap on the film's pixels: 65535 is 1."""
+    return _picture((await _answer(request, key)).heatmap)
+
+
+def _picture(content: bytes | None) -> Response:
+    if content is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "The film could not be used, so there is no picture.")
+    return Response(content, media_type="image/png")
+
+
+@router.get("/v1/model")
+async def get_model(request: Request) -> Model:
+    """What judges, with which threshold, and the server's limits."""
+    service = service_of(request)
+    info: BundleInfo = service.info
+    settings = service.settings
+    return Model(
+        model=info.model_id,
+        runtime=service.dispatcher.runtime,
+        labels=info.labels,
+        threshold=info.threshold,
+        review=None if info.review is None else (info.review.low, info.review.high),
+        heatmap=info.heatmap,
+        card=None if service.card is None else "v1/model/card",
+        max_bytes=settings.engine.limits.max_bytes,
+        max_pixels=settings.engine.limits.max_pixels,
+        films_per_request=settings.films_per_request,
+        keep_seconds=settings.keep_seconds,
+    )
+
+
+@router.get(
+    "/v1/model/card",
+    response_class=PlainTextResponse,
+    responses=responses(HTTPStatus.NOT_FOUND),
+)
+async def get_card(request: Request) -> PlainTextResponse:
+    """The model card, as Markdown."""
+    card = service_of(request).card
+    if card is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "The bundle has no model card beside it.")
+    return PlainTextResponse(card)
+
+
+@router.get("/healthz")
+async def get_health() -> State:
+    """Whether the process answers."""
+    return State(status="ok")
+
+
+@router.get("/readyz", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
+async def get_readiness(request: Request) -> State:
+    """Whether films would be judged now."""
+    dispatcher = service_of(request).dispatcher
+    if not dispatcher.ready.is_set() or not dispatcher.alive:
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The engine is being started or has ended.")
+    return State(status="ready")
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def get_metrics(request: Request) -> Response:
+    """Counters and gauges for Prometheus."""
+    return Response(service_of(request).metrics.text(), media_type=metrics.MEDIA_TYPE)

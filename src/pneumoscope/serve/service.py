@@ -1,0 +1,126 @@
+"""The running server without HTTP: queue, worker, results."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from concurrent.futures import Future
+from http import HTTPStatus
+from pathlib import Path
+
+from starlette.requests import Request
+
+from pneumoscope.bundles import read_bundle
+from pneumoscope.bundles.info import CARD_FILE
+from pneumoscope.serve.dispatcher import Dispatcher, WorkerDied
+from pneumoscope.serve.jobs import Answer, Job
+from pneumoscope.serve.metrics import Metrics
+from pneumoscope.serve.problems import Problem
+from pneumoscope.serve.settings import ServeSettings
+from pneumoscope.serve.store import FolderStore, MemoryStore, Store
+from pneumoscope.serve.uploads import Uploads
+
+
+class Service:
+    """All that is behind the routes.
+
+    Args:
+        settings: of the server.
+
+    Raises:
+        BundleError: there is no usable bundle.
+        OutputError: the folder for results cannot be used.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self.settings = settings
+        found, self.info = read_bundle(settings.engine.bundle)
+        card = (found if found.is_dir() else found.parent) / CARD_FILE
+        self.card = card.read_text(encoding="utf-8") if card.is_file() else None
+        self.store: Store = (
+            MemoryStore(settings.keep_seconds, settings.keep_bytes)
+            if settings.store is None
+            else FolderStore(settings.store, settings.keep_seconds)
+        )
+        self.dispatcher = Dispatcher(settings)
+        self.metrics = Metrics(self.dispatcher)
+        self._folder = Path(tempfile.mkdtemp(prefix="pneumoscope-"))
+        self._uploads = Uploads(settings, self._folder)
+
+    def start(self) -> None:
+        """Start the worker.
+
+        Raises:
+            BundleError: it cannot load the bundle.
+        """
+        try:
+            self.dispatcher.start()
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+
+    def stop(self) -> None:
+        """Finish what was accepted, then stop."""
+        self.dispatcher.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def judge(self, request: Request) -> tuple[list[Answer], bool]:
+        """Judge the films of a request and keep their results.
+
+        Returns:
+            Answers in the films' order, and whether they came as a form.
+
+        Raises:
+            Problem: the upload cannot be taken, there is no place, or it took too long.
+        """
+        queue = self.dispatcher.queue
+        # A place before a byte is read: an upload without one would fill the disk for nothing.
+        if not queue.reserve(1):
+            raise self._full()
+        try:
+            films, is_form = await self._uploads.receive(request)
+        except BaseException:
+            queue.release()
+            raise
+        if len(films) > 1 and not queue.reserve(len(films) - 1):
+            queue.release()
+            self._uploads.discard(films)
+            raise self._full()
+        jobs = [Job(key, path) for key, path in films.items()]
+        for job in jobs:
+            queue.put(job)
+        answers = await self._wait([job.answer for job in jobs])
+        for answer in answers:
+            self.metrics.film("judged" if answer.width else "unusable")
+            await asyncio.to_thread(self.store.add, answer)
+        return answers, is_form
+
+    def _full(self) -> Problem:
+        self.metrics.film("refused")
+        return Problem(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            "There is no place for these films now. Send them again later, or fewer at a time.",
+            {"Retry-After": str(self.dispatcher.retry_after()), "Connection": "close"},
+        )
+
+    async def _wait(self, futures: list[Future[Answer]]) -> list[Answer]:
+        try:
+            async with asyncio.timeout(self.settings.timeout):
+                return [await asyncio.wrap_future(future) for future in futures]
+        except TimeoutError as error:
+            self.metrics.film("lost")
+            raise Problem(
+                HTTPStatus.GATEWAY_TIMEOUT,
+                "The films were not judged in time. Send them again later, or fewer at a time.",
+            ) from error
+        except WorkerDied as error:
+            self.metrics.film("lost")
+            raise Problem(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "A film of these ended the engine, twice. Leave it out.",
+            ) from error
+        finally:
+            # Whoever waits no more wants no answer.
+            for future in futures:
+                future.cancel()
