@@ -123,9 +123,7 @@ def exposed(picture: Gray, rng: np.random.Generator) -> Gray:
     return shown
 
 
-def _no_chest(
-    films: NDArray[np.uint8], index: int, side: int, rng: np.random.Generator
-) -> Gray:
+def _no_chest(films: NDArray[np.uint8], index: int, side: int, rng: np.random.Generator) -> Gray:
     choice = rng.random()
     if choice < 0.75:
         return synthetic(rng, side)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 Gray = NDArray[np.float32]
-_WORDS = "the lungs of a film are seen from here and not there 0123456789 R L AP PA".split()
+_WORDS = ("the", "lungs", "of", "a", "film", "are", "seen", "from", "here", "0123456789", "R", "AP")
 
 
 def synthetic(rng: np.random.Generator, side: int) -> Gray:
@@ -25,7 +25,9 @@ def _stretch(picture: Gray, rng: np.random.Generator) -> Gray:
     low, high = float(picture.min()), float(picture.max())
     unit = (picture - low) / max(high - low, 1e-6)
     darkest, brightest = rng.uniform(0, 80), rng.uniform(150, 255)
-    gray: Gray = (darkest + unit ** rng.uniform(0.6, 1.7) * (brightest - darkest)).astype(np.float32)
+    gray: Gray = (darkest + unit ** rng.uniform(0.6, 1.7) * (brightest - darkest)).astype(
+        np.float32
+    )
     return gray
 
 
@@ -61,9 +63,7 @@ def _leaves(rng: np.random.Generator, side: int) -> Gray:
     return _blurred(gray, rng.uniform(0, 1.2))
 
 
-def _shape(
-    rng: np.random.Generator, draw: ImageDraw.ImageDraw, side: int, radius: float
-) -> None:
+def _shape(rng: np.random.Generator, draw: ImageDraw.ImageDraw, side: int, radius: float) -> None:
     x, y = rng.uniform(0, side, 2)
     level = float(rng.uniform(0, 255))
     wide, high = radius * rng.uniform(0.3, 1, 2)
@@ -145,10 +145,16 @@ def _teeth(rng: np.random.Generator, side: int) -> Gray:
             crown, root = side * rng.uniform(0.12, 0.2), side * rng.uniform(0.2, 0.35)
             sign = -1 if upper else 1
             gum, tip = middle + sign * crown, middle + sign * (crown + root)
-            points = [(left + 0.2 * width, gum), (left + 0.5 * width, tip), (left + 0.8 * width, gum)]
+            points = [
+                (left + 0.2 * width, gum),
+                (left + 0.5 * width, tip),
+                (left + 0.8 * width, gum),
+            ]
             draw.polygon(points, fill=float(rng.uniform(110, 170)))
             top, bottom = sorted((middle + sign * 2, gum))
-            draw.ellipse((left + 2, top, left + width - 2, bottom), fill=float(rng.uniform(180, 255)))
+            draw.ellipse(
+                (left + 2, top, left + width - 2, bottom), fill=float(rng.uniform(180, 255))
+            )
     texture = _spectrum(rng, side)
     gray = np.asarray(picture, dtype=np.float32)
     gray = gray + 12 * texture / max(float(texture.std()), 1e-6)

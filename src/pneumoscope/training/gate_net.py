@@ -39,6 +39,7 @@ class GateNet(nn.Module):
         self.answer = nn.Sequential(nn.Dropout(0.2), nn.Linear(16 * cells + before, len(KINDS)))
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Logits (B, 5)."""
         centred = pixels - pixels.mean(dim=(2, 3), keepdim=True)
         spread = (centred * centred).mean(dim=(2, 3), keepdim=True).sqrt()
         found = self.features(centred / (spread + 1.0))
