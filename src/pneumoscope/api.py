@@ -30,7 +30,7 @@ from pneumoscope.inference import (
     explain_files,
     load_engine,
 )
-from pneumoscope.inference.explain import _explain_batch, _Input, _Task
+from pneumoscope.inference.explain import _explain_batch, _Input, _Task, shipped_gate
 from pneumoscope.inference.selection import EngineChoice, PrecisionChoice
 from pneumoscope.lungs import LungSegmenter
 
@@ -45,6 +45,7 @@ def load(
     precision: PrecisionChoice = "auto",
     threads: int | None = None,
     expected: int | None = None,
+    gate: bool = True,
 ) -> Reader:
     """Load a file of `pneumoscope export`, or a bundle or run if torch is installed.
 
@@ -58,6 +59,7 @@ def load(
         expected: how many radiographs are to come. With 64 or more a self-test, a few seconds long
             and remembered, finds the quickest engine and precision on this machine; with fewer, or
             None, it is the one that starts soonest.
+        gate: flag pictures that do not look like an upright frontal chest radiograph.
 
     Raises:
         BundleError: it is missing or altered, or a library is needed and not installed.
@@ -66,7 +68,7 @@ def load(
     found = load_engine(
         Path(path), engine=engine, precision=precision, threads=threads, expected=expected
     )
-    return Reader(found)
+    return Reader(found, gate=gate)
 
 
 class Reader:
@@ -74,10 +76,12 @@ class Reader:
 
     Args:
         engine: a loaded bundle.
+        gate: ask the input gate of each film.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, gate: bool = True) -> None:
         self._engine = engine
+        self._gate = gate
 
     @property
     def info(self) -> BundleInfo:
@@ -167,7 +171,11 @@ class Reader:
             if are_files:
                 files = ((name, Path(film)) for name, film in group)  # type: ignore[arg-type]
                 yield from explain_files(
-                    self._engine, files, threshold=threshold, batch_size=batch_size
+                    self._engine,
+                    files,
+                    threshold=threshold,
+                    batch_size=batch_size,
+                    gate=self._gate,
                 )
                 continue
             while batch := list(islice(group, batch_size)):
@@ -186,7 +194,8 @@ class Reader:
             else:
                 prepared = model_input(radiograph, self.info.architecture.size)
                 found[name] = _Input(name, radiograph, *prepared)
-        task = _Task(self._engine, threshold, self._own, (), self._segmenter)
+        gate = shipped_gate() if self._gate else None
+        task = _Task(self._engine, threshold, self._own, (), self._segmenter, gate)
         inputs = [item for item in found.values() if isinstance(item, _Input)]
         explained = iter(_explain_batch(task, inputs))
         for item in found.values():

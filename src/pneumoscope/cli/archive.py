@@ -21,6 +21,7 @@ def predict_archive(
     address: str | None,
     part_size: int,
     precision: PrecisionChoice,
+    gate: bool = True,
 ) -> None:
     """Find in all radiographs that paths, folders, globs and URIs mean, and say what was done.
 
@@ -39,7 +40,7 @@ def predict_archive(
         )
     used = engine.info.threshold if threshold is None else threshold
     settings = scale.ArchiveSettings(
-        workers=workers, batch_size=batch_size, unit=part_size, address=address
+        workers=workers, batch_size=batch_size, unit=part_size, address=address, gate=gate
     )
     with progress("Reading films") as update:
         done = scale.predict_archive(
@@ -47,7 +48,7 @@ def predict_archive(
             engine.runtime,
             names,
             out,
-            identity={"model": engine.info.model_id, "threshold": used},
+            identity={"model": engine.info.model_id, "threshold": used, "gate": gate},
             threshold=used,
             settings=settings,
             progress=update,

@@ -32,6 +32,7 @@ def predict_objects(
     key: Path | None,
     threshold: float | None,
     batch_size: int,
+    gate: bool = True,
 ) -> FindingsFolder:
     """Write findings, `selection.jsonl` and the objects of every frontal chest film.
 
@@ -43,6 +44,7 @@ def predict_objects(
         key: file with the key of pseudonyms; None to keep the patient's name and id.
         threshold: decide at this probability instead of the bundle's threshold.
         batch_size: radiographs per call of the engine.
+        gate: ask the input gate of each film.
 
     Raises:
         SettingsError: the kinds are unknown, or the key is none.
@@ -69,6 +71,7 @@ def predict_objects(
     settings = {
         "model": engine.info.model_id,
         "threshold": used,
+        "gate": gate,
         "dicom": list(wanted),
         "deidentified": pseudonyms is not None,
     }

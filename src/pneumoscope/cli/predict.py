@@ -65,6 +65,9 @@ def predict(
     dicom_output: Annotated[
         str, typer.Option(help="Objects of --format dicom: sc, seg, sr, gsps, or all.")
     ] = "sc,sr",
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Flag what is no frontal chest film.")
+    ] = True,
     deidentify: Annotated[
         Path | None,
         typer.Option(
@@ -100,6 +103,7 @@ def predict(
             address=ray_address,
             part_size=part_size,
             precision=precision,
+            gate=gate,
         )
         return
     with starting():
@@ -126,6 +130,7 @@ def predict(
             key=deidentify,
             threshold=threshold,
             batch_size=batch_size,
+            gate=gate,
         )
         _show(folder, len(files))
         return
@@ -137,6 +142,7 @@ def predict(
         batch_size=batch_size,
         heatmaps=heatmaps,
         overlays=overlays,
+        gate=gate,
     )
     if overlays:
         console.print(f"Overlays: [bold]{folder.folder / 'overlays'}[/bold]")
@@ -145,6 +151,12 @@ def predict(
 
 def _show(folder: FindingsFolder, total: int) -> None:
     show_findings(folder.first(_SHOWN), total, folder.failed)
+    if folder.flagged:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in folder.flagged.most_common())
+        errors.print(
+            f"[yellow]{folder.flagged.total()} of {total} flagged as no frontal chest film that "
+            f"the model could judge ({reasons})[/yellow]"
+        )
     console.print(f"Findings: [bold]{folder.folder / 'findings.jsonl'}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
@@ -183,6 +195,7 @@ def predict_files(
     batch_size: int = 16,
     heatmaps: bool = True,
     overlays: bool = True,
+    gate: bool = True,
 ) -> FindingsFolder:
     """Explain files into a folder of findings, in the files' order, and return the folder."""
     from pneumoscope.imaging import read_radiograph
@@ -190,7 +203,7 @@ def predict_files(
     from pneumoscope.report.findings_folder import FindingsFolder
 
     used = engine.info.threshold if threshold is None else threshold
-    settings = {"model": engine.info.model_id, "threshold": used}
+    settings = {"model": engine.info.model_id, "threshold": used, "gate": gate}
     folder = FindingsFolder(out, settings, heatmaps=heatmaps, overlays=overlays)
     todo = [(name, path) for name, path in files if name not in folder.finished]
     if len(todo) < len(files):
@@ -204,9 +217,13 @@ def predict_files(
 
     def written() -> Generator[object, None, None]:
         if heatmaps or overlays:
-            yield from process_files(engine, todo, write, threshold=used, batch_size=batch_size)
+            yield from process_files(
+                engine, todo, write, threshold=used, batch_size=batch_size, gate=gate
+            )
         else:
-            found = find_in(engine, todo, read_radiograph, threshold=used, batch_size=batch_size)
+            found = find_in(
+                engine, todo, read_radiograph, threshold=used, batch_size=batch_size, gate=gate
+            )
             yield from map(folder.add, found)
 
     try:
@@ -232,6 +249,8 @@ def show_findings(first: Sequence[Finding], total: int, failed: int) -> None:
         else:
             boxes = ", ".join(f"{r.width}x{r.height} at {r.x},{r.y}" for r in finding.regions)
             doubt = ", [yellow]uncertain[/yellow]" if finding.uncertain else ""
+            if finding.gate is not None and finding.gate.flagged:
+                doubt = f", [yellow]flagged: {finding.gate.reason}[/yellow]"
             table.add_row(
                 finding.image, f"{finding.label}{doubt}", f"{finding.probability:.3f}", boxes
             )

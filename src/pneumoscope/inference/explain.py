@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import ImageError
-from pneumoscope.findings import Finding, completed
+from pneumoscope.findings import Finding, Gate, completed
+from pneumoscope.gate import InputGate
 from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
 from pneumoscope.inference.engine import Engine
 from pneumoscope.inference.file_engine import available_cpus
@@ -87,6 +88,7 @@ class _Task:
     own: HeatmapSpec
     others: tuple[HeatmapSpec, ...]
     segmenter: LungSegmenter | None
+    gate: InputGate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ def explain_files(
     batch_size: int = 16,
     others: Sequence[str] = (),
     lungs: bool = False,
+    gate: bool = False,
 ) -> Iterator[Explained | Failed]:
     """Explain radiographs in order; a bad file becomes a `Failed`, and the rest goes on.
 
@@ -117,11 +120,12 @@ def explain_files(
         batch_size: radiographs per call of the engine.
         others: further heatmaps to make, as `HeatmapSpec` reads them.
         lungs: segment the lungs even if no heatmap needs them.
+        gate: ask the input gate of each film; not where the model itself is measured.
 
     Raises:
         SettingsError: a heatmap is not known.
     """
-    task = _task(engine, threshold, others, lungs=lungs)
+    task = _task(engine, threshold, others, lungs=lungs, gate=gate)
     return _stream(task, files, read_radiograph, _explained, batch_size)
 
 
@@ -132,6 +136,7 @@ def process_files(
     *,
     threshold: float | None = None,
     batch_size: int = 16,
+    gate: bool = False,
 ) -> Iterator[Made]:
     """What `then` makes of each explained radiograph, in order.
 
@@ -142,7 +147,7 @@ def process_files(
     def work(entry: _Scored | Failed) -> Made:
         return then(_explained(entry))
 
-    task = _task(engine, threshold)
+    task = _task(engine, threshold, gate=gate)
     return _stream(task, files, read_radiograph, work, batch_size)
 
 
@@ -154,6 +159,7 @@ def find_in(
     threshold: float | None = None,
     batch_size: int = 16,
     workers: int | None = None,
+    gate: bool = False,
 ) -> Iterator[Finding]:
     """Findings alone, in order: a film called negative has no regions, so it gets no heatmap.
 
@@ -165,12 +171,19 @@ def find_in(
         threshold: decide at this probability instead of the bundle's threshold.
         batch_size: radiographs per call of the engine.
         workers: threads beside the engine; None for one per available CPU, at least two.
+        gate: ask the input gate of each film.
     """
-    return _stream(_task(engine, threshold), sources, read, _finding, batch_size, workers)
+    task = _task(engine, threshold, gate=gate)
+    return _stream(task, sources, read, _finding, batch_size, workers)
 
 
 def _task(
-    engine: Engine, threshold: float | None, others: Sequence[str] = (), *, lungs: bool = False
+    engine: Engine,
+    threshold: float | None,
+    others: Sequence[str] = (),
+    *,
+    lungs: bool = False,
+    gate: bool = False,
 ) -> _Task:
     own = HeatmapSpec.parse(engine.info.heatmap)
     further = tuple(HeatmapSpec.parse(text) for text in others)
@@ -181,7 +194,14 @@ def _task(
         own,
         further,
         LungSegmenter.load() if needed else None,
+        shipped_gate() if gate else None,
     )
+
+
+@cache
+def shipped_gate() -> InputGate:
+    """The input gate of the package, loaded once."""
+    return InputGate.load()
 
 
 def _stream(
@@ -254,11 +274,11 @@ def _explain_batch(task: _Task, inputs: list[_Input]) -> list[Explained]:
 def _finding(entry: _Scored | Failed) -> Finding:
     if isinstance(entry, Failed):
         return entry.finding
-    finding = _decided(entry)
-    if not finding.positive:
-        return _completed(entry, finding, None, None)
+    finding, gate = _decided(entry), _gate(entry)
+    if not finding.positive or (gate is not None and gate.flagged):
+        return _completed(entry, finding, None, None, gate)
     lungs = _lungs(entry) if entry.task.own.lungs else None
-    return _completed(entry, finding, _heatmap(entry, entry.task.own, lungs), lungs)
+    return _completed(entry, finding, _heatmap(entry, entry.task.own, lungs), lungs, gate)
 
 
 def _explained(entry: _Scored | Failed) -> Explained | Failed:
@@ -267,7 +287,7 @@ def _explained(entry: _Scored | Failed) -> Explained | Failed:
     task, item = entry.task, entry.item
     lungs = _lungs(entry)
     heatmap = _heatmap(entry, task.own, lungs)
-    finding = _completed(entry, _decided(entry), heatmap, lungs)
+    finding = _completed(entry, _decided(entry), heatmap, lungs, _gate(entry))
     others = {str(spec): _heatmap(entry, spec, lungs) for spec in task.others}
     logit = float(entry.output.logits[entry.index])
     return Explained(item.name, item.radiograph, logit, heatmap, finding, others, lungs)
@@ -292,6 +312,7 @@ def _completed(
     finding: Finding,
     heatmap: NDArray[np.float32] | None,
     lungs: NDArray[np.float32] | None,
+    gate: Gate | None,
 ) -> Finding:
     """The finding with regions, their zones and its plain line."""
     # One everywhere means that none were found.
@@ -302,7 +323,15 @@ def _completed(
         raw = entry.output.maps[entry.task.own][entry.index]
         inside = share_inside(raw, mask, entry.item.letterbox)
     labels = entry.task.engine.info.labels
-    return completed(finding, labels, heatmap=heatmap, lungs=mask, in_lungs=inside)
+    return completed(finding, labels, gate=gate, heatmap=heatmap, lungs=mask, in_lungs=inside)
+
+
+def _gate(entry: _Scored) -> Gate | None:
+    """What the input gate says, if it is asked."""
+    if entry.task.gate is None:
+        return None
+    verdict = entry.task.gate.judge(entry.item.pixels, entry.item.letterbox)
+    return Gate(flagged=verdict.flagged, reason=verdict.reason)
 
 
 def _lungs(entry: _Scored) -> NDArray[np.float32] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -40,6 +41,7 @@ class FindingsFolder:
     Attributes:
         finished: names of radiographs done by earlier calls; those in error are tried again.
         failed: how many findings with an error were added.
+        flagged: by reason, how many that the input gate flagged were added.
 
     Raises:
         OutputError: the folder holds something else, or findings made with other settings.
@@ -55,6 +57,7 @@ class FindingsFolder:
     ) -> None:
         self.folder = folder
         self.failed = 0
+        self.flagged: Counter[str] = Counter()
         self._heatmaps, self._overlays = heatmaps, overlays
         self._lock = Lock()
         _claim(folder, {**settings, "heatmaps": heatmaps, "overlays": overlays})
@@ -108,6 +111,8 @@ class FindingsFolder:
             self._stream.write(line)
             self._stream.flush()
             self.failed += finding.error is not None
+            if finding.gate is not None and finding.gate.reason is not None:
+                self.flagged[finding.gate.reason] += 1
         return finding
 
     def close(self) -> None:

@@ -36,6 +36,7 @@ class ArchiveSettings:
         batch_size: radiographs per call of an engine.
         unit: films per part: what is lost at most when a worker dies.
         address: of a Ray cluster; None to start Ray on this machine for as long as it takes.
+        gate: ask the input gate of each film.
     """
 
     workers: int | None = None
@@ -43,6 +44,7 @@ class ArchiveSettings:
     batch_size: int = 16
     unit: int = 256
     address: str | None = None
+    gate: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def predict_archive(
         batch_size=settings.batch_size,
         base=os.getcwd(),  # noqa: PTH109
         out=out if "://" in out else place.path,
+        gate=settings.gate,
     )
     with _ray(settings):
         found, failed = _run(todo, job, model.read_bytes(), settings, progress)

@@ -29,6 +29,7 @@ class Job:
         batch_size: radiographs per call of the engine.
         base: folder that paths are relative to.
         out: path or URI of the folder of findings.
+        gate: ask the input gate of each film.
     """
 
     version: str
@@ -38,6 +39,7 @@ class Job:
     batch_size: int
     base: str
     out: str
+    gate: bool = True
 
 
 class Finder:
@@ -95,6 +97,7 @@ class Finder:
             threshold=job.threshold,
             batch_size=job.batch_size,
             workers=job.threads + 1,
+            gate=job.gate,
         )
 
 

@@ -1,0 +1,52 @@
+"""A film that the gate flags has a finding that says so, and no regions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumoscope.findings import Finding
+from pneumoscope.imaging import read_radiograph
+from pneumoscope.inference import Engine, explain_files, find_in, load_engine
+
+
+@pytest.fixture(scope="module")
+def engine(run_folder: Path) -> Engine:
+    return load_engine(run_folder)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path]]:
+    path = tmp_path_factory.mktemp("noise") / "noise.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (96, 96)).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+    return [("noise", path)]
+
+
+def both(engine: Engine, files: list[tuple[str, Path]], *, gate: bool) -> list[Finding]:
+    (explained,) = explain_files(engine, files, threshold=0.0, gate=gate)
+    (found,) = find_in(engine, files, read_radiograph, threshold=0.0, gate=gate)
+    return [explained.finding, found]
+
+
+def test_noise_is_flagged_on_both_ways_through(
+    engine: Engine, noise: list[tuple[str, Path]]
+) -> None:
+    for finding in both(engine, noise, gate=True):
+        assert finding.gate is not None
+        assert finding.gate.reason == "not_chest"
+        assert finding.uncertain
+        assert finding.regions == ()
+        assert finding.summary is not None
+        assert finding.summary.startswith("Not to be relied on")
+
+
+def test_without_the_gate_nothing_is_said_of_it(
+    engine: Engine, noise: list[tuple[str, Path]]
+) -> None:
+    for finding in both(engine, noise, gate=False):
+        assert finding.gate is None
+        assert finding.probability is not None
