@@ -1,0 +1,47 @@
+// What is said about a film, in words and as a scale.
+
+const $ = (id) => document.getElementById(id);
+const percent = (value) => `${100 * value}%`;
+
+/** found: the server's answer, or null. */
+export function showFinding(found, model) {
+  $("finding").hidden = !found;
+  if (!found) return;
+  const { finding } = found, { probability, threshold, gate } = finding;
+  $("label").textContent = finding.uncertain ? `${finding.label}, uncertain` : finding.label;
+  const flagged = Boolean(gate?.flagged);
+  $("gate").hidden = !flagged;
+  $("gate").textContent = flagged ? finding.summary : "";
+  $("summary").hidden = flagged;
+  $("summary").textContent = finding.summary;
+  const review = model?.review ?? null;
+  $("mark").style.left = percent(probability);
+  $("tick").style.left = percent(threshold);
+  $("band").hidden = review === null;
+  if (review) {
+    $("band").style.left = percent(review[0]);
+    $("band").style.width = percent(review[1] - review[0]);
+  }
+  const band = review ? `; uncertain from ${review[0].toFixed(2)} to ${review[1].toFixed(2)} (hatched)` : "";
+  const text = `Probability ${probability.toFixed(2)}; decided at ${threshold.toFixed(2)} (white line)${band}.`;
+  $("scale").textContent = text;
+  $("meter").setAttribute("aria-label", text);
+}
+
+/** regions: those on the film now. */
+export function showRegions(found, regions) {
+  $("regions").replaceChildren(...regions.map((region) => {
+    const line = document.createElement("li"), zone = region.zone ? `${region.zone.replace("_", " ")}, ` : "";
+    line.textContent = `${zone}heat ${region.score.toFixed(2)}, ${region.width} × ${region.height} px`;
+    return line;
+  }));
+  $("regions-note").textContent = note(found, regions);
+}
+
+function note(found, regions) {
+  if (!found) return "";
+  const { finding } = found;
+  if (finding.gate?.flagged) return "None: the film was not judged.";
+  if (finding.probability < finding.threshold) return "None: a film below the threshold has no regions.";
+  return regions.length ? "" : "None reaches this heat.";
+}
