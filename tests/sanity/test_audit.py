@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pneumoscope.errors import BundleError, EvaluationError
+from pneumoscope.errors import BundleError, EvaluationError, SettingsError
 from pneumoscope.inference import load_engine
 from pneumoscope.sanity import TESTS, Settings, phantom_films, run_audit
 from pneumoscope.sanity.films import Progress
@@ -56,3 +56,10 @@ def test_what_cannot_be_audited() -> None:
         run_audit(engine, [])
     with pytest.raises(BundleError, match="drawn anew"):
         run_audit(engine, [film(0)])
+
+
+def test_some_tests_alone(run_folder: Path) -> None:
+    found = run_audit(load_engine(run_folder), phantom_films(4, 0, 64), Settings(tests=("places",)))
+    assert list(found.outcomes) == ["places"]
+    with pytest.raises(SettingsError, match="no test is called 'places!'"):
+        Settings(tests=("places!",))

@@ -31,6 +31,12 @@ def audit(
         typer.Option(help="Which radiographs of the cohort."),
     ] = "test",
     n: Annotated[int, typer.Option("--n", min=2, help="Radiographs, half of them positive.")] = 60,
+    tests: Annotated[
+        str,
+        typer.Option(
+            help="Joined by commas: randomisation, deletion, marker, places, shortcuts; or all."
+        ),
+    ] = "all",
     n_scored: Annotated[
         int, typer.Option(min=2, help="Radiographs of the test of shortcuts, likewise.")
     ] = 240,
@@ -48,7 +54,7 @@ def audit(
 
     [dim]Examples:[/dim]
       pneumoscope audit cohort.csv --bundle RUN
-      pneumoscope audit --bundle RUN --n 30
+      pneumoscope audit cohort.csv --bundle RUN --tests shortcuts --n-scored 1000
       pneumoscope audit
     """
     from pneumoscope.bundles import DEFAULT, find_bundle
@@ -58,8 +64,10 @@ def audit(
     from pneumoscope.inference import load_engine
     from pneumoscope.report.audit_page import render_audit
     from pneumoscope.report.card_tables import card_tables
-    from pneumoscope.sanity import Settings, run_audit
+    from pneumoscope.sanity import TESTS, Settings, run_audit
 
+    chosen = tuple(TESTS) if tests == "all" else tuple(t.strip() for t in tests.split(","))
+    settings = Settings(seed=seed, tests=chosen)
     # The tests take the network apart, which takes torch.
     engine = load_engine(bundle, engine="torch" if bundle == DEFAULT else "auto")
     drawn = _sample(engine, cohort, split, n, n_scored, seed)
@@ -67,7 +75,7 @@ def audit(
     found = run_audit(
         engine,
         drawn.films,
-        Settings(seed=seed),
+        settings,
         stage=progress,
         scored=drawn.scored,
         table=drawn.table,

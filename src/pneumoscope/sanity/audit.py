@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pneumoscope.errors import BundleError, EvaluationError
+from pneumoscope.errors import BundleError, EvaluationError, SettingsError
 from pneumoscope.inference import Engine
 from pneumoscope.lungs import LungSegmenter
 from pneumoscope.models.classifier import Classifier
@@ -39,10 +39,20 @@ class Settings:
     Attributes:
         seed: of new weights, random order, ties and noise.
         max_steps: blocks of the weight randomisation at which heatmaps are compared.
+        tests: which of `TESTS`, in their order.
     """
 
     seed: int = 0
     max_steps: int = MAX_STEPS
+    tests: tuple[str, ...] = tuple(TESTS)
+
+    def __post_init__(self) -> None:
+        unknown = set(self.tests) - set(TESTS)
+        if unknown or not self.tests:
+            raise SettingsError(
+                f"no test is called '{', '.join(sorted(unknown))}'",
+                remedy=f"name some of {', '.join(TESTS)}",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,7 @@ def run_audit(
 
     Raises:
         EvaluationError: no film.
+        SettingsError: a test is not known.
         BundleError: the engine does not give away its network.
         WeightsError: lungs have to be found and the segmenter cannot be loaded.
     """
@@ -137,6 +148,8 @@ def run_audit(
     }
     outcomes = {}
     for name, title in TESTS.items():
+        if name not in settings.tests:
+            continue
         with stage(title) as progress:
             outcomes[name] = tests[name](progress)
     return Audit(
