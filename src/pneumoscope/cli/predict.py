@@ -241,18 +241,20 @@ def show_findings(first: Sequence[Finding], total: int, failed: int) -> None:
     from rich.table import Table
 
     table = Table(header_style="dim")
-    for column in ("radiograph", "finding", "probability", "regions"):
+    for column in ("radiograph", "finding", "probability", "in plain words"):
         table.add_column(column, overflow="fold")
     for finding in first:
         if finding.error is not None:
             table.add_row(finding.image, "[red]error[/red]", "", finding.error)
         else:
-            boxes = ", ".join(f"{r.width}x{r.height} at {r.x},{r.y}" for r in finding.regions)
             doubt = ", [yellow]uncertain[/yellow]" if finding.uncertain else ""
             if finding.gate is not None and finding.gate.flagged:
                 doubt = f", [yellow]flagged: {finding.gate.reason}[/yellow]"
             table.add_row(
-                finding.image, f"{finding.label}{doubt}", f"{finding.probability:.3f}", boxes
+                finding.image,
+                f"{finding.label}{doubt}",
+                f"{finding.probability:.3f}",
+                finding.summary or "",
             )
     console.print(table)
     if total > len(first):
