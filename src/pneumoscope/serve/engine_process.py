@@ -138,7 +138,8 @@ def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) ->
             else:
                 yield key, path
 
-    for answer in process_files(engine, passed(), _answer, batch_size=settings.batch_size):
+    found = process_files(engine, passed(), _answer, batch_size=settings.batch_size, gate=True)
+    for answer in found:
         yield answer
         while refused:
             yield refused.pop(0)
