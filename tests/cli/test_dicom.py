@@ -20,7 +20,9 @@ from tests.imaging.films import gray8, save
 
 def predict(paths: list[Path], out: Path, kinds: str = "sr,sc", key: Path | None = None) -> None:
     files = [(path.as_posix(), path) for path in paths]
-    predict_objects(engine(), files, out, kinds=kinds, key=key, threshold=None, batch_size=4)
+    predict_objects(
+        engine(), files, out, kinds=kinds, key=key, threshold=None, batch_size=4, gate=False
+    )
 
 
 def lines(path: Path) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def main() -> None:
         port=0,
         destination=parse_destination(sys.argv[2]),
         min_free=0,
+        gate=False,
         first_retry=0.2,
         longest_retry=0.5,
     )

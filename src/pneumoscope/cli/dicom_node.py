@@ -37,6 +37,9 @@ def dicom_node(
     dicom_output: Annotated[
         str, typer.Option(help="Objects: sc, seg, sr, gsps, or all.")
     ] = "sc,sr",
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Flag what is no frontal chest film.")
+    ] = True,
     allow_ae: Annotated[
         list[str] | None, typer.Option(help="A title that may call; repeat. All, if not given.")
     ] = None,
@@ -111,6 +114,7 @@ def dicom_node(
             max_associations=max_associations,
             first_retry=first_retry,
             longest_retry=longest_retry,
+            gate=gate,
             key=deidentify,
             tls=tls,
             tls_out=tls if tls_to else None,

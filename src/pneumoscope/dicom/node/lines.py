@@ -124,4 +124,6 @@ def web_client(url: str) -> Any:
     """
     from dicomweb_client.api import DICOMwebClient
 
-    return DICOMwebClient(url, timeout=_TIMEOUT_SECONDS, permissive_uid=True)
+    client = DICOMwebClient(url, timeout=_TIMEOUT_SECONDS, permissive_uid=True)
+    client.set_http_retry_params(retry=False)  # The queue repeats, and can be stopped meanwhile.
+    return client

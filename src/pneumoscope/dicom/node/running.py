@@ -39,7 +39,7 @@ class Node:
         hush()
         self.settings = settings
         self.queue = Queue(settings.queue)
-        self._worker = Worker(self.queue, engine, settings.kinds, pseudonyms)
+        self._worker = Worker(self.queue, engine, settings.kinds, pseudonyms, gate=settings.gate)
         self._sender = (
             None
             if settings.destination is None

@@ -27,7 +27,7 @@ FILMS = (
 """CR, DX for presentation and for processing (refused later, by its tags), Secondary Capture."""
 _ECHO = "1.2.840.10008.1.1"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
-_HANDSHAKE_SECONDS = 30.0
+_HANDSHAKE_SECONDS, _TIMEOUT_SECONDS = 30.0, 120.0
 
 
 def start_scp(settings: NodeSettings, queue: Queue) -> Any:
@@ -44,6 +44,7 @@ def start_scp(settings: NodeSettings, queue: Queue) -> Any:
     entity = AE(ae_title=settings.title)
     entity.require_called_aet = True
     entity.require_calling_aet = list(settings.callers)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _TIMEOUT_SECONDS
     entity.maximum_associations = settings.max_associations
     entity.add_supported_context(_ECHO)
     for kind in FILMS:

@@ -101,6 +101,7 @@ class NodeSettings:
         min_free: bytes that must stay free; a film that would use them is refused.
         max_associations: at a time; more are told to come again.
         first_retry, longest_retry: seconds to wait before sending again, doubled each time.
+        gate: ask the input gate of each film.
         key: file with the key of pseudonyms; None to keep the patient's name and id.
         tls: given, the port speaks TLS alone.
         tls_out: given, the destination is spoken to in TLS.
@@ -118,6 +119,7 @@ class NodeSettings:
     max_associations: int = 256
     first_retry: float = 1.0
     longest_retry: float = 300.0
+    gate: bool = True
     key: Path | None = None
     tls: TlsFiles | None = None
     tls_out: TlsFiles | None = None

@@ -33,13 +33,20 @@ class Worker:
         engine: a loaded bundle.
         kinds: which objects to make.
         pseudonyms: given, the objects do not name the patient.
+        gate: ask the input gate of each film.
     """
 
     def __init__(
-        self, queue: Queue, engine: Engine, kinds: tuple[Kind, ...], pseudonyms: Pseudonyms | None
+        self,
+        queue: Queue,
+        engine: Engine,
+        kinds: tuple[Kind, ...],
+        pseudonyms: Pseudonyms | None,
+        *,
+        gate: bool,
     ) -> None:
         self._queue, self._engine = queue, engine
-        self._kinds, self._pseudonyms = kinds, pseudonyms
+        self._kinds, self._pseudonyms, self._gate = kinds, pseudonyms, gate
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
@@ -94,7 +101,7 @@ class Worker:
             refuse_unless_chest_film(path)
         except ImageError as error:
             return Outcome(key, False, "tags", error.problem)
-        (item,) = explain_files(self._engine, [(key, path)], batch_size=1, gate=True)
+        (item,) = explain_files(self._engine, [(key, path)], batch_size=1, gate=self._gate)
         outcome, _ = tell(
             item, path, self._engine.info, self._kinds, staged.parent, staged.name, self._pseudonyms
         )
