@@ -1,0 +1,278 @@
+"""The HTTP API on a tiny bundle: what is answered, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import pneumoscope
+from pneumoscope.findings import Finding
+from pneumoscope.serve.app import create_app
+from pneumoscope.serve.jobs import Job
+from pneumoscope.serve.service import Service
+from pneumoscope.serve.settings import EngineSettings, ServeSettings
+from tests.serve.conftest import LOCAL
+
+TOKEN = "a-token-of-some-length"
+
+
+def sent(client: TestClient, *films: Path | bytes) -> tuple[int, dict]:  # type: ignore[type-arg]
+    contents = [film if isinstance(film, bytes) else film.read_bytes() for film in films]
+    answer = client.post("/v1/findings", files=[("files", ("f", data)) for data in contents])
+    return answer.status_code, answer.json()
+
+
+def png(width: int, height: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("L", (width, height)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def levels(content: bytes) -> np.ndarray:  # type: ignore[type-arg]
+    return np.asarray(Image.open(io.BytesIO(content)), dtype=np.float64) / 65535
+
+
+def test_films_get_the_findings_that_python_gives(
+    client: TestClient, engine: EngineSettings, films: list[Path]
+) -> None:
+    status, body = sent(client, *films[:3])
+    assert status == 200
+    reader = pneumoscope.load(engine.bundle, threads=1)
+    for film, found in zip(films[:3], body["findings"], strict=True):
+        expected = reader.find(film)
+        finding = Finding.model_validate_json(json.dumps(found["finding"]))
+        assert finding.image == found["id"] != film.name
+        assert finding.probability == pytest.approx(expected.finding.probability, abs=1e-5)
+        assert finding.label == expected.finding.label
+        picture = client.get(f"/{found['film']}")
+        assert picture.headers["content-type"] == "image/png"
+        np.testing.assert_allclose(
+            levels(picture.content), expected.radiograph.pixels, atol=1 / 65535
+        )
+        heat = levels(client.get(f"/{found['heatmap']}").content)
+        np.testing.assert_allclose(heat, expected.heatmap, atol=1e-3)
+        assert client.get(f"/v1/findings/{found['id']}").json() == found
+
+
+def test_a_film_may_be_the_body(client: TestClient, films: list[Path]) -> None:
+    answer = client.post(
+        "/v1/findings", content=films[0].read_bytes(), headers={"Content-Type": "image/png"}
+    )
+    assert answer.status_code == 200
+    assert len(answer.json()["findings"]) == 1
+
+
+def test_a_bad_film_has_its_reason_and_the_others_go_on(
+    client: TestClient, films: list[Path]
+) -> None:
+    status, body = sent(client, films[0], b"no film", films[1], png(400, 400))
+    assert status == 200
+    errors = [found["finding"]["error"] for found in body["findings"]]
+    assert errors[0] is None and errors[2] is None
+    assert "not an image" in errors[1]
+    assert "too many pixels (400 x 400" in errors[3]
+    assert client.get(f"/v1/findings/{body['findings'][1]['id']}/film.png").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status"),
+    [
+        (b"no film", "image/png", 422),
+        (b"", "application/dicom", 422),
+        (b"{}", "application/json", 415),
+        (bytes(500_001), "image/png", 413),
+        (b"no form", "multipart/form-data", 400),
+        (b"no form", "multipart/form-data; boundary=b", 400),
+    ],
+)
+def test_errors_are_problem_details(
+    client: TestClient, content: bytes, kind: str, status: int
+) -> None:
+    answer = client.post("/v1/findings", content=content, headers={"Content-Type": kind})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == status
+    assert body["detail"] and "/" not in body["detail"].replace("multipart/form-data", "").replace(
+        "application/", ""
+    ).replace("image/", "")
+
+
+def test_length_is_counted_where_it_is_not_announced(client: TestClient) -> None:
+    chunks = (bytes(100_000) for _ in range(6))
+    answer = client.post("/v1/findings", content=chunks, headers={"Content-Type": "image/png"})
+    assert answer.status_code == 413
+
+
+def test_too_many_films_and_other_fields_are_refused(client: TestClient) -> None:
+    assert sent(client, *[b"x"] * 7)[0] == 400
+    assert client.post("/v1/findings", files=[("file", b"x")]).status_code == 400
+    fields = client.post("/v1/findings", files=[("files", b"x")], data={"name": "x"})
+    assert fields.status_code == 400
+
+
+def test_a_full_queue_says_when_to_come_again(
+    client: TestClient, service: Service, films: list[Path]
+) -> None:
+    queue = service.dispatcher.queue
+    assert queue.reserve(7)
+    try:
+        assert sent(client, films[0])[0] == 200
+        answer = client.post(
+            "/v1/findings", files=[("files", film.read_bytes()) for film in films[:2]]
+        )
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+    finally:
+        queue.release(7)
+    assert queue.held == 0
+    assert sent(client, *films[:2])[0] == 200
+
+
+def test_findings_are_forgotten_when_asked(client: TestClient, films: list[Path]) -> None:
+    key = sent(client, films[0])[1]["findings"][0]["id"]
+    assert client.delete(f"/v1/findings/{key}").status_code == 204
+    assert client.get(f"/v1/findings/{key}").status_code == 404
+    assert client.delete(f"/v1/findings/{key}").status_code == 404
+
+
+def test_a_worker_that_is_killed_loses_no_film(
+    client: TestClient, service: Service, films: list[Path]
+) -> None:
+    process = service.dispatcher._process
+    assert process is not None and process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    status, body = sent(client, *films[:4])
+    assert status == 200
+    assert all(found["finding"]["error"] is None for found in body["findings"])
+    assert service.dispatcher.tally.restarts >= 1
+    assert client.get("/readyz").status_code == 200
+
+
+def test_every_answer_has_the_headers(client: TestClient) -> None:
+    for path in ("/", "/v1/model", "/nothing", "/healthz"):
+        headers = client.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "set-cookie" not in headers
+        assert not any(name.startswith("access-control") for name in headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+)
+def test_other_sites_may_not_ask(client: TestClient, headers: dict[str, str]) -> None:
+    answer = client.post("/v1/findings", files=[("files", b"x")], headers=headers)
+    assert answer.status_code in (403, 421)
+
+
+def test_a_token_is_asked_for(service: Service, films: list[Path]) -> None:
+    app = create_app(service)
+    guarded = ServeSettings(engine=service.settings.engine, host="0.0.0.0", token=TOKEN)
+    app.user_middleware[0].kwargs["settings"] = guarded
+    client = TestClient(app, base_url="http://films.example")
+    for path in ("/v1/model", "/metrics", "/openapi.json", "/v1/findings/x"):
+        answer = client.get(path)
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        wrong = client.get(path, headers={"Authorization": f"Bearer {TOKEN}x"})
+        assert wrong.status_code == 401
+    client.headers["Authorization"] = f"Bearer {TOKEN}"
+    assert client.get("/v1/model").status_code == 200
+    assert sent(client, films[0])[0] == 200
+
+
+def test_the_log_and_the_metrics_name_nobody(
+    client: TestClient, films: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="pneumoscope"):
+        data = films[0].read_bytes()
+        body = client.post("/v1/findings", files=[("files", ("Doe^Jane.png", data))]).json()
+        key = body["findings"][0]["id"]
+        client.get(f"/v1/findings/{key}")
+        client.get("/v1/findings/Doe")
+    text = caplog.text + client.get("/metrics").text + str(body)
+    assert "GET /v1/findings/{key} 200" in caplog.text
+    assert "Doe" not in text
+    assert key not in caplog.text
+    assert 'pneumoscope_films_total{outcome="judged"}' in text
+
+
+def test_what_was_accepted_is_finished_at_the_end(
+    engine: EngineSettings, films: list[Path]
+) -> None:
+    service = Service(ServeSettings(engine=engine, queue=8))
+    service.start()
+    queue, folder = service.dispatcher.queue, service._folder
+    jobs = []
+    for index in range(5):
+        assert queue.reserve(1)
+        path = folder / str(index)
+        path.write_bytes(films[index].read_bytes())
+        jobs.append(Job(f"{index:032x}", path))
+        queue.put(jobs[-1])
+    service.stop()
+    assert all(job.answer.result(timeout=0).width > 0 for job in jobs)
+    assert not queue.reserve(1)
+    assert not folder.exists()
+
+
+def test_a_worker_that_grew_is_replaced(engine: EngineSettings, films: list[Path]) -> None:
+    service = Service(ServeSettings(engine=engine, growth=1))
+    service.start()
+    client = TestClient(create_app(service), base_url=LOCAL)
+    try:
+        assert sent(client, films[0])[0] == 200
+        deadline = time.monotonic() + 20
+        while service.dispatcher.tally.recycled == 0 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert service.dispatcher.tally.recycled == 1
+        assert sent(client, films[1])[0] == 200
+        assert service.dispatcher.tally.restarts == 0
+    finally:
+        service.stop()
+
+
+def test_many_at_once_are_answered_or_refused_and_never_mixed_up(
+    client: TestClient, service: Service, films: list[Path]
+) -> None:
+    sizes = {film: Image.open(film).size for film in films}
+    outcomes: list[int] = []
+
+    def ask(film: Path) -> None:
+        status, body = sent(client, film)
+        outcomes.append(status)
+        if status == 200:
+            found = body["findings"][0]
+            assert (found["width"], found["height"]) == sizes[film]
+            shown = levels(client.get(f"/{found['film']}").content)
+            np.testing.assert_allclose(
+                shown, np.asarray(Image.open(film), dtype=float) / 255, atol=1e-4
+            )
+
+    threads = [threading.Thread(target=ask, args=(film,)) for film in films[:24]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 24
+    assert set(outcomes) <= {200, 429} and 200 in outcomes
+    assert service.dispatcher.queue.held == 0
