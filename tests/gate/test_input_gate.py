@@ -60,7 +60,9 @@ def test_spoilt_phantoms_are_flagged_with_the_reason(
 
 def test_noise_is_no_chest(gate: InputGate) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (224, 224)).astype(np.uint8)
-    assert gate.judge(noise) == Verdict(True, pytest.approx(1, abs=0.1), "not_chest")
+    verdict = gate.judge(noise)
+    assert (verdict.flagged, verdict.reason) == (True, "not_chest")
+    assert verdict.score > 0.9
 
 
 def test_bars_of_the_letterbox_do_not_hide_a_blank_film(gate: InputGate) -> None:
@@ -98,7 +100,10 @@ def test_the_model_is_small() -> None:
 def test_real_films_pass_and_their_inversions_do_not(gate: InputGate) -> None:
     folder = Path(os.environ["PNEUMOSCOPE_DATA"]) / "chest_xray" / "test" / "NORMAL"
     paths = sorted(folder.glob("*.jpeg"))[:60]
-    films = [Radiograph(np.asarray(Image.open(p).convert("L"), np.float32) / 255, p) for p in paths]
+    films = [
+        Radiograph(np.asarray(Image.open(p).convert("L"), np.float32) / np.float32(255), p)
+        for p in paths
+    ]
     assert np.mean([v.flagged for v in judged(gate, films)]) <= 0.05
     inverted = judged(gate, changed(films, lambda pixels: 1 - pixels))
     assert np.mean([v.flagged for v in inverted]) >= 0.9

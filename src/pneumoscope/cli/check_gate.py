@@ -142,8 +142,8 @@ def _judge_file(gate: InputGate, path: Path) -> Verdict:
         return _judge(gate, read_radiograph(path).pixels)
     except ImageError:
         with Image.open(path) as picture:
-            gray = np.asarray(picture.convert("L"), dtype=np.float32) / 255
-        return _judge(gate, gray)
+            levels = np.asarray(picture.convert("L"), dtype=np.float32)
+        return _judge(gate, levels / np.float32(255))
 
 
 def _share(found: Sequence[Verdict], patients: Sequence[str]) -> dict[str, Any]:

@@ -132,12 +132,12 @@ def _no_chest(films: NDArray[np.uint8], index: int, side: int, rng: np.random.Ge
         parts = int(rng.choice([2, 4, 8]))
         cut = film[: side // parts * parts, : side // parts * parts]
         patches = cut.reshape(parts, side // parts, parts, side // parts).swapaxes(1, 2)
-        patches = patches.reshape(parts * parts, side // parts, side // parts)
+        tiles = patches.reshape(parts * parts, side // parts, side // parts)
         # A cyclic shift after shuffling would be a film that is merely moved: shuffle twice over.
         order = rng.permutation(parts * parts)
         while (order == np.arange(parts * parts)).mean() > 0.3:
             order = rng.permutation(parts * parts)
-        mixed = patches[order].reshape(parts, parts, side // parts, side // parts)
+        mixed = tiles[order].reshape(parts, parts, side // parts, side // parts)
         return mixed.swapaxes(1, 2).reshape(cut.shape)
     if choice < 0.92:
         return _swirled(film, rng)
@@ -159,4 +159,5 @@ def _swirled(film: Gray, rng: np.random.Generator) -> Gray:
     turn = rng.choice([-1, 1]) * rng.uniform(2.5, 7) * np.exp(-np.hypot(x, y) / (side * 0.3))
     rows = np.rint(y * np.cos(turn) - x * np.sin(turn) + side / 2).astype(int) % side
     columns = np.rint(x * np.cos(turn) + y * np.sin(turn) + side / 2).astype(int) % side
-    return film[rows, columns]
+    swirled: Gray = film[rows, columns]
+    return swirled

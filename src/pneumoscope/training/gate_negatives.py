@@ -48,7 +48,8 @@ def _gradient(rng: np.random.Generator, side: int) -> Gray:
     choice = rng.integers(4)
     waves = rng.uniform(2, 40)
     kinds = (slope, np.hypot(x, y), np.sin(waves * slope), np.sin(waves * np.hypot(x, y)))
-    return (kinds[choice] + rng.normal(0, 0.02, (side, side))).astype(np.float32)
+    drawn: Gray = (kinds[choice] + rng.normal(0, 0.02, (side, side))).astype(np.float32)
+    return drawn
 
 
 def _leaves(rng: np.random.Generator, side: int) -> Gray:
@@ -101,7 +102,7 @@ def _text(rng: np.random.Generator, side: int) -> Gray:
     picture = Image.new("L", (whole, whole), 255)
     draw = ImageDraw.Draw(picture)
     for row in range(int(rng.integers(0, 8)), whole, int(rng.integers(11, 22))):
-        draw.text((rng.integers(0, 12), row), " ".join(rng.choice(_WORDS, 24)), fill=0)
+        draw.text((int(rng.integers(0, 12)), row), " ".join(rng.choice(_WORDS, 24)), fill=0)
     paper = np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR), dtype=np.float32)
     light = _gradient(rng, side)
     return paper * (1 + 0.2 * light / max(float(np.abs(light).max()), 1e-6)).astype(np.float32)
