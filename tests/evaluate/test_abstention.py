@@ -121,3 +121,25 @@ def test_the_report_counts_each_label_by_itself() -> None:
         }
     )
     assert all(figure.low <= figure.value <= figure.high for figure in found.values())
+
+
+def test_of_several_cohorts_the_one_that_needs_the_widest_band_decides() -> None:
+    easy, easy_targets = drawn(400, 1, 3.0)
+    hard, hard_targets = drawn(400, 2, 0.8)
+    p, y = np.concatenate([easy, hard]), np.concatenate([easy_targets, hard_targets])
+    groups = ["easy"] * 400 + ["hard"] * 400
+    band, alone = fit_review_band(p, y, groups=groups), fit_review_band(hard, hard_targets)
+    assert (band.low, band.high) == (alone.low, alone.high)
+    pooled = fit_review_band(p, y)
+    assert band.low < pooled.low and band.high > pooled.high
+
+
+def test_a_cohort_with_too_few_of_a_label_says_nothing_of_it() -> None:
+    p, y = drawn(400, 1, 1.0)
+    band = fit_review_band(
+        np.append(p, [0.0, 1.0]), np.append(y, [1, 0]), groups=["a"] * 400 + ["b"] * 2
+    )
+    assert band == fit_review_band(p, y)
+    # Of one cohort with too few everything is uncertain.
+    few = fit_review_band([0.1, 0.9], [0, 1])
+    assert (few.low, few.high) == (0.0, 1.0)

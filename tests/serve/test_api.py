@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from tests.serve.conftest import LOCAL
 TOKEN = "a-token-of-some-length"
 
 
-def sent(client: TestClient, *films: Path | bytes) -> tuple[int, dict]:  # type: ignore[type-arg]
+def sent(client: TestClient, *films: Path | bytes) -> tuple[int, dict[str, Any]]:
     contents = [film if isinstance(film, bytes) else film.read_bytes() for film in films]
     answer = client.post("/v1/findings", files=[("files", ("f", data)) for data in contents])
     return answer.status_code, answer.json()

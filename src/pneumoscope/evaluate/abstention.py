@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,10 @@ class RiskCurve:
 
 
 def fit_review_band(
-    probabilities: ArrayLike, targets: ArrayLike, coverage: float = REVIEW_COVERAGE
+    probabilities: ArrayLike,
+    targets: ArrayLike,
+    coverage: float = REVIEW_COVERAGE,
+    groups: Sequence[str] | None = None,
 ) -> ReviewBand:
     """The band of split conformal prediction, label by label (Sadinle et al. 2019, section 3).
 
@@ -66,6 +70,10 @@ def fit_review_band(
     (1 - coverage)) lowest of n are given up. Where the sets of both labels reach, or neither does,
     the radiograph is uncertain; between the two limits that is so.
 
+    Where several cohorts were joined, a promise kept on the whole may be broken in the smallest. So
+    the limits are those of the cohort that needs the widest band (group-conditional coverage, Vovk
+    2012); cohorts with too few radiographs of a label to have a limit say nothing of it.
+
     The promise holds on average over val sets and for radiographs like val's, each counted for
     itself: other hospitals, and patients with many radiographs, may fall short of it.
 
@@ -73,6 +81,7 @@ def fit_review_band(
         probabilities: (n,) calibrated probabilities of the positive label, on val.
         targets: (n,) of 0 and 1.
         coverage: the share promised, in (0, 1).
+        groups: (n,) cohort of each radiograph; None for one cohort.
 
     Raises:
         EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
@@ -83,17 +92,33 @@ def fit_review_band(
         raise EvaluationError(
             f"coverage {coverage:g} is not between 0 and 1", remedy="use for instance 0.95"
         )
-    least_positive = _limit(p[y == 1], coverage, at_worst=0.0)
-    most_negative = 1.0 - _limit(1.0 - p[y == 0], coverage, at_worst=0.0)
+    cohorts = np.zeros(y.size, dtype=np.int64)
+    if groups is not None:
+        _checks.same_length(targets=y.size, groups=len(groups))
+        cohorts = np.unique(np.asarray(groups), return_inverse=True)[1]
+    least_positive = _widest(p, cohorts, y == 1, coverage)
+    most_negative = 1.0 - _widest(1.0 - p, cohorts, y == 0, coverage)
     low, high = sorted((least_positive, most_negative))
     return ReviewBand(coverage, low, high)
 
 
-def _limit(scores: NDArray[np.float64], coverage: float, at_worst: float) -> float:
-    """The lowest score of a label that is not given up; `at_worst` where none may be."""
+def _widest(
+    scores: NDArray[np.float64],
+    cohorts: NDArray[np.int64],
+    labelled: NDArray[np.bool_],
+    coverage: float,
+) -> float:
+    """The lowest limit of the cohorts that have one; 0 where none has."""
+    parts = [scores[labelled & (cohorts == cohort)] for cohort in np.unique(cohorts)]
+    limits = [limit for part in parts if (limit := _limit(part, coverage)) is not None]
+    return min(limits, default=0.0)
+
+
+def _limit(scores: NDArray[np.float64], coverage: float) -> float | None:
+    """The lowest score of a label that is not given up; None where there are too few for one."""
     # Without the rounding, (n + 1) * (1 - .95) of n = 99 is 5.000000000000004 or 4.99....
     given_up = math.floor(round((scores.size + 1) * (1.0 - coverage), 9))
-    return float(np.sort(scores)[given_up - 1]) if given_up else at_worst
+    return float(np.sort(scores)[given_up - 1]) if given_up else None
 
 
 def risk_curve(probabilities: ArrayLike, targets: ArrayLike, threshold: float) -> RiskCurve:

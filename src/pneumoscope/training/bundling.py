@@ -84,7 +84,7 @@ def make_bundle(
             "threshold": choose_threshold(after, val_targets),
             "temperature": temperature,
             "bias": bias,
-            "review": asdict(fit_review_band(after, val_targets)),
+            "review": asdict(fit_review_band(after, val_targets, groups=_cohorts(manifest))),
             "calibration": {
                 "val_ece_before": expected_calibration_error(before, val_targets),
                 "val_ece_after": expected_calibration_error(after, val_targets),
@@ -103,6 +103,12 @@ def make_bundle(
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return info
+
+
+def _cohorts(manifest: Manifest) -> list[str] | None:
+    """The cohort of each radiograph of val, where several were joined."""
+    val = manifest.subset("val").table
+    return val["cohort"].astype(str).tolist() if "cohort" in val else None
 
 
 def split_counts(manifest: Manifest, split: str) -> dict[str, int]:

@@ -122,7 +122,7 @@ export class View {
       if (!this.film) return;
       context.setTransform(this.zoom, 0, 0, this.zoom, this.x, this.y);
       this.compose(context, this.zoom, devicePixelRatio || 1);
-      this.caption.textContent = `${this.film.name}   ${this.film.width} × ${this.film.height}   ${Math.round(100 * this.zoom)} %`;
+      this.caption.textContent = `${this.film.name} · ${this.film.width} × ${this.film.height} · ${Math.round(100 * this.zoom)} %`;
     });
   }
 
