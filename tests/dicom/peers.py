@@ -89,13 +89,14 @@ class Receiver:
         self.port = int(self._server.server_address[1])
 
     def _keep(self, event: Any) -> int:
-        if self.status == 0:
+        status = self.status
+        if status == 0:
             dataset = event.dataset
             dataset.file_meta = event.file_meta
             self.got.append(dataset)
         else:
             self.refused += 1
-        return self.status
+        return status
 
     @property
     def uids(self) -> set[str]:

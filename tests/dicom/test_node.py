@@ -209,7 +209,7 @@ def test_an_object_that_is_refused_keeps_no_other_waiting(tmp_path: Path) -> Non
         receiver.status = 0
         send(node.port, second)
         read(node, 1)
-        assert node.queue.counts()["results"] == 1
+        eventually(lambda: node.queue.counts()["results"] == 1)
 
 
 def test_what_the_destination_does_not_take_is_kept_aside(tmp_path: Path) -> None:
