@@ -93,6 +93,7 @@ def _algorithm(result: Result) -> Any:
             f"weights sha256: {result.model_digest}",
             f"heatmap: {result.info.heatmap}",
             f"temperature: {result.info.temperature:.6g}",
+            f"bias: {result.info.bias:.6g}",
             *(
                 f"calibration {name}: {value:.6g}"
                 for name, value in sorted(result.info.calibration.items())

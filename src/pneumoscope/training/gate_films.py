@@ -49,8 +49,10 @@ def draw(
             film = Image.fromarray(255 - films[index])
         elif name == "rotated":
             turn = 90 * int(rng.integers(1, 4))
-        elif name == "cropped":
+        if name == "cropped":
             film = heavy_crop(film, rng)
+        elif rng.random() < 0.2:
+            film = longer(film, rng)
         picture = placed(film, side, rng, turn)
     return exposed(picture, rng), kind
 
@@ -72,6 +74,15 @@ def heavy_crop(film: Image.Image, rng: np.random.Generator) -> Image.Image:
     left, top = int(x * width), int(y * height)
     right, bottom = left + max(int(wide * width), 4), top + max(int(high * height), 4)
     return film.crop((left, top, right, bottom))
+
+
+def longer(film: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A film that reaches further down, as those do that show the abdomen: its last rows go on."""
+    levels = np.asarray(film)
+    rows = int(rng.uniform(0.1, 0.4) * len(levels))
+    last = levels[-max(len(levels) // 12, 2) :]
+    below = np.pad(last, ((0, rows), (0, 0)), mode="reflect")[len(last) :]
+    return Image.fromarray(np.concatenate([levels, below]))
 
 
 def placed(film: Image.Image, side: int, rng: np.random.Generator, turn: int = 0) -> Gray:
@@ -97,13 +108,26 @@ def placed(film: Image.Image, side: int, rng: np.random.Generator, turn: int = 0
     return np.asarray(shown, dtype=np.float32)
 
 
+def detailed(levels: Image.Image, rng: np.random.Generator) -> Gray:
+    """A picture in [0, 1] whose large differences are taken back, as detail processing does it."""
+    wide = levels.filter(ImageFilter.GaussianBlur(levels.width * rng.uniform(0.06, 0.25)))
+    unit, smooth = (np.asarray(x, dtype=np.float32) / 255 for x in (levels, wide))
+    level = rng.uniform(0.3, 0.6)
+    flat: Gray = (level + rng.uniform(0.6, 1.6) * (unit - smooth) + 0.3 * (smooth - level)).clip(
+        0, 1
+    )
+    return flat
+
+
 def exposed(picture: Gray, rng: np.random.Generator) -> Gray:
     """Another exposure, contrast, gamma, sharpness, noise; borders, bars and markers."""
     side = len(picture)
     levels = Image.fromarray(picture.clip(0, 255).astype(np.uint8))
     if rng.random() < 0.25:
         levels = levels.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.0)))
-    unit = np.asarray(levels, dtype=np.float32) / 255
+    unit: NDArray[np.floating] = np.asarray(levels, dtype=np.float32) / 255
+    if rng.random() < 0.25:
+        unit = detailed(levels, rng)
     if rng.random() < 0.7:
         unit = unit ** np.exp(rng.uniform(-0.6, 0.6))
         unit = ((unit - 0.5) * rng.uniform(0.5, 1.4) + 0.5 + rng.uniform(-0.15, 0.15)).clip(0, 1)
