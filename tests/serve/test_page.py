@@ -1,0 +1,288 @@
+"""The page in headless Chromium: films dropped, read, compared, saved."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumoscope.findings import find_regions
+from pneumoscope.serve.settings import EngineSettings
+from tests.serve.processes import chromium, served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.slow
+_DROP = """([files, type]) => {
+  const data = new DataTransfer();
+  for (const [name, text] of files) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    data.items.add(new File([bytes], name));
+  }
+  document.body.dispatchEvent(
+    new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.fixture(scope="module")
+def address(engine: EngineSettings) -> Iterator[str]:
+    chromium()
+    with served(engine.bundle) as (found, _):
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        found = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The page; an error in its scripts or a request to elsewhere fails the test."""
+    found = browser.new_page(viewport={"width": 1440, "height": 900})
+    troubles: list[str] = []
+    found.on("pageerror", lambda error: troubles.append(str(error)))
+    found.on(
+        "console",
+        lambda message: troubles.append(message.text) if message.type == "error" else None,
+    )
+    found.on(
+        "request",
+        lambda asked: (
+            None
+            if asked.url.startswith((address, "blob:", "data:"))
+            else troubles.append(asked.url)
+        ),
+    )
+    found.goto(address)
+    found.locator("#model:not(:empty)").wait_for()
+    yield found
+    found.close()
+    assert troubles == []
+
+
+def loaded(page: Page, count: int) -> list[str]:
+    """The state of each film once all are judged."""
+    for _ in range(200):
+        states = page.locator("#rows .state").all_inner_texts()
+        done = not any(re.match("waiting|reading|queued", state) for state in states)
+        if len(states) == count and done:
+            return states
+        page.wait_for_timeout(100)
+    raise AssertionError(page.locator("#rows").inner_text())
+
+
+def positive(page: Page, films: list[Path], count: int = 6) -> None:
+    """Films are loaded, and the most probable one is shown; the tiny model calls it positive."""
+    page.set_input_files("#files", films[:count])
+    loaded(page, count)
+    page.click("[data-sort=probability]")
+    page.locator("#rows button").first.click()
+    page.locator("#finding").wait_for()
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Two frames have been drawn since."""
+    page.evaluate("() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))")
+
+
+def shown(page: Page, which: int = 0) -> bytes:
+    settle(page)
+    return page.locator(".view canvas").nth(which).screenshot()
+
+
+def saved(page: Page, act: Callable[[], object]) -> bytes:
+    with page.expect_download() as waiting:
+        act()
+    return Path(waiting.value.path()).read_bytes()
+
+
+def test_dropped_films_are_judged_sorted_and_a_bad_one_is_told(
+    page: Page, films: list[Path]
+) -> None:
+    import base64
+
+    named = [*((film.name, film.read_bytes()) for film in films[:5]), ("notes.txt", b"no film")]
+    coded = [(name, base64.b64encode(content).decode()) for name, content in named]
+    page.evaluate(_DROP, [coded, "drop"])
+    states = loaded(page, 6)
+    assert states[-1] == "unusable"
+    toast = page.locator("#toasts").inner_text()
+    assert "notes.txt" in toast and "not an image" in toast
+    page.click("[data-sort=probability]")
+    values = [float(text.split()[0]) for text in loaded(page, 6)[:-1]]
+    assert values == sorted(values, reverse=True)
+    page.click("[data-sort=probability]")
+    values = [float(text.split()[0]) for text in loaded(page, 6)[:-1]]
+    assert values == sorted(values)
+    page.click("[data-sort=name]")
+    names = page.locator("#rows button").all_inner_texts()
+    assert names == sorted(names)
+    assert page.locator("#notice").is_visible()
+    assert "Probability" in str(page.locator("#meter").get_attribute("aria-label"))
+
+
+def test_regions_of_the_slider_are_those_of_python(
+    page: Page, films: list[Path], address: str
+) -> None:
+    positive(page, films, 12)
+    first = json.loads(saved(page, lambda: page.click("[data-download=json]")))
+    if first["finding"]["probability"] < first["finding"]["threshold"]:
+        pytest.fail("the tiny model calls none of these films positive")
+    assert first["shown"]["regions"] == first["finding"]["regions"]
+    content = page.request.get(f"{address}/{first['heatmap']}").body()
+    heat = np.asarray(Image.open(io.BytesIO(content)), dtype=np.float64) / 65535
+    for threshold in (0.05, 0.3, 0.77):
+        page.locator("#threshold").fill(str(round(100 * threshold)))
+        told = json.loads(saved(page, lambda: page.click("[data-download=json]")))["shown"]
+        expected = find_regions(heat, threshold=threshold)
+        assert told["regions_from_heat"] == pytest.approx(threshold)
+        boxes = [[r["x"], r["y"], r["width"], r["height"]] for r in told["regions"]]
+        assert boxes == [[r.x, r.y, r.width, r.height] for r in expected]
+        scores = [r["score"] for r in told["regions"]]
+        assert scores == pytest.approx([r.score for r in expected])
+        assert page.locator("#regions li").count() == len(expected)
+
+
+def test_the_picture_saved_has_the_films_own_pixels(page: Page, films: list[Path]) -> None:
+    positive(page, films[:1], 1)
+    page.locator("#opacity").fill("0")
+    page.uncheck("#boxes")
+    picture = saved(page, lambda: page.keyboard.press("s"))
+    got = np.asarray(Image.open(io.BytesIO(picture)).convert("L"), dtype=int)
+    film = np.asarray(Image.open(films[0]), dtype=int)
+    assert got.shape == film.shape
+    above = film.shape[0] - 30
+    assert np.abs(got[:above] - film[:above]).max() <= 1
+    page.keyboard.press("i")
+    picture = saved(page, lambda: page.keyboard.press("s"))
+    got = np.asarray(Image.open(io.BytesIO(picture)).convert("L"), dtype=int)
+    assert np.abs(got[:above] - (255 - film[:above])).max() <= 1
+
+
+def test_keys_mouse_and_sliders_change_what_is_shown(page: Page, films: list[Path]) -> None:
+    positive(page, films)
+    page.locator("#stage canvas").first.focus()
+    before = shown(page)
+    for act in ("i", "i", "1", "+", "ArrowLeft", "0", "h", "h"):
+        page.keyboard.press(act)
+        now = shown(page)
+        assert now != before, act
+        before = now
+    box = page.locator("#stage canvas").first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -300)
+    zoomed = shown(page)
+    assert zoomed != before
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 40, steps=3)
+    page.mouse.up()
+    assert shown(page) != zoomed
+    page.mouse.down(button="right")
+    page.mouse.move(x - 200, y + 40, steps=3)
+    page.mouse.up(button="right")
+    assert page.locator("#width-value").inner_text() != "1.00"
+    page.keyboard.press("r")
+    assert page.locator("#width-value").inner_text() == "1.00"
+    current = page.locator("tr[aria-current=true] button")
+    first = current.inner_text()
+    page.keyboard.press("j")
+    page.wait_for_timeout(300)
+    assert current.inner_text() != first
+    page.keyboard.press("k")
+    page.wait_for_timeout(300)
+    assert current.inner_text() == first
+    page.keyboard.press("?")
+    assert page.locator("#help-dialog").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Delete")
+    page.wait_for_timeout(300)
+    assert page.locator("#rows tr").count() == 5
+
+
+def test_two_films_stand_side_by_side(page: Page, films: list[Path]) -> None:
+    positive(page, films)
+    page.keyboard.press("c")
+    page.wait_for_timeout(500)
+    assert page.locator(".view:visible").count() == 2
+    left = shown(page, 0)
+    page.locator(".view canvas").nth(1).click()
+    page.keyboard.press("j")
+    page.wait_for_timeout(500)
+    page.keyboard.press("i")
+    captions = page.locator("figcaption").all_inner_texts()
+    assert captions[0].split(" · ")[0] != captions[1].split(" · ")[0]
+    page.locator(".view canvas").nth(0).click()
+    assert shown(page, 0) == left
+    page.keyboard.press("c")
+    assert page.locator(".view:visible").count() == 1
+
+
+def test_the_page_works_on_a_phone(browser: Browser, address: str, films: list[Path]) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    page.goto(address)
+    positive(page, films, 2)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    assert page.locator("#notice").is_visible()
+    page.locator("#panel").scroll_into_view_if_needed()
+    page.tap("#boxes")
+    assert not page.is_checked("#boxes")
+    context.close()
+
+
+def test_a_token_is_asked_for_once(
+    browser: Browser, engine: EngineSettings, films: list[Path], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("a-token-of-some-length")
+    with served(engine.bundle, "--token-file", str(token)) as (address, _):
+        page = browser.new_page()
+        page.goto(address)
+        page.fill("#token", "wrong")
+        page.click("#token-use")
+        page.locator("#token-dialog").wait_for()
+        page.fill("#token", token.read_text())
+        page.keyboard.press("Enter")
+        page.locator("#model:not(:empty)").wait_for()
+        page.set_input_files("#files", films[:1])
+        assert loaded(page, 1) != ["unusable"]
+        page.close()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_axe_finds_nothing(browser: Browser, address: str, films: list[Path], width: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    # Its script is put into the page, which the page's own policy forbids.
+    context = browser.new_context(viewport={"width": width, "height": 900}, bypass_csp=True)
+    page = context.new_page()
+    page.goto(address)
+    empty = violations(axe, page)
+    positive(page, films)
+    full = violations(axe, page)
+    page.keyboard.press("?")
+    asked = violations(axe, page)
+    context.close()
+    assert (empty, full, asked) == ([], [], [])
+
+
+def violations(axe: Any, page: Page) -> list[str]:
+    found = axe.Axe().run(page).response["violations"]
+    return [f"{part['id']}: {part['nodes'][0]['html']}" for part in found]
