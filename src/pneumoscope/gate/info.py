@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pneumoscope.errors import WeightsError
-from pneumoscope.files import sha256_file, write_json
+from pneumoscope.files import write_json
+from pneumoscope.shipped import read_description
 
 FORMAT = 1
 KINDS = ("chest", "inverted", "rotated", "cropped", "not_chest")
@@ -56,22 +55,6 @@ def read_info(model: Path) -> GateInfo:
     Raises:
         WeightsError: model or JSON is missing, altered, or of a later format.
     """
-    path = model.with_suffix(".json")
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise WeightsError("cannot be read", path=path, remedy=_REMEDY) from error
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        raise WeightsError("is of an unknown format", path=path, remedy="upgrade pneumoscope")
-    if set(raw) != {field.name for field in fields(GateInfo)}:
-        raise WeightsError("does not describe an input gate", path=path, remedy=_REMEDY)
-    info = GateInfo(**raw)
-    try:
-        digest = sha256_file(model)
-    except OSError as error:
-        raise WeightsError("cannot be read", path=model, remedy=_REMEDY) from error
-    if digest != info.sha256:
-        raise WeightsError(
-            "was altered since it was written (its checksum differs)", path=model, remedy=_REMEDY
-        )
-    return info
+    names = {field.name for field in fields(GateInfo)}
+    raw = read_description(model, names, FORMAT, what="an input gate", remedy=_REMEDY)
+    return GateInfo(**raw)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pneumoscope.errors import WeightsError
 from pneumoscope.gate.info import KINDS, GateInfo, read_info
 from pneumoscope.imaging import Letterbox
+from pneumoscope.shipped import open_session
 
 SHIPPED = Path(__file__).with_name("gate.onnx")
 """The model that comes with the package."""
@@ -46,23 +47,7 @@ class InputGate:
 
     def __init__(self, model: Path, info: GateInfo) -> None:
         """Load `model`, which has been checked (see `load`)."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(model), options, providers=["CPUExecutionProvider"]
-            )
-        # onnxruntime's errors derive from RuntimeError or from Exception, by version.
-        except Exception as error:
-            raise WeightsError(
-                f"onnxruntime cannot load it ({error})",
-                path=model,
-                remedy="reinstall pneumoscope and onnxruntime",
-            ) from error
+        self._session = open_session(model)
         self.info = info
 
     @classmethod

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.errors import WeightsError
 from pneumoscope.imaging import Letterbox
 from pneumoscope.lungs.info import LungsInfo, read_info
+from pneumoscope.shipped import open_session
 
 SHIPPED = Path(__file__).with_name("lungs.onnx")
 """The model that comes with the package."""
@@ -24,23 +24,7 @@ class LungSegmenter:
 
     def __init__(self, model: Path, info: LungsInfo, threads: int = 1) -> None:
         """Load `model`, which has been checked (see `load`)."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(model), options, providers=["CPUExecutionProvider"]
-            )
-        # onnxruntime's errors derive from RuntimeError or from Exception, by version.
-        except Exception as error:
-            raise WeightsError(
-                f"onnxruntime cannot load it ({error})",
-                path=model,
-                remedy="reinstall pneumoscope and onnxruntime",
-            ) from error
+        self._session = open_session(model, threads)
         self._input: str = self._session.get_inputs()[0].name
         self.info = info
 
