@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from numpy.typing import NDArray
 from PIL import Image
 
 import pneumoscope
@@ -40,7 +41,7 @@ def png(width: int, height: int) -> bytes:
     return stream.getvalue()
 
 
-def levels(content: bytes) -> np.ndarray:  # type: ignore[type-arg]
+def levels(content: bytes) -> NDArray[np.float64]:
     return np.asarray(Image.open(io.BytesIO(content)), dtype=np.float64) / 65535
 
 
