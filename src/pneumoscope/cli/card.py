@@ -14,6 +14,11 @@ from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console
 from pneumoscope.errors import EvaluationError, SettingsError
 
 CARD, CARD_DATA = "MODEL_CARD.md", "model_card.json"
+# What the card keeps of an evaluation; the rest is details of its own report.
+_OF_METRICS = (
+    "model", "split", "n", "n_patients", "prevalence", "classification", "confusion", "threshold",
+    "calibration", "abstention", "subgroups", "localization", "localization_method",
+)  # fmt: skip
 
 
 def card(
@@ -58,7 +63,10 @@ def card(
     if folder.is_file():
         folder = find_bundle(folder.parent)
     measured = {
-        "cohorts": _contents(evaluation, "metrics.json"),
+        "cohorts": {
+            name: {key: metrics[key] for key in _OF_METRICS if key in metrics}
+            for name, metrics in _contents(evaluation, "metrics.json").items()
+        },
         "cross": _cross(other),
         "audits": _contents(audit, "audit.json"),
         "audits_before": _contents(audit_before, "audit.json"),
