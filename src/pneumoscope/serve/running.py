@@ -14,6 +14,8 @@ from pneumoscope.serve.service import Service
 from pneumoscope.serve.settings import ServeSettings
 
 _BACKLOG = 256
+# Longer than clients keep a connection, so that none sends on one that is being closed.
+_KEEP_ALIVE = 75
 
 
 def serve(settings: ServeSettings, listening: Callable[[str, Service], None]) -> None:
@@ -39,6 +41,7 @@ def serve(settings: ServeSettings, listening: Callable[[str, Service], None]) ->
         date_header=True,
         lifespan="on",
         backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE,
         # Proxies are not believed: nothing here depends on who asks.
         proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(settings.timeout),

@@ -75,9 +75,9 @@ class Service:
             Problem: the upload cannot be taken, there is no place, or it took too long.
         """
         queue = self.dispatcher.queue
-        # A place before a byte is read: an upload without one would fill the disk for nothing.
+        # A place before a byte is kept: an upload without one would fill the disk for nothing.
         if not queue.reserve(1):
-            raise self._full()
+            raise self._full(skipped=await self._uploads.skip(request))
         try:
             films, is_form = await self._uploads.receive(request)
         except BaseException:
@@ -86,7 +86,7 @@ class Service:
         if len(films) > 1 and not queue.reserve(len(films) - 1):
             queue.release()
             self._uploads.discard(films)
-            raise self._full()
+            raise self._full(skipped=True)
         jobs = [Job(key, path) for key, path in films.items()]
         for job in jobs:
             queue.put(job)
@@ -96,12 +96,13 @@ class Service:
             await asyncio.to_thread(self.store.add, answer)
         return answers, is_form
 
-    def _full(self) -> Problem:
+    def _full(self, *, skipped: bool) -> Problem:
+        closing = {} if skipped else {"Connection": "close"}
         self.metrics.film("refused")
         return Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
             "There is no place for these films now. Send them again later, or fewer at a time.",
-            {"Retry-After": str(self.dispatcher.retry_after()), "Connection": "close"},
+            {"Retry-After": str(self.dispatcher.retry_after())} | closing,
         )
 
     async def _wait(self, futures: list[Future[Answer]]) -> list[Answer]:

@@ -23,6 +23,7 @@ RAW_TYPES = (
 FORM_TYPE = "multipart/form-data"
 FIELD = "files"
 _CHUNK = 1 << 20
+_SKIPPING = 10.0
 
 
 class Uploads:
@@ -70,6 +71,21 @@ class Uploads:
             self.discard(films)
             raise
         return films, is_form
+
+    async def skip(self, request: Request) -> bool:
+        """Read a refused body to its end without keeping it, so that its sender hears the refusal.
+
+        Closing a connection on which more arrives resets it, and the answer is lost. False if the
+        body is too long or too slow for that.
+        """
+        try:
+            _check_announced(request, self._settings.max_request)
+            async with asyncio.timeout(_SKIPPING):
+                async for _ in _bounded(request, self._settings.max_request):
+                    pass
+        except (Problem, TimeoutError, ClientDisconnect):
+            return False
+        return True
 
     def discard(self, films: dict[str, Path]) -> None:
         """Delete the files of films that are not to be judged."""
