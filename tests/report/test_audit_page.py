@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgba
 from pneumoscope.report.audit_figures import audit_figure, deletion_figure, randomisation_figure
 from pneumoscope.report.audit_page import render_audit
 from pneumoscope.report.audit_words import WHAT
+from pneumoscope.report.card_tables import CardTable
 from pneumoscope.report.pages import RESEARCH_ONLY
 from pneumoscope.report.style import POSITIVE, figure_png
 from tests.report.test_pages import EVIL, Page
@@ -43,6 +44,7 @@ def audit() -> dict[str, Any]:
     similar = {"rank_correlation": interval(0.2), "ssim": interval(0.25)}
     orders = {"hottest": interval(-4), "coldest": interval(0.5), "random": interval(-1)}
     marker = {"flips": interval(0.02, 0.01), "shift_relative": interval(0.1)}
+    area = {"auc": interval(0.7), "auc_kept": interval(0.4)}
     return {
         "model": "lite0@ab12cd34",
         "heatmap": "gradcam+mirror",
@@ -72,6 +74,11 @@ def audit() -> dict[str, Any]:
                            "lungs_share", "energy_gain"],
                 {"peak_at_border": 0.19, "energy_gain": 0}, {},
             ),
+            "shortcuts": test_of(
+                "Parts hidden", ["auc_whole", "auc_lungs_hidden", "auc_edge", "auc_markers_hidden"],
+                {"lungs_hidden": 0.5, "edge": 0.25, "markers": 0.02},
+                {"lungs hidden": area, "table: view": area},
+            ),
         },
     }  # fmt: skip
 
@@ -79,7 +86,7 @@ def audit() -> dict[str, Any]:
 def test_page_is_complete() -> None:
     html = render_audit(audit(), [("Seed", "42")])
     page = Page(html)
-    assert len(page.images) == 4 == len(page.links)
+    assert len(page.images) == 5 == len(page.links)
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     for words in (
         "lite0@ab12cd34",
@@ -90,6 +97,8 @@ def test_page_is_complete() -> None:
         "letter, lower right",
         "below 0.50",
         "points (19%)",
+        "at most 50%",
+        "table: view",
         "Seed",
     ):
         assert words in page.text
@@ -131,3 +140,10 @@ def test_lines_go_through_the_values() -> None:
     assert hottest[0].get_ydata().tolist() == [-4, -4]
     assert to_rgba(hottest[0].get_color()) == to_rgba(POSITIVE)
     assert not math.isnan(axes.get_ylim()[0])
+
+
+def test_the_card_s_tables_end_the_page() -> None:
+    table = CardTable("Figures per cohort", "On test.", ["Cohort", "ROC-AUC"], [["siim", EVIL]])
+    page = Page(html := render_audit(audit(), tables=[table]))
+    assert "Figures per cohort" in page.text and "siim" in page.text
+    assert EVIL in page.text and EVIL not in html
