@@ -58,11 +58,11 @@ def shortcuts(
         progress: called with (radiographs done, in all).
     """
     found = [(film, find_lungs(film, segmenter)) for film in films]
-    known = [(film, lungs) for film, lungs in found if lungs is not None]
+    known = [(film, _widened(lungs)) for film, lungs in found if lungs is not None]
     total = len(known) * len(_VIEWS)
     scores: dict[str, NDArray[np.float64]] = {}
     for name, view in _VIEWS.items():
-        seen = [view(film, _widened(lungs)) for film, lungs in known]
+        seen = [view(film, lungs) for film, lungs in known]
         scores[name] = probe.log_odds(np.stack(seen)) if seen else np.empty(0)
         if progress is not None:
             progress(min(len(known) * len(scores), total), total)
@@ -83,7 +83,8 @@ def shortcuts(
             "left out."
         )
     figures = {key: areas[name]["auc"] for name, key in _FIGURES.items()}
-    return Outcome(passed, len(known), figures, limits, _rows(areas), warnings)
+    rows = [Row(name, area) for name, area in areas.items()]
+    return Outcome(passed, len(known), figures, limits, rows, warnings)
 
 
 def _areas(
@@ -101,10 +102,6 @@ def _areas(
 
     found = bootstrap_patients(statistic, patients)
     return {name: {"auc": found[name], "auc_kept": found[f"kept {name}"]} for name in scores}
-
-
-def _rows(areas: Mapping[str, Mapping[str, Interval]]) -> list[Row]:
-    return [Row(name, figures) for name, figures in areas.items()]
 
 
 def _warnings(auc: Mapping[str, Interval]) -> list[str]:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pneumoscope.errors import RunError
-from pneumoscope.files import atomic_path
 from pneumoscope.gate import KINDS
+from pneumoscope.training.small_export import export_checked
 
-TOLERANCE = 1e-3
 _WIDTHS = (16, 32, 48, 64)
-_OPSET = 17
 
 
 class GateNet(nn.Module):
@@ -71,33 +66,8 @@ def export_gate(net: GateNet, side: int, path: Path) -> float:
         The largest difference between file and network on a test pattern.
 
     Raises:
-        RunError: the difference is above `TOLERANCE`.
+        RunError: the difference is above `small_export.TOLERANCE`.
         OutputError: the file cannot be written.
     """
-    import onnxruntime
-
-    module = _Shares(net).eval()
     example = torch.rand(3, 1, side, side, generator=torch.Generator().manual_seed(0)) * 255
-    with atomic_path(path) as temporary:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module,
-                (example,),
-                str(temporary),
-                input_names=["pixels"],
-                output_names=["shares"],
-                dynamic_axes={"pixels": {0: "batch"}, "shares": {0: "batch"}},
-                opset_version=_OPSET,
-                dynamo=False,
-            )
-        session = onnxruntime.InferenceSession(
-            temporary.read_bytes(), providers=["CPUExecutionProvider"]
-        )
-        (found,) = session.run(None, {"pixels": example.numpy()})
-        with torch.inference_mode():
-            expected = module(example).numpy()
-        difference = float(np.abs(np.asarray(found) - expected).max())
-        if not difference <= TOLERANCE:
-            raise RunError(f"the ONNX file differs from the network by {difference:.2g}", path=path)
-    return difference
+    return export_checked(_Shares(net).eval(), example, "shares", path)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pneumoscope.errors import RunError
-from pneumoscope.files import atomic_path
 from pneumoscope.training.lungs_net import LungNet
-
-TOLERANCE = 1e-3
-_OPSET = 17
+from pneumoscope.training.small_export import export_checked
 
 
 class _Probability(nn.Module):
@@ -38,7 +32,7 @@ def export_lungs(net: LungNet, side: int, path: Path) -> float:
         The largest difference between the two on a test pattern.
 
     Raises:
-        RunError: the difference is above `TOLERANCE`.
+        RunError: the difference is above `small_export.TOLERANCE`.
         OutputError: the file cannot be written.
     """
     module = _Probability(net).eval()
@@ -46,30 +40,4 @@ def export_lungs(net: LungNet, side: int, path: Path) -> float:
     # Smooth patterns: noise alone would leave every probability near 0.
     coarse = torch.rand(3, 1, 7, 7, generator=generator) * 255
     example = nn.functional.interpolate(coarse, size=(side, side), mode="bilinear")
-    with atomic_path(path) as temporary:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module,
-                (example,),
-                str(temporary),
-                input_names=["pixels"],
-                output_names=["probability"],
-                dynamic_axes={"pixels": {0: "batch"}, "probability": {0: "batch"}},
-                opset_version=_OPSET,
-                dynamo=False,
-            )
-        difference = _difference(module, example, temporary)
-        if not difference <= TOLERANCE:
-            raise RunError(f"the ONNX file differs from the network by {difference:.2g}", path=path)
-    return difference
-
-
-def _difference(module: nn.Module, example: Tensor, path: Path) -> float:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"pixels": example.numpy()})
-    with torch.inference_mode():
-        expected = module(example).numpy()
-    return float(np.abs(np.asarray(found) - expected).max())
+    return export_checked(module, example, "probability", path)
