@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +28,14 @@ _LOCALIZATION = (
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def log_to_terminal() -> None:
+    """Our own messages from INFO on, other libraries' from WARNING on, to stderr with the time."""
+    logging.basicConfig(
+        stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING
+    )
+    logging.getLogger("pneumoscope").setLevel(logging.INFO)
 
 
 @contextmanager

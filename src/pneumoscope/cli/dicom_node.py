@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, starting
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal, starting
 from pneumoscope.cli.dicom_objects import require_libraries
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 from pneumoscope.errors import SettingsError
@@ -122,10 +120,7 @@ def dicom_node(
         loaded = load_engine(bundle, engine=engine, precision=precision, threads=threads)
         node = Node(settings, loaded)
     console.print(f"[dim]Computed by {loaded.runtime}. {NOT_FOR_DIAGNOSIS}[/dim]")
-    logging.basicConfig(
-        stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING
-    )
-    logging.getLogger("pneumoscope").setLevel(logging.INFO)
+    log_to_terminal()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 from pneumoscope.errors import SettingsError
 
@@ -99,10 +97,7 @@ def serve(
         keep_bytes=keep_mb << 20,
         growth=growth_mb << 20,
     )
-    logging.basicConfig(
-        stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING
-    )
-    logging.getLogger("pneumoscope").setLevel(logging.INFO)
+    log_to_terminal()
 
     def listening(address: str, service: Service) -> None:
         console.print(f"[bold]{address}[/bold]  [dim]Ctrl-C ends it.[/dim]")
