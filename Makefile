@@ -15,7 +15,7 @@ demo: $(READY)
 	$(BIN)/pneumoscope demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 quality: $(READY)
 	$(BIN)/ruff check .

@@ -74,8 +74,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"pydicom", "highdicom", "pynetdicom", "PIL", "pydantic"},
     ),
     "serve": (
-        {"imaging", "findings", "bundles", "inference", "report"},
-        {"fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic"},
+        {"imaging", "findings", "bundles", "inference", "report", "dicom"},
+        {"fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic", "PIL"},
     ),
     "comparison": (
         {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 
 from pneumoscope.bundles import BundleInfo
@@ -21,8 +22,18 @@ BOX = Region(x=12, y=30, width=17, height=9, score=0.75, zone="right_lower")
 CODES = {"CR": "1.2.840.10008.5.1.4.1.1.1", "DX": "1.2.840.10008.5.1.4.1.1.1.1"}
 
 
-def film(path: Path, *, height: int = 80, width: int = 60, **elements: Any) -> Path:
-    """Write a CR chest film with a study around it; `elements` override, None removes."""
+def film(
+    path: Path,
+    *,
+    height: int = 80,
+    width: int = 60,
+    pixels: NDArray[np.uint16] | None = None,
+    **elements: Any,
+) -> Path:
+    """Write a CR chest film with a study around it; `elements` override, None removes.
+
+    Its pixels are a ramp, or `pixels` of 12 bits.
+    """
     study: dict[str, Any] = {
         "SpecificCharacterSet": "ISO_IR 100",
         "PatientName": NAME,
@@ -45,7 +56,8 @@ def film(path: Path, *, height: int = 80, width: int = 60, **elements: Any) -> P
         "BitsStored": 12,
         "HighBit": 11,
     }
-    return write_dicom(path, ramp(height, width, 4095), **{**study, **elements})
+    stored = ramp(height, width, 4095) if pixels is None else pixels
+    return write_dicom(path, stored, **{**study, **elements})
 
 
 def info() -> BundleInfo:

@@ -16,11 +16,12 @@ from pydicom.uid import generate_uid
 from pneumoscope.dicom.deidentify import Pseudonyms
 from pneumoscope.dicom.objects import KINDS, Kind, parse_kinds, write_objects
 from pneumoscope.dicom.result import NOT_VERIFIED, Result
-from pneumoscope.dicom.source import read_source
+from pneumoscope.dicom.source import Source, read_source
 from pneumoscope.dicom.validation import check_file, report_regions, state_regions
 from pneumoscope.errors import OutputError, SettingsError, UnsupportedImage
 from pneumoscope.findings import Gate
 from tests.dicom.films import BOX, CODES, NAME, PATIENT, film, info, result
+from tests.imaging.films import lookup_table
 
 CORNERS = [[12, 30], [29, 30], [29, 39], [12, 39], [12, 30]]
 
@@ -223,6 +224,15 @@ def test_what_does_not_read_back_is_not_left(
     with pytest.raises(OutputError, match="does not read back"):
         write_objects(result(film(tmp_path / "film.dcm")), ["sr"], tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("elements", [{}, {"VOILUTSequence": [lookup_table(np.arange(256), 0, 8)]}])
+def test_a_source_goes_through_text(tmp_path: Path, elements: dict[str, Any]) -> None:
+    source = read_source(film(tmp_path / "film.dcm", **elements))
+    again = Source.from_text(source.text())
+    assert again.digest == source.digest
+    assert again.dataset == source.dataset
+    assert again.dataset.PatientName == NAME
 
 
 @pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])

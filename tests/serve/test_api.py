@@ -9,6 +9,8 @@ import os
 import signal
 import threading
 import time
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
+from pydicom import dcmread
 
 import pneumoscope
 from pneumoscope.findings import Finding
@@ -147,6 +150,56 @@ def test_findings_are_forgotten_when_asked(client: TestClient, films: list[Path]
     assert client.delete(f"/v1/findings/{key}").status_code == 204
     assert client.get(f"/v1/findings/{key}").status_code == 404
     assert client.delete(f"/v1/findings/{key}").status_code == 404
+
+
+def test_a_dicom_film_has_objects_of_its_own_patient(client: TestClient, dicom_film: Path) -> None:
+    _, body = sent(client, dicom_film)
+    (found,) = body["findings"]
+    answer = client.get(f"/{found['dicom']}", params={"objects": "all"})
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        made = {name: dcmread(io.BytesIO(archive.read(name))) for name in archive.namelist()}
+    assert set(made) == {"sc.dcm", "seg.dcm", "sr.dcm", "gsps.dcm"}
+    source = dcmread(dicom_film)
+    for each in made.values():
+        assert each.PatientID == source.PatientID
+        assert each.StudyInstanceUID == source.StudyInstanceUID
+        assert each.SOPInstanceUID != source.SOPInstanceUID
+    by_default = client.get(f"/{found['dicom']}")
+    with zipfile.ZipFile(io.BytesIO(by_default.content)) as archive:
+        assert archive.namelist() == ["sc.dcm", "sr.dcm"]
+    wrong = client.get(f"/{found['dicom']}", params={"objects": "pdf"})
+    assert wrong.status_code == 400
+    assert "sc, seg, sr, gsps" in wrong.json()["detail"]
+    assert client.get("/v1/model").json()["downloads"] == ["png", "json", "dicom"]
+
+
+def test_other_films_have_no_objects(client: TestClient, films: list[Path], tmp_path: Path) -> None:
+    from tests.dicom.films import film
+
+    noise = np.random.default_rng(0).integers(0, 4096, (128, 128)).astype(np.uint16)
+    noise_film = film(tmp_path / "noise.dcm", pixels=noise)
+    nameless = film(tmp_path / "nameless.dcm", StudyInstanceUID=None)
+    _, body = sent(client, films[0], noise_film, nameless)
+    for found in body["findings"]:
+        assert found["finding"]["error"] is None and found["dicom"] is None
+        assert client.get(f"/v1/findings/{found['id']}/dicom.zip").status_code == 404
+
+
+def test_nothing_of_the_patient_is_kept_where_no_objects_are_offered(
+    engine: EngineSettings, dicom_film: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    settings = ServeSettings(engine=replace(engine, dicom=False), store=store)
+    service = Service(settings)
+    service.start()
+    with TestClient(create_app(service), base_url=LOCAL) as client:
+        _, body = sent(client, dicom_film)
+        assert body["findings"][0]["dicom"] is None
+        assert client.get("/v1/model").json()["downloads"] == ["png", "json"]
+    kept = [path.read_bytes() for path in store.rglob("*") if path.is_file()]
+    assert len(kept) == 4
+    assert not any(word in content for content in kept for word in (b"4711", b"ACC-99"))
 
 
 def test_a_worker_that_is_killed_loses_no_film(

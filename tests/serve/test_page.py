@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -233,6 +234,47 @@ def test_two_films_stand_side_by_side(page: Page, films: list[Path]) -> None:
     assert shown(page, 0) == left
     page.keyboard.press("c")
     assert page.locator(".view:visible").count() == 1
+
+
+def test_compared_films_move_together_until_told_otherwise(page: Page, films: list[Path]) -> None:
+    positive(page, films)
+    page.keyboard.press("c")
+    page.wait_for_timeout(500)
+    page.locator(".view canvas").first.hover()
+    captions = page.locator("figcaption")
+
+    def zooms() -> list[str]:
+        settle(page)
+        return [text.split(" · ")[2] for text in captions.all_inner_texts()]
+
+    def turned(key: str) -> bytes:
+        page.keyboard.press(key)
+        return shown(page, 1)
+
+    assert zooms()[0] == zooms()[1]
+    fitted, before = zooms(), shown(page, 1)
+    page.locator(".view canvas").first.click()
+    assert (zoomed := turned("+")) != before
+    assert zooms()[0] == zooms()[1] != fitted[0]
+    assert turned("ArrowLeft") != zoomed
+    page.keyboard.press("l")
+    alone = shown(page, 1)
+    assert turned("-") == alone
+    assert zooms()[0] != zooms()[1]
+    assert turned("l") != alone
+    assert zooms()[0] == zooms()[1]
+
+
+def test_a_dicom_film_is_saved_as_objects(page: Page, films: list[Path], dicom_film: Path) -> None:
+    page.set_input_files("#files", [dicom_film, films[1]])
+    loaded(page, 2)
+    button = page.locator("[data-download=dicom]")
+    page.locator("#rows button", has_text="film.dcm").click()
+    with zipfile.ZipFile(io.BytesIO(saved(page, button.click))) as archive:
+        assert archive.namelist() == ["sc.dcm", "sr.dcm"]
+    page.locator("#rows button", has_text=films[1].name).click()
+    page.wait_for_timeout(300)
+    assert button.is_disabled()
 
 
 def test_the_page_works_on_a_phone(browser: Browser, address: str, films: list[Path]) -> None:

@@ -14,7 +14,7 @@ from pneumoscope.serve.settings import ServeSettings, read_token
 from pneumoscope.serve.store import FolderStore, MemoryStore, Store
 
 KEY = "0123456789abcdef" * 2
-ANSWER = Answer(KEY, "{}", b"film", b"heat", 3, 2)
+ANSWER = Answer(KEY, "{}", b"film", b"heat", 3, 2, "source")
 
 
 @pytest.fixture(params=["memory", "folder"])

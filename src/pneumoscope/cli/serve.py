@@ -31,6 +31,14 @@ def serve(
     store: Annotated[
         Path | None, typer.Option(help="Folder of the results. In memory, if not given.")
     ] = None,
+    dicom: Annotated[
+        bool | None,
+        typer.Option(
+            "--dicom/--no-dicom",
+            help="Offer findings of DICOM films as DICOM objects, and keep for that what names "
+            "patient and study. By default only where results are in memory.",
+        ),
+    ] = None,
     keep: Annotated[
         float, typer.Option(min=0.1, help="Minutes until a result is forgotten.")
     ] = 60.0,
@@ -85,6 +93,7 @@ def serve(
             precision=precision,
             threads=threads,
             limits=Limits(max_bytes=max_mb << 20, max_pixels=max_pixels),
+            dicom=_offers_dicom(dicom, store),
         ),
         host=host,
         port=port,
@@ -107,6 +116,16 @@ def serve(
             typer.launch(address)
 
     run(settings, listening)
+
+
+def _offers_dicom(asked: bool | None, store: Path | None) -> bool:
+    if importlib.util.find_spec("highdicom"):
+        return store is None if asked is None else asked
+    if asked:
+        raise SettingsError(
+            "DICOM objects need highdicom", remedy="pip install 'pneumoscope[hospital]'"
+        )
+    return False
 
 
 def _require_libraries() -> None:

@@ -7,6 +7,7 @@ the attributes that identify those two are copied as they are; everything else a
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,13 +85,11 @@ class Source:
     """A film as derived objects refer to it.
 
     Attributes:
-        path: the file.
         digest: hex SHA-256 of its bytes.
         dataset: pydicom dataset without pixels, holding `IDENTITY` and `REFERENCE` alone, text in
             Unicode; `Source` never changes it.
     """
 
-    path: Path
     digest: str
     dataset: Any
 
@@ -99,6 +98,20 @@ class Source:
         """Directions of the film's rows and columns in the patient, such as ("L", "F")."""
         value = self.dataset.get("PatientOrientation")
         return (str(value[0]), str(value[1])) if value is not None and len(value) == 2 else None
+
+    def text(self) -> str:
+        """As JSON, for `from_text`; it names the patient."""
+        return json.dumps({"digest": self.digest, "dataset": self.dataset.to_json_dict()})
+
+    @classmethod
+    def from_text(cls, text: str) -> Source:
+        """What `text` gave; the file itself is no longer needed."""
+        from pydicom import Dataset
+
+        known = json.loads(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return cls(known["digest"], Dataset.from_json(known["dataset"]))
 
 
 def read_tags(path: Path) -> Any:
@@ -142,7 +155,7 @@ def read_source(path: Path) -> Source:
                 path=path,
                 remedy="export it again from the archive",
             )
-    return Source(path, sha256_file(path), _reference(tags))
+    return Source(sha256_file(path), _reference(tags))
 
 
 def _reference(tags: Any) -> Any:

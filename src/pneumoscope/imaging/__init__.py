@@ -14,7 +14,13 @@ decides whether three channels are one gray film, `limits` stops huge files befo
 from pneumoscope.imaging.letterbox import Box, Letterbox, model_input
 from pneumoscope.imaging.limits import DEFAULT_LIMITS, Limits
 from pneumoscope.imaging.radiograph import Header, Radiograph
-from pneumoscope.imaging.read import SUFFIXES, is_radiograph_file, read_header, read_radiograph
+from pneumoscope.imaging.read import (
+    SUFFIXES,
+    is_dicom_file,
+    is_radiograph_file,
+    read_header,
+    read_radiograph,
+)
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -24,6 +30,7 @@ __all__ = [
     "Letterbox",
     "Limits",
     "Radiograph",
+    "is_dicom_file",
     "is_radiograph_file",
     "model_input",
     "read_header",

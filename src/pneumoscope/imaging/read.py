@@ -70,6 +70,15 @@ def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
     return dicom_header(path, limits)
 
 
+def is_dicom_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bool:
+    """Whether a file would be read as DICOM.
+
+    Raises:
+        UnreadableImage, UnsupportedImage: as `read_radiograph`.
+    """
+    return _kind(Path(path), limits) == "dicom"
+
+
 def is_radiograph_file(path: Path) -> bool:
     """Whether a scan of a folder should take `path` for a radiograph.
 

@@ -13,6 +13,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,7 +139,8 @@ def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) ->
             else:
                 yield key, path
 
-    found = process_files(engine, passed(), _answer, batch_size=settings.batch_size, gate=True)
+    answer_of = partial(_answer, dicom=settings.dicom)
+    found = process_files(engine, passed(), answer_of, batch_size=settings.batch_size, gate=True)
     for answer in found:
         yield answer
         while refused:
@@ -146,7 +148,7 @@ def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) ->
     yield from refused
 
 
-def _answer(item: Explained | Failed) -> Answer:
+def _answer(item: Explained | Failed, *, dicom: bool) -> Answer:
     from pneumoscope.inference import Failed
     from pneumoscope.report.png import encode_gray16
 
@@ -157,4 +159,16 @@ def _answer(item: Explained | Failed) -> Answer:
         for part in (item.radiograph.pixels, item.heatmap)
     )
     height, width = item.radiograph.pixels.shape
-    return Answer(item.name, item.finding.json_line(), film, heat, width, height)
+    source = _source(item) if dicom else None
+    return Answer(item.name, item.finding.json_line(), film, heat, width, height, source)
+
+
+def _source(item: Explained) -> str | None:
+    """What DICOM objects carry of a film; None if there can be none for it."""
+    from pneumoscope.imaging import is_dicom_file
+
+    if not is_dicom_file(item.radiograph.source):
+        return None
+    from pneumoscope.serve.objects import source_text
+
+    return source_text(item)

@@ -18,6 +18,8 @@ class Answer:
         finding: as JSON.
         film, heatmap: 16-bit gray PNG on the film's pixels; None for a film that cannot be used.
         width, height: of the film in pixels; 0 for a film that cannot be used.
+        source: what DICOM objects carry of a DICOM film, its patient's name among it; None for
+            other films, and where nobody asked.
     """
 
     key: str
@@ -26,11 +28,13 @@ class Answer:
     heatmap: bytes | None = None
     width: int = 0
     height: int = 0
+    source: str | None = None
 
     @property
     def size(self) -> int:
         """Bytes it takes in memory, about."""
-        return len(self.finding) + len(self.film or b"") + len(self.heatmap or b"")
+        parts = (self.finding, self.film, self.heatmap, self.source)
+        return sum(len(part) for part in parts if part is not None)
 
 
 @dataclass(slots=True)

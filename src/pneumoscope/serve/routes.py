@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pneumoscope import __version__
 from pneumoscope.bundles import BundleInfo
+from pneumoscope.errors import SettingsError
 from pneumoscope.findings import Finding
 from pneumoscope.serve import metrics
 from pneumoscope.serve.jobs import Answer
@@ -33,6 +34,7 @@ class FoundFilm(BaseModel):
     finding: Finding
     film: str | None = Field(description="Where the film is, as 16-bit PNG")
     heatmap: str | None = Field(description="Where the heatmap is, as 16-bit PNG on its pixels")
+    dicom: str | None = Field(description="Where its DICOM objects are, if there can be any")
 
     @classmethod
     def of(cls, answer: Answer) -> FoundFilm:
@@ -46,6 +48,7 @@ class FoundFilm(BaseModel):
             finding=Finding.model_validate_json(answer.finding),
             film=f"{place}/film.png" if usable else None,
             heatmap=f"{place}/heatmap.png" if usable else None,
+            dicom=None if answer.source is None else f"{place}/dicom.zip",
         )
 
 
@@ -78,7 +81,7 @@ class Model(BaseModel):
     heatmap: str
     regions: RegionRule = RegionRule()
     card: str | None = Field(description="Where the model card is")
-    downloads: list[str] = Field(description="What the page offers", default=["png", "json"])
+    downloads: list[str] = Field(description="What the page offers")
     max_bytes: int
     max_pixels: int
     films_per_request: int
@@ -191,6 +194,35 @@ async def get_heatmap(request: Request, key: str) -> Response:
     return _picture((await _answer(request, key)).heatmap)
 
 
+@router.get(
+    "/v1/findings/{key}/dicom.zip",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/zip": {"schema": _SCHEMA}}},
+        **responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR),
+    },
+)
+async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Response:
+    """DICOM objects of the finding in a ZIP file: some of sc, seg, sr, gsps, or all.
+
+    They belong to the film's patient and study, and name both. Only for films that were DICOM.
+    """
+    answer = await _answer(request, key)
+    if answer.source is None:
+        raise Problem(HTTPStatus.NOT_FOUND, "There are no DICOM objects for this film.")
+    from pneumoscope.dicom.objects import parse_kinds
+    from pneumoscope.serve.objects import zipped_objects
+
+    try:
+        kinds = parse_kinds(objects)
+    except SettingsError as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from error
+    service = service_of(request)
+    async with service.making_objects:
+        content = await asyncio.to_thread(zipped_objects, answer, service.info, kinds)
+    return Response(content, media_type="application/zip")
+
+
 def _picture(content: bytes | None) -> Response:
     if content is None:
         raise Problem(HTTPStatus.NOT_FOUND, "The film could not be used, so there is no picture.")
@@ -211,6 +243,7 @@ async def get_model(request: Request) -> Model:
         review=None if info.review is None else (info.review.low, info.review.high),
         heatmap=info.heatmap,
         card=None if service.card is None else "v1/model/card",
+        downloads=["png", "json", *(["dicom"] if settings.engine.dicom else [])],
         max_bytes=settings.engine.limits.max_bytes,
         max_pixels=settings.engine.limits.max_pixels,
         films_per_request=settings.films_per_request,

@@ -45,6 +45,8 @@ class Service:
         )
         self.dispatcher = Dispatcher(settings)
         self.metrics = Metrics(self.dispatcher)
+        # Films as large as the limits allow, several at once, would need much memory.
+        self.making_objects = asyncio.Semaphore()
         self._folder = Path(tempfile.mkdtemp(prefix="pneumoscope-"))
         self._uploads = Uploads(settings, self._folder)
 

@@ -23,6 +23,7 @@ class EngineSettings:
         engine, precision, threads, batch_size: as `inference.load_engine`.
         limits: of a film, checked before it is decoded.
         films_between_checks: after so many films in a row the worker reports its memory.
+        dicom: whether answers carry what DICOM objects need of a DICOM film.
     """
 
     bundle: Path = DEFAULT
@@ -32,6 +33,7 @@ class EngineSettings:
     batch_size: int = 8
     limits: Limits = field(default_factory=lambda: Limits(max_bytes=64 << 20))
     films_between_checks: int = 256
+    dicom: bool = False
 
 
 @dataclass(frozen=True, slots=True)

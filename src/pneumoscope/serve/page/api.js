@@ -56,8 +56,8 @@ export const getModel = () => ask("v1/model");
 /** The model card as text. */
 export const getCard = (path) => ask(path, {}, (answer) => answer.text());
 
-/** A picture's bytes. */
-export const getPicture = async (path) => new Uint8Array(await ask(path, {}, (answer) => answer.arrayBuffer()));
+/** The bytes of a picture or another file. */
+export const getBytes = async (path) => new Uint8Array(await ask(path, {}, (answer) => answer.arrayBuffer()));
 
 /** Let the server forget a film. */
 export const forget = (id) => ask(`v1/findings/${id}`, { method: "DELETE" }, () => null);

@@ -10,10 +10,10 @@ import { Worklist } from "./worklist.js";
 
 const AT_A_TIME = 4, DECODED = 4;
 const $ = (id) => document.getElementById(id);
-const views = [...document.querySelectorAll(".view")].map((figure) => new View(figure, () => showDisplay()));
+const views = [...document.querySelectorAll(".view")].map((figure) => new View(figure, () => showDisplay(), (view) => lead(view)));
 const list = new Worklist((entry) => open(entry));
 const decoded = new Map();
-let model = null, active = views[0], added = 0, running = 0;
+let model = null, active = views[0], added = 0, running = 0, together = true;
 const queue = [];
 
 function toast(text) {
@@ -69,7 +69,7 @@ async function pixels(entry) {
   const { id, film, heatmap } = entry.found;
   if (!decoded.has(id)) {
     const [gray, heat] = await Promise.all(
-      [film, heatmap].map(async (path) => decodeGray16(await api.getPicture(path))),
+      [film, heatmap].map(async (path) => decodeGray16(await api.getBytes(path))),
     );
     decoded.set(id, { name: entry.name, width: gray.width, height: gray.height, gray: gray.levels, heat: heat.levels });
     for (const old of decoded.keys()) if (decoded.size > DECODED && old !== id) decoded.delete(old);
@@ -107,7 +107,7 @@ function show() {
   $("display").disabled = !entry;
   for (const button of document.querySelectorAll("[data-download]")) {
     button.hidden = !model?.downloads.includes(button.dataset.download);
-    button.disabled = !entry;
+    button.disabled = !entry || (button.dataset.download === "dicom" && entry.found.dicom === null);
   }
   showFinding(entry?.found ?? null, model);
   showDisplay();
@@ -164,12 +164,27 @@ function compare() {
   second.figure.hidden = !on;
   $("stage").classList.toggle("two", on);
   $("compare").setAttribute("aria-pressed", String(on));
+  $("together").hidden = !on;
   if (on && first.entry) {
     // The same film without what the model says, until another one is chosen.
     second.set({ opacity: 0, boxes: false });
     open(first.entry, second);
   }
   if (!on) activate(first);
+}
+
+/** The active view leads, the other one follows; a film that is new in a view comes to the other's place. */
+function lead(view) {
+  const other = views.find((each) => each !== view);
+  if (!together || other.figure.hidden || !other.film || !view.film) return;
+  if (view === active) other.follow(view);
+  else view.follow(active);
+}
+
+function moveTogether() {
+  together = !together;
+  $("together").setAttribute("aria-pressed", String(together));
+  lead(active);
 }
 
 function dragMode() {
@@ -195,6 +210,13 @@ const downloads = {
     const shown = { regions_from_heat: active.display.threshold ?? model.regions.threshold, regions: active.regions };
     const text = JSON.stringify({ ...active.entry.found, shown, notice: model.notice }, null, 2);
     save(new Blob([text], { type: "application/json" }), "json");
+  },
+  dicom: async () => {
+    try {
+      save(new Blob([await api.getBytes(active.entry.found.dicom)], { type: "application/zip" }), "dicom.zip");
+    } catch (error) {
+      toast(error.message);
+    }
   },
 };
 
@@ -227,6 +249,7 @@ $("actual").onclick = () => active.zoomTo(1);
 $("invert").onclick = () => change({ invert: !active.display.invert });
 $("reset").onclick = reset;
 $("compare").onclick = compare;
+$("together").onclick = moveTogether;
 $("help").onclick = () => $("help-dialog").showModal();
 $("opacity").oninput = (event) => change({ opacity: event.target.value / 100 });
 $("threshold").oninput = (event) => change({ threshold: event.target.value / 100 });
@@ -265,7 +288,7 @@ const warmer = (by) => () => {
   change({ threshold: Math.min(Math.max(Math.round(100 * (now + by)) / 100, 0.05), 1) });
 };
 const keys = {
-  o: () => $("files").click(), "?": () => $("help-dialog").showModal(), c: compare, w: dragMode,
+  o: () => $("files").click(), "?": () => $("help-dialog").showModal(), c: compare, w: dragMode, l: () => views[1].figure.hidden || moveTogether(),
   j: step(1), n: step(1), k: step(-1), p: step(-1), i: () => $("invert").click(), r: reset,
   h: () => change({ opacity: active.display.opacity > 0 ? 0 : 0.45 }), b: () => change({ boxes: !active.display.boxes }),
   "[": warmer(-0.05), "]": warmer(0.05), s: () => downloads.png(), Delete: forgetActive,

@@ -6,12 +6,16 @@ const LARGEST = 16;
 const START = { level: 0.5, width: 1, invert: false, opacity: 0.45, map: "cividis", threshold: null, boxes: true };
 
 export class View {
-  /** figure: with a canvas and a caption. changed: called when windowing by hand changes the display. */
-  constructor(figure, changed) {
+  /**
+   * figure: with a canvas and a caption. changed: called when windowing by hand changes the display.
+   * moved: called with the view when another part of its film, or another zoom, is shown.
+   */
+  constructor(figure, changed, moved) {
     this.figure = figure;
     this.canvas = figure.querySelector("canvas");
     this.caption = figure.querySelector("figcaption");
     this.changed = changed;
+    this.moved = moved;
     this.windowing = false;
     this.film = null;
     this.display = { ...START };
@@ -92,6 +96,7 @@ export class View {
     this.x = (width - this.zoom * this.film.width) / 2;
     this.y = (height - this.zoom * this.film.height) / 2;
     this.draw();
+    this.moved(this);
   }
 
   /** zoom: screen pixels per film pixel, about a place of the canvas; its middle if not given. */
@@ -102,6 +107,7 @@ export class View {
     this.y = y - (y - this.y) * ratio;
     this.zoom = next;
     this.draw();
+    this.moved(this);
   }
 
   move(x, y) {
@@ -109,6 +115,19 @@ export class View {
     const margin = 40, { width, height } = this.canvas;
     this.x = Math.min(Math.max(this.x + x, margin - this.zoom * this.film.width), width - margin);
     this.y = Math.min(Math.max(this.y + y, margin - this.zoom * this.film.height), height - margin);
+    this.draw();
+    this.moved(this);
+  }
+
+  /** Show what another view shows: the same place of the film, at the same height of the whole film. */
+  follow(other) {
+    if (!this.film || !other.film) return;
+    const { width, height } = this.canvas;
+    const across = (other.canvas.width / 2 - other.x) / other.zoom / other.film.width;
+    const down = (other.canvas.height / 2 - other.y) / other.zoom / other.film.height;
+    this.zoom = other.zoom * other.film.height / this.film.height;
+    this.x = width / 2 - across * this.zoom * this.film.width;
+    this.y = height / 2 - down * this.zoom * this.film.height;
     this.draw();
   }
 

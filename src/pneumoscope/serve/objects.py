@@ -1,0 +1,80 @@
+"""DICOM objects of a result that is kept, as a download."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pneumoscope.bundles import BundleInfo
+from pneumoscope.dicom.objects import Kind, write_objects
+from pneumoscope.dicom.outcome import NO_FILM
+from pneumoscope.dicom.result import Result
+from pneumoscope.dicom.source import Source, read_source
+from pneumoscope.errors import ImageError
+from pneumoscope.findings import Finding
+from pneumoscope.serve.jobs import Answer
+
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.inference import Explained
+
+
+def source_text(item: Explained) -> str | None:
+    """What objects carry of a DICOM film and its pixels' spacing, as JSON that names the patient.
+
+    None if the film lacks what objects must refer to, or is no chest film at all.
+    """
+    film, gate = item.radiograph, item.finding.gate
+    if gate is not None and gate.reason in NO_FILM:
+        return None
+    try:
+        source = read_source(film.source)
+    except ImageError:
+        return None
+    grid = (int(source.dataset.Rows), int(source.dataset.Columns))
+    if grid != film.pixels.shape:
+        return None
+    return json.dumps({"source": source.text(), "spacing": film.spacing})
+
+
+def zipped_objects(answer: Answer, info: BundleInfo, kinds: tuple[Kind, ...]) -> bytes:
+    """A ZIP file of a result's objects, `KIND.dcm` each; those a film cannot have are left out.
+
+    Args:
+        answer: with a `source`.
+        info: of the bundle that judged.
+        kinds: which objects.
+
+    Raises:
+        OutputError: an object cannot be written, or does not read back.
+    """
+    if answer.source is None or answer.film is None or answer.heatmap is None:
+        raise ValueError("there are no objects for this film")
+    known = json.loads(answer.source)
+    spacing = known["spacing"]
+    result = Result(
+        Source.from_text(known["source"]),
+        _levels(answer.film),
+        _levels(answer.heatmap),
+        Finding.model_validate_json(answer.finding),
+        info,
+        None if spacing is None else (spacing[0], spacing[1]),
+    )
+    stream = io.BytesIO()
+    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(stream, "w") as archive:
+        for path in write_objects(result, kinds, Path(name)):
+            archive.write(path, path.name, zipfile.ZIP_DEFLATED)
+    return stream.getvalue()
+
+
+def _levels(png: bytes) -> NDArray[np.float32]:
+    """Pixels of a 16-bit gray PNG of our own making, in [0, 1]."""
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image, dtype=np.float32) / np.float32(65535)
