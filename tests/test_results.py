@@ -52,6 +52,31 @@ def test_the_run_is_described(folder: Path) -> None:
         assert 1 <= len(list(csv.DictReader(stream))) <= settings.epochs
 
 
+def test_the_page_on_speed_quotes_what_was_measured() -> None:
+    text = (RESULTS.parent / "docs" / "performance.md").read_text()
+    train = json.loads((RESULTS / "speed" / "train.json").read_text())
+    quoted = {name: train["backbones"][name]["times_as_fast"] for name in train["backbones"]}
+    assert len(quoted) == 8
+    for name, figure in quoted.items():
+        low, high = (f"{figure[end]:.3g}" for end in ("low", "high"))
+        assert f"| {figure['median']:.3g} ({low} to {high}) |" in _row(text, name, "| aim |")
+    explain = json.loads((RESULTS / "speed" / "explain.json").read_text())
+    for peer in ("torchcam", "grad-cam"):
+        for name, measured in explain["backbones"].items():
+            row = _row(text, name, f"times as fast as {peer}").replace("*", "")
+            figures = measured["batches"]["32"]["times_as_fast"][peer]
+            ours = [way for way in figures if way not in ("torchcam", "grad-cam")]
+            assert row.strip("| ").split(" | ")[1:] == [
+                f"{figures[way]['median']:.3g}" for way in ours
+            ]
+
+
+def _row(text: str, name: str, table: str) -> str:
+    """The row of a backbone in the first table behind a text."""
+    behind = text.split(table, 1)[1]
+    return next(line for line in behind.splitlines() if line.startswith(f"| {name} |"))
+
+
 def test_the_readme_quotes_the_figures() -> None:
     text = (RESULTS / "README.md").read_text()
     for folder in EVALUATIONS:
