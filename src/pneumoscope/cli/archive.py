@@ -21,9 +21,12 @@ def predict_archive(
     address: str | None,
     part_size: int,
     precision: PrecisionChoice,
+    threads: int | None = None,
     gate: bool = True,
 ) -> None:
     """Find in all radiographs that paths, folders, globs and URIs mean, and say what was done.
+
+    `threads` are of each worker: one, if not given.
 
     Raises:
         PneumoscopeError: no radiograph is there, the bundle is none, or Ray fails.
@@ -33,14 +36,20 @@ def predict_archive(
     from pneumoscope.inference.file_engine import FileEngine
 
     names = list(dict.fromkeys(_names(paths)))
-    engine = load_engine(bundle, precision=precision, threads=1, expected=len(names))
+    each = threads or 1
+    engine = load_engine(bundle, precision=precision, threads=each, expected=len(names))
     if not isinstance(engine, FileEngine):
         raise SettingsError(
             "ray runs exported files alone", remedy="write one with pneumoscope export"
         )
     used = engine.info.threshold if threshold is None else threshold
     settings = scale.ArchiveSettings(
-        workers=workers, batch_size=batch_size, unit=part_size, address=address, gate=gate
+        workers=workers,
+        threads=each,
+        batch_size=batch_size,
+        unit=part_size,
+        address=address,
+        gate=gate,
     )
     with progress("Reading films") as update:
         done = scale.predict_archive(

@@ -28,5 +28,7 @@ PrecisionOption = Annotated[
 ]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option(min=1, help="Of onnxruntime or openvino; one per CPU if not given."),
+    typer.Option(
+        min=1, help="Of onnxruntime or openvino. If not given, one per CPU; with ray, per worker."
+    ),
 ]

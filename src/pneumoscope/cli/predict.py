@@ -12,7 +12,7 @@ import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, starting
 from pneumoscope.cli.options import BundleOption, EngineChoice, PrecisionOption, ThreadsOption
-from pneumoscope.errors import PneumoscopeError
+from pneumoscope.errors import PneumoscopeError, SettingsError
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.findings import Finding
@@ -91,6 +91,10 @@ def predict(
       pneumoscope predict study/ --format dicom --dicom-output sc,sr --out objects
     """
     if engine == "ray":
+        if output == "dicom":
+            raise SettingsError(
+                "--engine ray writes findings alone", remedy="leave --engine or --format out"
+            )
         from pneumoscope.cli.archive import predict_archive
 
         predict_archive(
@@ -103,6 +107,7 @@ def predict(
             address=ray_address,
             part_size=part_size,
             precision=precision,
+            threads=threads,
             gate=gate,
         )
         return
