@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.export.bundles import exported
+from tests.export.bundles import exported, exported_small
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -230,3 +230,20 @@ def test_impossible_wishes_are_refused(script: str, arguments: Sequence[str], me
     run = _run(script, *arguments)
     assert run.returncode == 2 and message in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.slow
+def test_a_server_under_load_loses_nothing(phantoms: Path) -> None:
+    bundle = exported_small("resnet18", "linear", "gradcam").path
+    few = ["--requests", "8", "--many", "10", "--distinct", "4"]
+    films = ["--films", str(phantoms / "images")]
+    command = [sys.executable, str(BENCHMARKS / "serve.py"), "--bundle", str(bundle)]
+    run = subprocess.run([*command, *films, *few], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["engine_per_second"] > 0 and found["share"] > 0
+    assert found["saturation"]["outcomes"] == found["half_load"]["outcomes"] == {"right": 8}
+    overload = found["overload"]["outcomes"]
+    assert set(overload) <= {"right", "429"} and sum(overload.values()) == 80
+    assert found["after"]["outcomes"] == {"right": 10}
+    assert len(found["memory_mb"]) == 5

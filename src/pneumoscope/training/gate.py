@@ -48,7 +48,7 @@ class GateSettings:
 
     side: int = 64
     stored_side: int = 112
-    epochs: int = 12
+    epochs: int = 6
     batch_size: int = 64
     learning_rate: float = 3e-3
     phantoms: int = 250

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from pneumoscope.dicom.node.lines import NOT_SUPPORTED, line_to
+from pneumoscope.dicom.node.loop import Loop
 from pneumoscope.dicom.node.queue import Queue
 from pneumoscope.dicom.node.settings import NodeSettings, Peer, WebPeer
 
@@ -17,7 +17,7 @@ _IDLE_SECONDS = 5.0
 _MOST_AT_ONCE = 100
 
 
-class Sender:
+class Sender(Loop):
     """Sends objects until told to stop.
 
     While the destination does not answer, nothing is sent, for longer and longer. An object that it
@@ -33,22 +33,11 @@ class Sender:
     """
 
     def __init__(self, queue: Queue, settings: NodeSettings, destination: Peer | WebPeer) -> None:
-        self._queue, self._settings, self._destination = queue, settings, destination
+        super().__init__(queue, "sender")
+        self._settings, self._destination = settings, destination
         self._line = line_to(settings, destination)
-        self._stop = threading.Event()
         self._delay = settings.first_retry
         self._refused: dict[Path, tuple[float, float]] = {}
-        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, seconds: float = 60.0) -> None:
-        """End after the object in hand."""
-        self._stop.set()
-        self._queue.wake()
-        self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.dicom.deidentify import Pseudonyms
+from pneumoscope.dicom.node.loop import Loop
 from pneumoscope.dicom.node.queue import Queue
 from pneumoscope.dicom.objects import Kind
 from pneumoscope.dicom.outcome import Outcome, tell
@@ -25,7 +25,7 @@ _IDLE_SECONDS = 5.0
 _AFTER_ERROR_SECONDS = 5.0
 
 
-class Worker:
+class Worker(Loop):
     """Reads film after film until told to stop.
 
     Args:
@@ -45,20 +45,9 @@ class Worker:
         *,
         gate: bool,
     ) -> None:
-        self._queue, self._engine = queue, engine
+        super().__init__(queue, "worker")
+        self._engine = engine
         self._kinds, self._pseudonyms, self._gate = kinds, pseudonyms, gate
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, seconds: float = 60.0) -> None:
-        """End after the film in hand."""
-        self._stop.set()
-        self._queue.wake()
-        self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._stop.is_set():
