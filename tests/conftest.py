@@ -9,6 +9,8 @@ import pytest
 
 # Two torch processes on two cores slow each other tenfold; tests compute little anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The terminal's width is read once, by whichever test of a process comes first.
+os.environ["COLUMNS"] = "200"
 
 
 @pytest.fixture(scope="session")
