@@ -15,7 +15,7 @@ demo: $(READY)
 	$(BIN)/pneumoscope demo
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 quality: $(READY)
 	$(BIN)/ruff check .

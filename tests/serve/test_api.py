@@ -27,6 +27,7 @@ from pneumoscope.serve.app import create_app
 from pneumoscope.serve.jobs import Job
 from pneumoscope.serve.service import Service
 from pneumoscope.serve.settings import EngineSettings, ServeSettings
+from tests.dicom import films as dicom_films
 from tests.serve.conftest import LOCAL
 
 TOKEN = "a-token-of-some-length"
@@ -175,11 +176,9 @@ def test_a_dicom_film_has_objects_of_its_own_patient(client: TestClient, dicom_f
 
 
 def test_other_films_have_no_objects(client: TestClient, films: list[Path], tmp_path: Path) -> None:
-    from tests.dicom.films import film
-
     noise = np.random.default_rng(0).integers(0, 4096, (128, 128)).astype(np.uint16)
-    noise_film = film(tmp_path / "noise.dcm", pixels=noise)
-    nameless = film(tmp_path / "nameless.dcm", StudyInstanceUID=None)
+    noise_film = dicom_films.film(tmp_path / "noise.dcm", pixels=noise)
+    nameless = dicom_films.film(tmp_path / "nameless.dcm", StudyInstanceUID=None)
     _, body = sent(client, films[0], noise_film, nameless)
     for found in body["findings"]:
         assert found["finding"]["error"] is None and found["dicom"] is None

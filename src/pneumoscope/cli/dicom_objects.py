@@ -116,13 +116,18 @@ def predict_objects(
     return folder
 
 
+def has_libraries() -> bool:
+    """Whether the extra `hospital` is installed."""
+    return all(find_spec(name) for name in ("highdicom", "pynetdicom", "dicomweb_client"))
+
+
 def require_libraries() -> None:
     """See that the extra `hospital` is installed.
 
     Raises:
         BundleError: it is not.
     """
-    if any(find_spec(name) is None for name in ("highdicom", "pynetdicom", "dicomweb_client")):
+    if not has_libraries():
         raise BundleError(
             "DICOM objects need further libraries", remedy="pip install 'pneumoscope[hospital]'"
         )

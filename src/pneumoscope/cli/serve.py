@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal
+from pneumoscope.cli.dicom_objects import has_libraries, require_libraries
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 from pneumoscope.errors import SettingsError
 
@@ -119,13 +120,10 @@ def serve(
 
 
 def _offers_dicom(asked: bool | None, store: Path | None) -> bool:
-    if importlib.util.find_spec("highdicom"):
-        return store is None if asked is None else asked
     if asked:
-        raise SettingsError(
-            "DICOM objects need highdicom", remedy="pip install 'pneumoscope[hospital]'"
-        )
-    return False
+        require_libraries()
+        return True
+    return asked is None and store is None and has_libraries()
 
 
 def _require_libraries() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # For start-up time.
 
 # What is no frontal chest film at all; an inverted, rotated or cropped one is, and its objects say
 # what is the matter with it.
-NO_FILM = ("blank", "not_chest")
+_NO_FILM = ("blank", "not_chest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,11 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         """Its line in `selection.jsonl`."""
         return asdict(self)
+
+
+def shows_no_film(finding: Finding) -> bool:
+    """Whether the gate takes a picture for no frontal chest film at all."""
+    return finding.gate is not None and finding.gate.reason in _NO_FILM
 
 
 def tell(
@@ -77,7 +82,7 @@ def tell(
         return Outcome(finding.image, False, "reading", finding.error), finding
     gate = finding.gate
     reason = ENGLISH[f"gate.{gate.reason}"] if gate is not None and gate.reason else None
-    if gate is not None and gate.reason in NO_FILM:
+    if shows_no_film(finding):
         return Outcome(finding.image, False, "gate", reason), finding
     try:
         source = read_source(path)

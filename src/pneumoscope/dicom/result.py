@@ -59,9 +59,8 @@ class Result:
             ValueError: the source is not the film that was explained.
         """
         film = explained.radiograph
-        grid = (int(source.dataset.Rows), int(source.dataset.Columns))
-        if grid != film.pixels.shape:
-            raise ValueError(f"the film is {film.pixels.shape}, but its tags say {grid}")
+        if source.grid != film.pixels.shape:
+            raise ValueError(f"the film is {film.pixels.shape}, but its tags say {source.grid}")
         return cls(source, film.pixels, explained.heatmap, explained.finding, info, film.spacing)
 
     @property

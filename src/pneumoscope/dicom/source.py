@@ -99,6 +99,11 @@ class Source:
         value = self.dataset.get("PatientOrientation")
         return (str(value[0]), str(value[1])) if value is not None and len(value) == 2 else None
 
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Height and width of the film in pixels, as its tags say."""
+        return int(self.dataset.Rows), int(self.dataset.Columns)
+
     def text(self) -> str:
         """As JSON, for `from_text`; it names the patient."""
         return json.dumps({"digest": self.digest, "dataset": self.dataset.to_json_dict()})

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from pneumoscope.errors import UnreadableImage, UnsupportedImage
 from pneumoscope.files import atomic_path
 from pneumoscope.findings import Region
-from pneumoscope.report.png import encode_gray16
+from pneumoscope.report.png import encode_unit, unit_values
 
 Box = tuple[float, float, float, float]
 """`x, y, width, height` in pixels of the film, between pixel edges."""
@@ -27,7 +27,6 @@ COLORMAP = Path(__file__).with_name("inferno.rgb")
 REGION_COLOUR = (255, 255, 255)
 LESION_COLOUR = (86, 200, 255)
 _HALO = (0, 0, 0)
-_SIXTEEN_BIT = 65535
 _QUALITY = 90
 
 
@@ -132,8 +131,7 @@ def save_heatmap(path: Path, heatmap: NDArray[np.floating[Any]]) -> None:
         raise ValueError(f"a heatmap is (h, w), not {heatmap.shape}")
     if not (heatmap.min() >= 0 and heatmap.max() <= 1):
         raise ValueError("a heatmap's values are numbers from 0 to 1")
-    levels = np.rint(heatmap * np.float32(_SIXTEEN_BIT)).astype(np.uint16)
-    content = encode_gray16(levels)
+    content = encode_unit(heatmap)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
@@ -150,12 +148,11 @@ def load_heatmap(path: Path) -> NDArray[np.float32]:
         with Image.open(path) as image:
             if image.format != "PNG" or image.mode not in ("I;16", "I"):
                 raise UnsupportedImage("is not a 16-bit grayscale PNG", path=path, remedy=remedy)
-            levels = np.asarray(image, dtype=np.float32)
+            return unit_values(image)
     except FileNotFoundError as error:
         raise UnreadableImage("does not exist", path=path, remedy=remedy) from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise UnreadableImage("cannot be read as an image", path=path, remedy=remedy) from error
-    return levels / np.float32(_SIXTEEN_BIT)
 
 
 @lru_cache(maxsize=1)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import struct
 import zlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:  # For start-up time.
+    from PIL.Image import Image
+
+_FULL_SCALE = np.float32(65535)
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIXTEEN_BIT_GRAY = struct.pack(">5B", 16, 0, 0, 0, 0)
 _UP = 2
@@ -28,6 +33,16 @@ def encode_gray16(levels: NDArray[np.uint16]) -> bytes:
     header = struct.pack(">2I", width, height) + _SIXTEEN_BIT_GRAY
     parts = ((b"IHDR", header), (b"IDAT", _deflated(rows)), (b"IEND", b""))
     return _SIGNATURE + b"".join(_chunk(name, content) for name, content in parts)
+
+
+def encode_unit(values: NDArray[np.floating[Any]]) -> bytes:
+    """A PNG file of (h, w) values in [0, 1]; 65535 is 1."""
+    return encode_gray16(np.rint(values * _FULL_SCALE).astype(np.uint16))
+
+
+def unit_values(image: Image) -> NDArray[np.float32]:
+    """What `encode_unit` was given, within 1/131070, from its picture."""
+    return np.asarray(image, dtype=np.float32) / _FULL_SCALE
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

@@ -18,8 +18,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pneumoscope.errors import ImageError, PneumoscopeError
 from pneumoscope.serve.jobs import Answer
 from pneumoscope.serve.settings import EngineSettings
@@ -150,14 +148,11 @@ def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) ->
 
 def _answer(item: Explained | Failed, *, dicom: bool) -> Answer:
     from pneumoscope.inference import Failed
-    from pneumoscope.report.png import encode_gray16
+    from pneumoscope.report.png import encode_unit
 
     if isinstance(item, Failed):
         return Answer(item.name, item.finding.json_line())
-    film, heat = (
-        encode_gray16(np.rint(part * 65535).astype(np.uint16))
-        for part in (item.radiograph.pixels, item.heatmap)
-    )
+    film, heat = map(encode_unit, (item.radiograph.pixels, item.heatmap))
     height, width = item.radiograph.pixels.shape
     source = _source(item) if dicom else None
     return Answer(item.name, item.finding.json_line(), film, heat, width, height, source)

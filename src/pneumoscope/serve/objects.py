@@ -15,11 +15,12 @@ from PIL import Image
 
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.dicom.objects import Kind, write_objects
-from pneumoscope.dicom.outcome import NO_FILM
+from pneumoscope.dicom.outcome import shows_no_film
 from pneumoscope.dicom.result import Result
 from pneumoscope.dicom.source import Source, read_source
 from pneumoscope.errors import ImageError
 from pneumoscope.findings import Finding
+from pneumoscope.report.png import unit_values
 from pneumoscope.serve.jobs import Answer
 
 if TYPE_CHECKING:  # For start-up time.
@@ -31,15 +32,14 @@ def source_text(item: Explained) -> str | None:
 
     None if the film lacks what objects must refer to, or is no chest film at all.
     """
-    film, gate = item.radiograph, item.finding.gate
-    if gate is not None and gate.reason in NO_FILM:
+    film = item.radiograph
+    if shows_no_film(item.finding):
         return None
     try:
         source = read_source(film.source)
     except ImageError:
         return None
-    grid = (int(source.dataset.Rows), int(source.dataset.Columns))
-    if grid != film.pixels.shape:
+    if source.grid != film.pixels.shape:
         return None
     return json.dumps({"source": source.text(), "spacing": film.spacing})
 
@@ -77,4 +77,4 @@ def zipped_objects(answer: Answer, info: BundleInfo, kinds: tuple[Kind, ...]) ->
 def _levels(png: bytes) -> NDArray[np.float32]:
     """Pixels of a 16-bit gray PNG of our own making, in [0, 1]."""
     with Image.open(io.BytesIO(png)) as image:
-        return np.asarray(image, dtype=np.float32) / np.float32(65535)
+        return unit_values(image)

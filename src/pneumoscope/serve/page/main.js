@@ -10,7 +10,7 @@ import { Worklist } from "./worklist.js";
 
 const AT_A_TIME = 4, DECODED = 4;
 const $ = (id) => document.getElementById(id);
-const views = [...document.querySelectorAll(".view")].map((figure) => new View(figure, () => showDisplay(), (view) => lead(view)));
+const views = [...document.querySelectorAll(".view")].map((figure) => new View(figure, () => showDisplay(), () => lead()));
 const list = new Worklist((entry) => open(entry));
 const decoded = new Map();
 let model = null, active = views[0], added = 0, running = 0, together = true;
@@ -173,18 +173,15 @@ function compare() {
   if (!on) activate(first);
 }
 
-/** The active view leads, the other one follows; a film that is new in a view comes to the other's place. */
-function lead(view) {
-  const other = views.find((each) => each !== view);
-  if (!together || other.figure.hidden || !other.film || !view.film) return;
-  if (view === active) other.follow(view);
-  else view.follow(active);
+/** The active view leads; the other one follows, and when it gets a new film comes to the leader's place. */
+function lead() {
+  if (together && !views[1].figure.hidden) views.find((view) => view !== active).follow(active);
 }
 
 function moveTogether() {
   together = !together;
   $("together").setAttribute("aria-pressed", String(together));
-  lead(active);
+  lead();
 }
 
 function dragMode() {

@@ -8,7 +8,7 @@ const START = { level: 0.5, width: 1, invert: false, opacity: 0.45, map: "cividi
 export class View {
   /**
    * figure: with a canvas and a caption. changed: called when windowing by hand changes the display.
-   * moved: called with the view when another part of its film, or another zoom, is shown.
+   * moved: called when another part of its film, or another zoom, is shown.
    */
   constructor(figure, changed, moved) {
     this.figure = figure;
@@ -96,7 +96,7 @@ export class View {
     this.x = (width - this.zoom * this.film.width) / 2;
     this.y = (height - this.zoom * this.film.height) / 2;
     this.draw();
-    this.moved(this);
+    this.moved();
   }
 
   /** zoom: screen pixels per film pixel, about a place of the canvas; its middle if not given. */
@@ -107,7 +107,7 @@ export class View {
     this.y = y - (y - this.y) * ratio;
     this.zoom = next;
     this.draw();
-    this.moved(this);
+    this.moved();
   }
 
   move(x, y) {
@@ -116,7 +116,7 @@ export class View {
     this.x = Math.min(Math.max(this.x + x, margin - this.zoom * this.film.width), width - margin);
     this.y = Math.min(Math.max(this.y + y, margin - this.zoom * this.film.height), height - margin);
     this.draw();
-    this.moved(this);
+    this.moved();
   }
 
   /** Show what another view shows: the same place of the film, at the same height of the whole film. */
