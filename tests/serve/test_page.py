@@ -263,6 +263,11 @@ def test_compared_films_move_together_until_told_otherwise(page: Page, films: li
     assert zooms()[0] != zooms()[1]
     assert turned("l") != alone
     assert zooms()[0] == zooms()[1]
+    together = zooms()
+    page.locator(".view canvas").nth(1).hover()
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(300)
+    assert zooms()[0] == zooms()[1] != together[1]
 
 
 def test_a_dicom_film_is_saved_as_objects(page: Page, films: list[Path], dicom_film: Path) -> None:

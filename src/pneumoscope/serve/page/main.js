@@ -84,6 +84,7 @@ async function open(entry, view = active) {
     if (view.entry !== entry) return;
     $("welcome").hidden = true;
     view.show(film, regionsOf(view, film));
+    join(view);
   } catch (error) {
     toast(`${entry.name}: ${error.status === 404 ? "The server has forgotten this film. Open it again." : error.message}`);
     return;
@@ -173,9 +174,14 @@ function compare() {
   if (!on) activate(first);
 }
 
-/** The active view leads; the other one follows, and when it gets a new film comes to the leader's place. */
+/** Where compared films move together, a view shows what the other one shows. */
+function join(view) {
+  if (together && !views[1].figure.hidden) view.follow(views.find((other) => other !== view));
+}
+
+/** The active view leads. */
 function lead() {
-  if (together && !views[1].figure.hidden) views.find((view) => view !== active).follow(active);
+  join(views.find((view) => view !== active));
 }
 
 function moveTogether() {
@@ -236,7 +242,10 @@ async function forgetActive() {
 // ---- hands
 
 for (const view of views) {
-  for (const kind of ["pointerdown", "focusin"]) view.figure.addEventListener(kind, () => activate(view));
+  for (const kind of ["pointerdown", "focusin", "wheel"]) {
+    // Before the view itself hears of it: the one that is not active would be put back where the other one is.
+    view.figure.addEventListener(kind, () => activate(view), { capture: true, passive: true });
+  }
 }
 for (const id of ["open", "open-too"]) $(id).onclick = () => $("files").click();
 $("files").onchange = (event) => take(event.target.files);

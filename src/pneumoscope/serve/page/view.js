@@ -32,7 +32,7 @@ export class View {
     this.heat = surface(film.width, film.height);
     this.paintGray();
     this.paintHeat();
-    this.fit();
+    this.place();
     this.canvas.setAttribute("aria-label", `Film ${film.name}`);
   }
 
@@ -90,13 +90,18 @@ export class View {
 
   fit() {
     if (!this.film) return;
+    this.place();
+    this.moved();
+  }
+
+  /** As fit, but nobody is told. */
+  place() {
     const { width, height } = this.canvas;
     this.zoom = Math.min(width / this.film.width, height / this.film.height);
     this.fitted = this.zoom;
     this.x = (width - this.zoom * this.film.width) / 2;
     this.y = (height - this.zoom * this.film.height) / 2;
     this.draw();
-    this.moved();
   }
 
   /** zoom: screen pixels per film pixel, about a place of the canvas; its middle if not given. */
