@@ -77,8 +77,9 @@ def connected_parts(mask: NDArray[np.bool_], *, corners: bool) -> Parts:
         mask: what is in a part.
         corners: whether pixels that touch at a corner are connected, too.
     """
-    width = mask.shape[1]
-    closed = np.pad(mask, ((0, 0), (1, 1)))
+    height, width = mask.shape
+    closed = np.zeros((height, width + 2), dtype=bool)
+    closed[:, 1:-1] = mask
     # Where a row changes it begins a run or ends one, in turn.
     at = np.flatnonzero(closed[:, 1:] != closed[:, :-1])
     row, start = np.divmod(at[::2], width + 1)
@@ -121,13 +122,14 @@ def _roots(one: Integers, other: Integers, count: int) -> Integers:
 
 def _under(heights: NDArray[np.float64]) -> float:
     """The area under the upper convex hull of heights that stand one apart."""
-    kept: list[tuple[int, float]] = []
-    for x, y in enumerate(heights.tolist()):
-        # Whoever stands on or below the line from its left to its right neighbour goes.
-        while len(kept) > 1 and (kept[-1][1] - kept[-2][1]) * (x - kept[-2][0]) <= (
-            y - kept[-2][1]
-        ) * (kept[-1][0] - kept[-2][0]):
-            kept.pop()
-        kept.append((x, y))
-    places, tops = (np.array(each, dtype=np.float64) for each in zip(*kept, strict=True))
+    places, tops = np.arange(len(heights), dtype=np.float64), heights
+    while len(places) > 2:
+        # Whoever stands on or below the line from its left to its right neighbour is no corner of
+        # the hull, whoever else goes with it; where nobody does, all that are left are corners.
+        rise = (tops[1:-1] - tops[:-2]) * (places[2:] - places[:-2])
+        corner = rise > (tops[2:] - tops[:-2]) * (places[1:-1] - places[:-2])
+        if corner.all():
+            break
+        kept = np.concatenate([[True], corner, [True]])
+        places, tops = places[kept], tops[kept]
     return float(((tops[1:] + tops[:-1]) / 2 * np.diff(places)).sum())

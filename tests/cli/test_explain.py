@@ -40,6 +40,7 @@ class Stub:
 
     methods = ("gradcam", "layercam", "eigencam")
     runtime = Runtime("torch", "float32")
+    streams = 1
 
     def __init__(self, info: BundleInfo) -> None:
         known = {"threshold": 0.5, "temperature": 1.0, "heatmap": "gradcam"}

@@ -101,6 +101,7 @@ class CountingEngine:
 
     methods = ("gradcam",)
     runtime = Runtime("torch", "float32")
+    streams = 1
 
     def __init__(self, info: BundleInfo) -> None:
         self.info = info

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from onnx import TensorProto, helper
 
 from pneumoscope.bundles import BundleInfo, read_bundle, read_onnx, write_onnx
 from pneumoscope.errors import BundleError, SettingsError
-from pneumoscope.inference import RANDOMISED, Explained, explain_files, load_engine
+from pneumoscope.imaging import read_radiograph
+from pneumoscope.inference import RANDOMISED, Explained, explain_files, find_in, load_engine
 from pneumoscope.inference.file_engine import available_cpus
 from pneumoscope.inference.onnx_engine import OnnxEngine
+from pneumoscope.inference.openvino_engine import OpenVinoEngine
 from pneumoscope.inference.torch_engine import TorchEngine
 from tests.export.bundles import exported
 
@@ -69,6 +73,34 @@ def test_a_batch_is_cut_into_parts(file: Path, engine: OnnxEngine) -> None:
     assert whole.mirrored is not None and parts.mirrored is not None
     np.testing.assert_allclose(whole.mirrored.logits, parts.mirrored.logits, atol=1e-5)
     assert engine.run(pixels, []).maps == {}
+
+
+@pytest.mark.parametrize("kind", [OnnxEngine, OpenVinoEngine])
+def test_streams_compute_batches_side_by_side_and_find_the_same(
+    kind: type[OnnxEngine] | type[OpenVinoEngine],
+    file: Path,
+    films: list[tuple[str, Path]],
+    tmp_path: Path,
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    mixed = [*films[:3], ("bad.png", bad), *films[3:]]
+    bundle = read_onnx(file)
+    alone, several = (kind(bundle, threads=1, streams=streams) for streams in (1, 3))
+    assert (alone.streams, several.streams) == (1, 3)
+    # One after the other; every batch of the second waits until another one runs beside it.
+    expected = list(find_in(alone, mixed, read_radiograph, threshold=0.0, batch_size=1))
+    both = threading.Barrier(2, timeout=20)
+    compute = several._compute
+
+    def together(feed: dict[str, Any]) -> Any:
+        both.wait()
+        return compute(feed)
+
+    several._compute = together  # type: ignore[method-assign]
+    found = list(find_in(several, mixed, read_radiograph, threshold=0.0, batch_size=1, workers=4))
+    assert [each.image for each in found] == [name for name, _ in mixed]
+    assert found == expected
 
 
 @pytest.mark.parametrize("method", ["gradcam", "layercam", RANDOMISED, "magic"])

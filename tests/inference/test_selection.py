@@ -15,7 +15,7 @@ from pneumoscope.bundles import BundleInfo, ExportInfo, OnnxBundle, Quality, rea
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.inference import EngineOutput, Runtime, load_engine, openvino_engine, self_test
 from pneumoscope.inference import selection as selecting
-from pneumoscope.inference.selection import MANY, Candidate
+from pneumoscope.inference.selection import MANY, Candidate, streams_for
 from tests.sanity.engines import info
 
 GOOD = Quality(radiographs=50, roc_auc=0.9, roc_auc_drop=0.001, heatmap_correlation=0.99)
@@ -113,6 +113,21 @@ def test_many_get_the_quickest_and_it_is_remembered(tmp_path: Path, world: World
     assert world.measured == everything
     # Other threads, another machine.
     assert chosen(file, expected=MANY, threads=97) == everything[0]
+
+
+def test_many_radiographs_share_the_cpus_among_streams(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selecting, "available_cpus", lambda: 8)
+    assert [streams_for(count) for count in (1, MANY - 1, MANY, 10_000)] == [1, 1, 4, 4]
+    assert streams_for(10_000, threads=2) == 1
+    monkeypatch.setattr(selecting, "available_cpus", lambda: 2)
+    assert streams_for(10_000) == 2
+    file = write(tmp_path / "model.onnx", ALL)
+    for streams, threads, each in ((1, None, 2), (2, None, 1), (4, None, 1), (2, 3, 3)):
+        engine = load_engine(file, threads=threads, streams=streams)
+        assert isinstance(engine, Fake)
+        assert (engine.settings.streams, engine.settings.threads_each) == (streams, each)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,10 @@ class KnownEngine:
         return Runtime("torch", "float32")
 
     @property
+    def streams(self) -> int:
+        return 1
+
+    @property
     def methods(self) -> tuple[str, ...]:
         return ("gradcam",)
 

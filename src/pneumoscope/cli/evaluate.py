@@ -63,10 +63,16 @@ def evaluate(
     from pneumoscope.cli.pages import evaluation_page
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import new_folder, write_text
-    from pneumoscope.inference import load_engine
+    from pneumoscope.inference import load_engine, streams_for
 
     manifest = Manifest.read(cohort)
-    runs = load_engine(bundle, engine=engine, precision=precision, threads=threads)
+    runs = load_engine(
+        bundle,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        streams=streams_for(len(manifest), threads),
+    )
     suitable(runs, manifest, split)
     truth = Truth.read(boxes, masks, lungs)
     new_folder(out)

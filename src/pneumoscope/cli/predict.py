@@ -112,7 +112,7 @@ def predict(
         )
         return
     with starting():
-        from pneumoscope.inference import load_engine
+        from pneumoscope.inference import load_engine, streams_for
 
         files = collect(paths)
         runs = load_engine(
@@ -122,6 +122,7 @@ def predict(
             threads=threads,
             batch_size=batch_size,
             expected=len(files),
+            streams=streams_for(len(files), threads),
         )
     console.print(f"[dim]Computed by {runs.runtime}.[/dim]")
     if output == "dicom":

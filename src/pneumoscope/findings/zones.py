@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,20 @@ _THIRDS = ("upper", "middle", "lower")
 _USUAL_TOP, _USUAL_BOTTOM = 0.12, 0.82
 # A region of which less than this share is lung lies outside.
 _MOSTLY_OUTSIDE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Chest:
+    """Where a film's lungs are.
+
+    Attributes:
+        middle: the column between them.
+        left, right: top and bottom row of the lung on the film's left and on its right.
+    """
+
+    middle: float
+    left: tuple[float, float]
+    right: tuple[float, float]
 
 
 def with_zones(
@@ -30,28 +45,48 @@ def with_zones(
             of the film: its left and right half, and thirds of the height that lungs usually take.
         shape: height and width of the film.
     """
+    if not regions:
+        return ()
+    if lungs is not None and not lungs.any():
+        lungs = None
+    chest = _usual_chest(*shape) if lungs is None else _chest_of(lungs)
     return tuple(
-        region.model_copy(update={"zone": zone_of(region, lungs, shape)}) for region in regions
+        region.model_copy(update={"zone": _zone_of(region, lungs, chest)}) for region in regions
     )
 
 
-def zone_of(region: Region, lungs: NDArray[np.bool_] | None, shape: tuple[int, int]) -> Zone:
-    """The zone of one region; arguments as of `with_zones`."""
-    height, width = shape
+def _zone_of(region: Region, lungs: NDArray[np.bool_] | None, chest: _Chest) -> Zone:
+    if lungs is not None:
+        rows = slice(region.y, region.y + region.height)
+        inside = lungs[rows, region.x : region.x + region.width]
+        if np.count_nonzero(inside) < _MOSTLY_OUTSIDE * inside.size:
+            return "outside_lungs"
     x, y = region.x + region.width / 2, region.y + region.height / 2
-    if lungs is None or not lungs.any():
-        top, bottom = _USUAL_TOP * height, _USUAL_BOTTOM * height
-        return _named(x < width / 2, (y - top) / (bottom - top))
-    rows = slice(region.y, region.y + region.height)
-    columns = slice(region.x, region.x + region.width)
-    if lungs[rows, columns].mean() < _MOSTLY_OUTSIDE:
-        return "outside_lungs"
-    middle = _between(lungs)
-    on_left = x < middle
-    side = lungs[:, : round(middle)] if on_left else lungs[:, round(middle) :]
-    inside = np.flatnonzero((side if side.any() else lungs).any(axis=1))
-    top, bottom = int(inside[0]), int(inside[-1]) + 1
+    on_left = x < chest.middle
+    top, bottom = chest.left if on_left else chest.right
     return _named(on_left, (y - top) / (bottom - top))
+
+
+def _usual_chest(height: int, width: int) -> _Chest:
+    rows = _USUAL_TOP * height, _USUAL_BOTTOM * height
+    return _Chest(width / 2, rows, rows)
+
+
+def _chest_of(lungs: NDArray[np.bool_]) -> _Chest:
+    middle = _between(lungs)
+    column = round(middle)
+    left, right = np.any(lungs[:, :column], axis=1), np.any(lungs[:, column:], axis=1)
+    # What lies on one side of the middle alone counts for both.
+    return _Chest(
+        middle,
+        _extent(left if left.any() else right),
+        _extent(right if right.any() else left),
+    )
+
+
+def _extent(rows: NDArray[np.bool_]) -> tuple[float, float]:
+    inside = np.flatnonzero(rows)
+    return float(inside[0]), float(inside[-1]) + 1
 
 
 def _between(lungs: NDArray[np.bool_]) -> float:
@@ -61,7 +96,7 @@ def _between(lungs: NDArray[np.bool_]) -> float:
     quarter = (right - left) // 4
     if quarter == 0:
         return (left + right) / 2
-    near = lungs[:, left + quarter : right - quarter].sum(axis=0)
+    near = lungs[:, left + quarter : right - quarter].sum(axis=0, dtype=np.int32)
     least = np.flatnonzero(near == near.min())
     return left + quarter + float(least.mean()) + 0.5
 

@@ -7,6 +7,8 @@ Geometry is in pixel edges: pixel (row i, column j) covers [j, j+1] x [i, i+1], 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,16 @@ from pneumoscope.imaging.radiograph import Radiograph
 
 Box = tuple[float, float, float, float]
 """(x, y, width, height) in pixels, from pixel edges."""
+
+# Multiplications; OpenBLAS leaves products of twice as many to one thread.
+_SMALL_PRODUCT = 2**17
+
+
+class _Cells(NamedTuple):
+    """For each pixel along an axis a cell of a grid, and its share in the pixel."""
+
+    cell: NDArray[np.intp]
+    share: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,10 @@ class Letterbox:
         content: NDArray[np.float32] = pixels
         if pixels.shape != (self.content_height, self.content_width):
             target = (self.content_width, self.content_height)
-            resized = Image.fromarray(pixels).resize(target, Image.Resampling.BILINEAR)
+            whole = np.ascontiguousarray(pixels, dtype=np.float32)
+            # The array itself as a picture; `fromarray` would copy it twice.
+            film = Image.frombuffer("F", (self.width, self.height), whole, "raw", "F", 0, 1)
+            resized = film.resize(target, Image.Resampling.BILINEAR)
             # The filter's weights are rounded, so a white film can come out one part in 1e7 whiter.
             content = np.asarray(resized, dtype=np.float32).clip(pixels.min(), pixels.max())
         if content.shape == (self.size, self.size):
@@ -110,8 +125,7 @@ class Letterbox:
         """Resample a heatmap on the model's square to the film's own pixels.
 
         Separable bilinear interpolation with half-pixel centres (align_corners=False), evaluated
-        at the centres of the film's pixels and held constant beyond the outermost grid centres:
-        two interpolation matrices, rows @ heatmap @ columns.T.
+        at the centres of the film's pixels and held constant beyond the outermost grid centres.
 
         Args:
             heatmap: (grid_height, grid_width), any grid that covers the model's whole square.
@@ -124,24 +138,31 @@ class Letterbox:
         """
         if heatmap.ndim != 2 or heatmap.size == 0:
             raise ValueError(f"heatmap must have shape (rows, columns), not {heatmap.shape}")
-        grid = np.ascontiguousarray(heatmap, dtype=np.float32)
-        rows = self._weights(self.height, self.top, self.scale_y, grid.shape[0])
-        columns = self._weights(self.width, self.left, self.scale_x, grid.shape[1])
-        film: NDArray[np.float32] = np.matmul(rows @ grid, columns.T)
+        grid = np.asarray(heatmap, dtype=np.float32)
+        left, right = self._shares(self.width, self.left, self.scale_x, grid.shape[1])
+        across = grid[:, left.cell] * left.share + grid[:, right.cell] * right.share
+        upper, lower = self._shares(self.height, self.top, self.scale_y, grid.shape[0])
+        shares = np.stack([upper.share, lower.share], axis=1)
+        film = np.empty((self.height, self.width), dtype=np.float32)
+        # Film rows between the same two rows of the grid are made of these two at once, by products
+        # so small that no BLAS library shares them among threads: these would wait for each other
+        # longer than they compute where several films are made side by side.
+        few = max(1, _SMALL_PRODUCT // (2 * self.width))
+        starts = np.flatnonzero(np.diff(upper.cell, prepend=-1)).tolist()
+        for start, stop in pairwise([*starts, self.height]):
+            both = across[[upper.cell[start], lower.cell[start]]]
+            for first in range(start, stop, few):
+                rows = slice(first, min(first + few, stop))
+                np.matmul(shares[rows], both, out=film[rows])
         return np.clip(film, grid.min(), grid.max(), out=film)
 
-    def _weights(self, pixels: int, offset: int, scale: float, cells: int) -> NDArray[np.float32]:
-        """Interpolation weights (pixels, cells) along one axis; each row sums to one."""
+    def _shares(self, pixels: int, offset: int, scale: float, cells: int) -> tuple[_Cells, _Cells]:
+        """For each pixel along an axis the cells before and after its centre."""
         centre = offset + (np.arange(pixels) + 0.5) * scale
         place = np.clip(centre * (cells / self.size) - 0.5, 0, cells - 1)
-        lower = np.minimum(place.astype(np.intp), max(cells - 2, 0))
-        upper = np.minimum(lower + 1, cells - 1)
-        share = place - lower
-        weights = np.zeros((pixels, cells), dtype=np.float32)
-        index = np.arange(pixels)
-        weights[index, lower] = 1 - share
-        weights[index, upper] += share
-        return weights
+        before = np.minimum(place.astype(np.intp), max(cells - 2, 0))
+        share = (place - before).astype(np.float32)
+        return _Cells(before, 1 - share), _Cells(np.minimum(before + 1, cells - 1), share)
 
     def box_to_model(self, box: Box) -> Box:
         """A box on the film, in the pixels of the model's square."""

@@ -16,6 +16,7 @@ from pneumoscope.inference.explain import (
 )
 from pneumoscope.inference.heatmaps import film_heatmap
 from pneumoscope.inference.loading import load_engine
+from pneumoscope.inference.selection import streams_for
 
 __all__ = [
     "RANDOMISED",
@@ -29,4 +30,5 @@ __all__ = [
     "find_in",
     "load_engine",
     "process_files",
+    "streams_for",
 ]

@@ -65,6 +65,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def streams(self) -> int:
+        """How many calls may run at the same time without being in each other's way."""
+        ...
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """Names of the heatmap methods that work for this bundle, in a fixed order."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -212,22 +213,22 @@ def _stream(
     batch_size: int,
     workers: int | None = None,
 ) -> Iterator[Made]:
-    """Decode ahead in threads, run the engine in the caller's, finish behind it in threads.
+    """Decode ahead in threads, run the engine, finish behind it in threads.
 
-    One pool serves both sides, so that its threads are never idle while there is either to do.
+    One pool serves both sides, so that its threads are never idle while there is either to do. An
+    engine that all CPUs share for a call runs in the caller's thread, beside the pool; one of
+    several streams runs in the pool, a batch in a thread.
     """
     workers = workers or max(2, available_cpus())
     window = batch_size + workers
     pool = ThreadPoolExecutor(workers)
     try:
-        decode = partial(_decode, task, read)
+        decode, score = partial(_decode, task, read), partial(_score, task)
         decoded = in_order(pool, decode, sources, window=window, pixels=_pixels)
-        scored = (
-            entry
-            for batch in batches(decoded, size=batch_size, pixels=_pixels)
-            for entry in _score(task, batch)
-        )
-        yield from in_order(pool, finish, scored, window=window)
+        ready = batches(decoded, size=batch_size, pixels=_pixels)
+        streams = task.engine.streams
+        scored = in_order(pool, score, ready, window=streams) if streams > 1 else map(score, ready)
+        yield from in_order(pool, finish, chain.from_iterable(scored), window=window)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -249,7 +250,7 @@ def _pixels(item: _Decoded) -> int:
     return item.radiograph.pixels.size if isinstance(item, _Input) else 0
 
 
-def _score(task: _Task, batch: Sequence[_Decoded]) -> Iterator[_Scored | Failed]:
+def _score(task: _Task, batch: Sequence[_Decoded]) -> list[_Scored | Failed]:
     """Run the engine on what could be read.
 
     The lungs are segmented film by film later, beside the next batch.
@@ -259,11 +260,10 @@ def _score(task: _Task, batch: Sequence[_Decoded]) -> Iterator[_Scored | Failed]
         pixels = np.stack([item.pixels for item in inputs])
         output = run_heatmaps(task.engine, pixels, (task.own, *task.others), None)
         index = iter(range(len(inputs)))
-    for item in batch:
-        if isinstance(item, _Input):
-            yield _Scored(task, item, output, next(index))
-        else:
-            yield item
+    return [
+        _Scored(task, item, output, next(index)) if isinstance(item, _Input) else item
+        for item in batch
+    ]
 
 
 def _explain_batch(task: _Task, inputs: list[_Input]) -> list[Explained]:

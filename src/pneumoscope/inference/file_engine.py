@@ -37,16 +37,20 @@ class FileEngine(ABC):
     Args:
         bundle: the file.
         runtime: what computes.
-        batch_size: radiographs computed at a time, at most; bounds the memory.
+        batch_size: radiographs computed in one call, at most; bounds the memory.
+        streams: calls that may run at the same time.
     """
 
-    def __init__(self, bundle: OnnxBundle, runtime: Runtime, batch_size: int) -> None:
+    def __init__(
+        self, bundle: OnnxBundle, runtime: Runtime, batch_size: int, streams: int = 1
+    ) -> None:
         self._path = bundle.path
         self._info = bundle.info
         self._runtime = runtime
         self._own = HeatmapSpec.parse(bundle.info.heatmap)
         self._names = output_names(self._own)
         self._batch_size = batch_size
+        self._streams = streams
 
     @abstractmethod
     def _compute(self, feed: dict[str, NDArray[Any]]) -> Sequence[NDArray[np.float32]]:
@@ -78,6 +82,11 @@ class FileEngine(ABC):
     def runtime(self) -> Runtime:
         """What computes."""
         return self._runtime
+
+    @property
+    def streams(self) -> int:
+        """How many calls may run at the same time without being in each other's way."""
+        return self._streams
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -104,12 +104,13 @@ def film_heatmap(
     if spec.lungs:
         if lungs is None:
             raise ValueError(f"{spec} needs lungs")
-        film = film * lungs
+        film *= lungs
     peak = float(film.max())
     if not np.isfinite(peak) or peak <= _NO_EVIDENCE:
         return np.zeros_like(film)
-    scaled: Maps = np.clip(film / max(peak, least), 0, 1)
-    return np.sqrt(scaled) if spec.lungs else scaled
+    film /= np.float32(max(peak, least))
+    scaled: Maps = np.clip(film, 0, 1, out=film)
+    return np.sqrt(scaled, out=scaled) if spec.lungs else scaled
 
 
 def share_inside(grid: Maps, lungs: NDArray[np.bool_], letterbox: Letterbox) -> float | None:

@@ -19,6 +19,7 @@ def load_engine(
     threads: int | None = None,
     batch_size: int | None = None,
     expected: int | None = None,
+    streams: int = 1,
 ) -> Engine:
     """Load a bundle, the bundle of a run, or a file of `pneumoscope export`.
 
@@ -30,12 +31,14 @@ def load_engine(
         path: of the bundle, the run or the file, or `default`.
         engine: `onnxruntime` and `openvino` run files, `torch` runs folders.
         precision: to compute in. `auto` takes only what passed the quality gate on val.
-        threads: of onnxruntime or OpenVINO, for one call; None for one per available CPU. Torch's
-            own setting is left alone.
-        batch_size: radiographs that onnxruntime or OpenVINO computes at a time, at most; None for
-            16.
+        threads: of onnxruntime or OpenVINO, for one call; None to share the available CPUs among
+            the streams. Torch's own setting is left alone.
+        batch_size: radiographs that onnxruntime or OpenVINO computes in one call, at most; None
+            for 16.
         expected: how many radiographs are to come. With 64 or more a self-test may choose among
             engines and precisions; with fewer, or None, the one that starts soonest runs.
+        streams: calls of onnxruntime or OpenVINO that are to run at the same time; see
+            `selection.streams_for`.
 
     Raises:
         BundleError: it is missing or altered, or a library is needed and not installed.
@@ -44,7 +47,7 @@ def load_engine(
     if threads is not None and threads < 1:
         raise SettingsError(f"{threads} threads", remedy="give 1 or more")
     found = find_bundle(Path(path), weights=engine == "torch")
-    wanted = Wanted(engine, precision, threads, batch_size, expected)
+    wanted = Wanted(engine, precision, threads, batch_size, expected, streams)
     if found.is_file():
         if engine == "torch":
             raise SettingsError(

@@ -19,16 +19,22 @@ class OnnxEngine(FileEngine):
     Args:
         bundle: the file.
         threads: for one call; None for one per available CPU.
-        batch_size: radiographs given to onnxruntime at a time, at most; bounds the memory.
+        batch_size: radiographs given to onnxruntime in one call, at most; bounds the memory.
+        streams: calls that may run at the same time.
 
     Raises:
         BundleError: onnxruntime cannot load the file, or its inputs and outputs are others.
     """
 
     def __init__(
-        self, bundle: OnnxBundle, *, threads: int | None = None, batch_size: int = BATCH_SIZE
+        self,
+        bundle: OnnxBundle,
+        *,
+        threads: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        streams: int = 1,
     ) -> None:
-        super().__init__(bundle, Runtime("onnxruntime", bundle.precision), batch_size)
+        super().__init__(bundle, Runtime("onnxruntime", bundle.precision), batch_size, streams)
         try:
             self._session = _session(bundle.model, threads or available_cpus())
         # onnxruntime's errors derive from RuntimeError or from Exception, by version.

@@ -38,7 +38,8 @@ class OpenVinoEngine(FileEngine):
         precision: to compute in; None for that of the file. `bfloat16` is for a file with weights
             in float32 or float16.
         threads: for one call; None for one per available CPU.
-        batch_size: radiographs given to OpenVINO at a time, at most; bounds the memory.
+        batch_size: radiographs given to OpenVINO in one call, at most; bounds the memory.
+        streams: calls that may run at the same time, each with its own threads.
 
     Raises:
         BundleError: OpenVINO is not installed, cannot load the file, or the file's inputs and
@@ -53,9 +54,10 @@ class OpenVinoEngine(FileEngine):
         precision: Precision | None = None,
         threads: int | None = None,
         batch_size: int = BATCH_SIZE,
+        streams: int = 1,
     ) -> None:
         chosen = precision or bundle.precision
-        super().__init__(bundle, Runtime("openvino", chosen), batch_size)
+        super().__init__(bundle, Runtime("openvino", chosen), batch_size, streams)
         if not installed():
             raise BundleError(
                 "needs openvino, which is not installed", path=bundle.path, remedy=INSTALL
@@ -71,7 +73,7 @@ class OpenVinoEngine(FileEngine):
                 "this processor does not compute in bfloat16", remedy="use float32 or int8"
             )
         try:
-            self._compiled = _compiled(bundle.model, chosen, threads or available_cpus())
+            self._compiled = _compiled(bundle.model, chosen, threads or available_cpus(), streams)
         except Exception as error:  # RuntimeError, and what its bindings make of others.
             raise self._failed("load", error) from error
         self._require(
@@ -129,14 +131,15 @@ def _core() -> Any:
     return _openvino().Core()
 
 
-def _compiled(model: bytes, precision: Precision, threads: int) -> Any:
+def _compiled(model: bytes, precision: Precision, threads: int, streams: int) -> Any:
     settings = {
         # Left alone, it computes float32 files in bfloat16 where the processor can. What a file in
         # int8 leaves in float32 stays so: that is what its figures were measured with.
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32",
-        "INFERENCE_NUM_THREADS": threads,
-        # All threads work on one batch: calls come one after the other.
+        "INFERENCE_NUM_THREADS": threads * streams,
+        # All threads of a stream work on one batch.
         "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": streams,
         # Threads tied to CPUs get in the way of those that decode and write.
         "ENABLE_CPU_PINNING": False,
     }

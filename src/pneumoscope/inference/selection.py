@@ -32,6 +32,8 @@ PrecisionChoice = Precision | Literal["auto"]
 
 # With fewer the self-test, and loading a quicker engine, may cost more than it saves.
 MANY = 64
+# More hold more batches in memory and gain little.
+_MOST_STREAMS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,10 @@ class Wanted:
     Attributes:
         engine: `auto` for the quickest.
         precision: `auto` for the quickest that passed the gate.
-        threads: for one call; None for one per available CPU.
-        batch_size: radiographs computed at a time, at most; None for 16.
+        threads: for one call; None to share the available CPUs among the streams.
+        batch_size: radiographs computed in one call, at most; None for 16.
         expected: how many radiographs are to come; None if nobody knows.
+        streams: calls that are to run at the same time.
     """
 
     engine: EngineChoice = "auto"
@@ -51,6 +54,12 @@ class Wanted:
     threads: int | None = None
     batch_size: int | None = None
     expected: int | None = None
+    streams: int = 1
+
+    @property
+    def threads_each(self) -> int:
+        """Of one call: as asked for, or its stream's share of the CPUs."""
+        return self.threads or max(1, available_cpus() // self.streams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +71,32 @@ class Candidate:
 
     def load(self, wanted: Wanted) -> FileEngine:
         """The engine."""
-        threads, batch_size = wanted.threads, wanted.batch_size or BATCH_SIZE
+        threads, batch_size = wanted.threads_each, wanted.batch_size or BATCH_SIZE
         if self.runtime.engine == "onnxruntime":
-            return OnnxEngine(self.bundle, threads=threads, batch_size=batch_size)
+            return OnnxEngine(
+                self.bundle, threads=threads, batch_size=batch_size, streams=wanted.streams
+            )
         return OpenVinoEngine(
-            self.bundle, precision=self.runtime.precision, threads=threads, batch_size=batch_size
+            self.bundle,
+            precision=self.runtime.precision,
+            threads=threads,
+            batch_size=batch_size,
+            streams=wanted.streams,
         )
+
+
+def streams_for(expected: int, threads: int | None = None) -> int:
+    """How many batches are best computed at the same time.
+
+    Threads that share a batch wait for each other, the more so where decoding and writing keep the
+    CPUs busy: of many radiographs each stream computes a batch of its own. Who asks for a number of
+    threads gets one stream of as many.
+
+    Args:
+        expected: how many radiographs are to come.
+        threads: as the user says; None if he does not.
+    """
+    return 1 if threads or expected < MANY else min(available_cpus(), _MOST_STREAMS)
 
 
 def file_engine(bundle: OnnxBundle, wanted: Wanted) -> FileEngine:
@@ -183,8 +212,7 @@ def _quickest(candidates: list[Candidate], wanted: Wanted) -> Candidate:
         PneumoscopeError: none works; why the first does not.
     """
     named = {f"{each.bundle.precision} file, {each.runtime}": each for each in candidates}
-    threads = wanted.threads or available_cpus()
-    path = cache_file({each.bundle.digest for each in candidates}, threads)
+    path = cache_file({each.bundle.digest for each in candidates}, wanted.threads_each)
     seconds = remembered(path)
     failures: list[PneumoscopeError] = []
     if not named.keys() <= seconds.keys() or not any(seconds[name] for name in named):

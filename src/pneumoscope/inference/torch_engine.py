@@ -64,6 +64,11 @@ class TorchEngine:
         return self._runtime
 
     @property
+    def streams(self) -> int:
+        """One: a call uses all that torch may use."""
+        return 1
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """Names of the methods of `localize` that work for the bundle's architecture."""
         return tuple(method.name for method in methods_for(self._classifier))

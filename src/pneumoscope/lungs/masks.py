@@ -76,7 +76,7 @@ def plausible(mask: Mask) -> bool:
         at least `MIN_SMALLER` of the largest's area, and both fill `MIN_SOLIDITY` of their convex
         hulls (a lung is a compact body, stray patches are not).
     """
-    if not MIN_AREA <= float(mask.mean()) <= MAX_AREA:
+    if not MIN_AREA <= np.count_nonzero(mask) / mask.size <= MAX_AREA:
         return False
     parts = connected_parts(mask, corners=False)
     if len(parts.area) < 2:
