@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
@@ -72,7 +73,10 @@ class Predict:
 
 
 class BareEngine:
-    """The networks alone, the lungs' too if the heatmap needs them, on pixels in memory."""
+    """The networks alone, the lungs' too if the heatmap needs them, on pixels in memory.
+
+    In as many streams as the command has.
+    """
 
     def __init__(self, engine: Engine, pixels: NDArray[np.uint8]) -> None:
         self.engine = engine
@@ -84,10 +88,16 @@ class BareEngine:
         return nullcontext()
 
     def step(self) -> int:
-        for start in range(0, len(self.pixels), _AT_ONCE):
-            part = self.pixels[start : start + _AT_ONCE]
-            run_heatmaps(self.engine, part, (self.spec,), self.segmenter)
+        parts = [
+            self.pixels[start : start + _AT_ONCE] for start in range(0, len(self.pixels), _AT_ONCE)
+        ]
+        with ThreadPoolExecutor(self.engine.streams) as pool:
+            for _ in pool.map(self._run, parts):
+                pass
         return len(self.pixels)
+
+    def _run(self, part: NDArray[np.uint8]) -> None:
+        run_heatmaps(self.engine, part, (self.spec,), self.segmenter)
 
 
 def write_as_dicom(films: list[Path], folder: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from _predict_ways import BareEngine, Predict, Program, write_as_dicom
 from _timing import Figure, Pace, Turn, Way, machine, rates, take_turns, usable_cores
 
 from pneumoscope.errors import PneumoscopeError
-from pneumoscope.inference import load_engine
+from pneumoscope.inference import load_engine, streams_for
 from pneumoscope.models.registry import DEFAULT_BACKBONE
 
 INTERPRETER, ONE, BARE = "interpreter", "one file", "networks alone"
@@ -98,7 +98,11 @@ def _bundle(
     """What it is called, and all that is measured of it."""
     # As the command itself chooses.
     engine = load_engine(
-        bundle, engine=arguments.engine, precision=arguments.precision, expected=len(films)
+        bundle,
+        engine=arguments.engine,
+        precision=arguments.precision,
+        expected=len(films),
+        streams=streams_for(len(films)),
     )
     info = engine.info
     chosen = ("--engine", arguments.engine, "--precision", arguments.precision)

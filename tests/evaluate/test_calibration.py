@@ -16,6 +16,7 @@ from pneumoscope.evaluate import (
     _logistic,
     calibrated,
     calibration_slope_intercept,
+    chance_calibration_error,
     expected_calibration_error,
     fit_calibration,
     fit_temperature,
@@ -212,3 +213,42 @@ def test_calibration_where_no_line_fits_is_the_temperatures() -> None:
     assert fit_calibration(reversed_, targets) == (fit_temperature(reversed_, targets), 0.0)
     with pytest.raises(EvaluationError, match="bias"):
         calibrated(apart, 1.0, math.inf)
+
+
+def test_the_error_of_chance_is_that_of_labels_drawn_as_the_probabilities_say() -> None:
+    rng = np.random.default_rng(3)
+    probabilities = rng.beta(0.5, 0.5, 150)
+    chance = chance_calibration_error(probabilities)
+    drawn = [
+        expected_calibration_error(probabilities, rng.random(150) < probabilities)
+        for _ in range(2000)
+    ]
+    expected = np.quantile(drawn, [0.5, 0.025, 0.975])
+    np.testing.assert_allclose([chance.value, chance.low, chance.high], expected, rtol=0.06)
+    # The more radiographs the less is left to chance: by the root of their number.
+    many = chance_calibration_error(np.tile(probabilities, 16))
+    assert many.value == pytest.approx(chance.value / 4, rel=0.1)
+    # Who is sure and right leaves nothing to chance.
+    assert chance_calibration_error([0.0, 1.0, 1.0]).high == 0.0
+    assert chance_calibration_error(probabilities, seed=1) != chance
+    assert chance_calibration_error(probabilities) == chance
+
+
+def test_a_calibrated_model_lies_within_chance_and_an_overconfident_one_does_not() -> None:
+    cohort = binormal(400)
+    for factor, within in ((1.0, True), (3.0, False)):
+        probabilities = expit(factor * cohort.logits)
+        error = expected_calibration_error(probabilities, cohort.targets)
+        chance = chance_calibration_error(probabilities)
+        assert (error <= chance.high) is within
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "options"),
+    [([], {}), ([1.2], {}), ([math.nan], {}), ([0.5], {"draws": 0}), ([0.5], {"bins": 0})],
+)
+def test_no_chance_without_probabilities(
+    probabilities: list[float], options: dict[str, int]
+) -> None:
+    with pytest.raises(EvaluationError):
+        chance_calibration_error(probabilities, **options)

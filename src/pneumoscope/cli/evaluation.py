@@ -25,7 +25,11 @@ from pneumoscope.evaluate import (
     classification_report,
     risk_curve,
 )
-from pneumoscope.evaluate.calibration import calibrated, expected_calibration_error
+from pneumoscope.evaluate.calibration import (
+    calibrated,
+    chance_calibration_error,
+    expected_calibration_error,
+)
 from pneumoscope.evaluate.subgroups import subgroup_figures
 from pneumoscope.files import atomic_path, write_json, write_text
 from pneumoscope.inference import Engine, Failed, explain_files
@@ -167,12 +171,13 @@ def only(manifest: Manifest, images: set[str]) -> Manifest:
     return replace(manifest, table=manifest.table[rows].reset_index(drop=True))
 
 
-def _calibration(engine: Engine, predictions: Predictions) -> dict[str, float | str]:
+def _calibration(engine: Engine, predictions: Predictions) -> dict[str, Any]:
     return {
         "temperature": engine.info.temperature,
         "bias": engine.info.bias,
         "ece_before": expected_calibration_error(_before(predictions), predictions.targets),
         "ece_after": expected_calibration_error(predictions.probabilities, predictions.targets),
+        "ece_of_chance": chance_calibration_error(predictions.probabilities).to_dict(),
         "fitted_on": "val",
     }
 

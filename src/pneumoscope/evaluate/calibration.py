@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import _checks, _logistic, _weighted
+from pneumoscope.evaluate.bootstrap import Interval
 
 TEMPERATURE_RANGE = (0.05, 20.0)
 """Temperatures outside say that val cannot determine one, not that the model needs one."""
@@ -129,7 +130,7 @@ def expected_calibration_error(
     mean probability| (Naeini et al. 2015 for two classes). Guo et al. 2017 bin the confidence of
     the predicted class instead: their figure cannot be compared with this one. Chance alone makes
     ECE positive, the more so the fewer radiographs fill a bin: no interval reaches down to the true
-    zero of a perfectly calibrated model reliably, so compare models, not with zero.
+    zero of a perfectly calibrated model reliably, so compare with `chance_calibration_error`.
 
     Args:
         probabilities: (n,) in [0, 1].
@@ -143,6 +144,43 @@ def expected_calibration_error(
     p, y, w = _checked(probabilities, targets, weights)
     _check_bins(bins)
     return float(_weighted.calibration_error(w[None], p, y, bins)[0])
+
+
+def chance_calibration_error(
+    probabilities: ArrayLike, bins: int = ECE_BINS, draws: int = 1000, seed: int = 0
+) -> Interval:
+    """The calibration error that chance alone gives a perfectly calibrated model.
+
+    Labels are drawn as these probabilities say, again and again, and each draw's
+    `expected_calibration_error` is taken (consistency resampling, Bröcker & Smith 2007). A model
+    whose own error lies within the interval cannot be told from a perfect one by so many
+    radiographs; no limit below it can be shown to be kept. Radiographs are drawn independently:
+    several of one patient would make chance's error larger, never smaller.
+
+    Args:
+        probabilities: (n,) of the positive class, in [0, 1].
+        bins: number of bins, at least 1.
+        draws: how often labels are drawn, at least 1.
+        seed: the same seed gives the same figures.
+
+    Returns:
+        The median over the draws, and the middle 95 % of them.
+
+    Raises:
+        EvaluationError: empty, NaN, out of range.
+    """
+    p = _checks.probability_vector(probabilities)
+    _check_bins(bins)
+    if draws < 1:
+        raise EvaluationError(f"{draws} draws show nothing", remedy="draw at least once")
+    generator = np.random.default_rng(seed)
+    members = np.eye(bins)[_weighted.bin_index(p, bins)]
+    errors = np.empty(draws)
+    for index in range(draws):
+        gaps = ((generator.random(p.size) < p) - p) @ members
+        errors[index] = np.abs(gaps).sum() / p.size
+    low, middle, high = np.quantile(errors, [0.025, 0.5, 0.975])
+    return Interval(float(middle), float(low), float(high))
 
 
 def reliability_curve(

@@ -51,13 +51,19 @@ def _classification(cohorts: Measured) -> CardTable:
     return CardTable(
         "Figures per cohort",
         "On radiographs of patients that were neither trained nor tuned on.",
-        ["Cohort", "Radiographs", "Patients", *map(metric_name, _CLASSIFICATION)],
+        [
+            "Cohort",
+            "Radiographs",
+            "Patients",
+            *map(metric_name, (*_CLASSIFICATION, "ece_of_chance")),
+        ],
         [
             [
                 name,
                 number_text(metrics["n"]),
                 number_text(metrics["n_patients"]),
                 *_figures(metrics["classification"], _CLASSIFICATION),
+                *_figures(metrics.get("calibration") or {}, ("ece_of_chance",)),
             ]
             for name, metrics in cohorts.items()
         ],

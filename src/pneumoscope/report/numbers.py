@@ -37,7 +37,14 @@ METRICS: dict[str, tuple[str, str]] = {
         "Share found when at most one in ten negatives is a false alarm",
     ),
     "brier": ("Brier score", "Mean squared error of the probability; 0 is perfect"),
-    "ece": ("ECE", "Mean gap between the probability and what happens; 0 is perfect"),
+    "ece": (
+        "ECE",
+        "Mean gap between the probability and what happens; compare with that of chance",
+    ),
+    "ece_of_chance": (
+        "ECE by chance",
+        "What a perfectly calibrated model would have on as many radiographs, mostly",
+    ),
     "slope": ("Calibration slope", "1 is ideal; below 1 the probabilities are too extreme"),
     "intercept": ("Calibration intercept", "0 is ideal; above 0 the probabilities are too low"),
     "temperature": ("Temperature", "The logit is divided by it; fitted on val"),
