@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -22,8 +24,15 @@ PATIENCE = 120.0
 
 def needs(*programs: str) -> pytest.MarkDecorator:
     """Skip without programs, saying which."""
-    missing = [name for name in programs if shutil.which(name) is None]
+    missing = [name for name in programs if program(name) is None]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def program(name: str) -> str | None:
+    """A program's path; not Python's script of the same name, which pynetdicom may bring."""
+    scripts = Path(sysconfig.get_path("scripts"))
+    others = (part for part in os.get_exec_path() if Path(part) != scripts)
+    return shutil.which(name, path=os.pathsep.join(others))
 
 
 def eventually(happens: Callable[[], object], seconds: float = PATIENCE) -> None:
@@ -42,7 +51,15 @@ def free_port() -> int:
 
 def storescu(port: int, *files: Path, title: str = "PNEUMOSCOPE", options: Any = ()) -> int:
     """Send files with dcmtk; its exit status."""
-    command = ["storescu", "-aec", title, *options, "127.0.0.1", str(port), *map(str, files)]
+    command = [
+        str(program("storescu")),
+        "-aec",
+        title,
+        *options,
+        "127.0.0.1",
+        str(port),
+        *map(str, files),
+    ]
     return subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE).returncode
 
 

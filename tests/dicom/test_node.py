@@ -19,7 +19,7 @@ from pneumoscope.dicom.outcome import Outcome
 from tests.dicom import peers
 from tests.dicom.films import NAME, film
 from tests.dicom.nodes import destination, films, read, running
-from tests.dicom.peers import eventually, needs, receiving, send, storescu
+from tests.dicom.peers import eventually, needs, program, receiving, send, storescu
 
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def test_films_come_in_and_objects_go_out(tmp_path: Path) -> None:
 def test_dcmtk_echoes_and_stores(tmp_path: Path) -> None:
     (path,) = films(tmp_path / "in", 1)
     with running(tmp_path) as node:
-        command = ["echoscu", "-aec", "PNEUMOSCOPE", "127.0.0.1", str(node.port)]
+        command = [str(program("echoscu")), "-aec", "PNEUMOSCOPE", "127.0.0.1", str(node.port)]
         assert subprocess.run(command, check=False).returncode == 0
         assert storescu(node.port, path) == 0
         assert storescu(node.port, path, title="OTHER") != 0

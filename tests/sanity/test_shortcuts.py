@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pneumoscope.imaging import Letterbox
 from pneumoscope.sanity import AuditFilm
 from pneumoscope.sanity.probe import Probe
-from pneumoscope.sanity.shortcuts import markers, shortcuts
+from pneumoscope.sanity.shortcuts import markers, shortcuts, surroundings
 
 from .engines import SIZE, Films, KnownEngine
 
@@ -107,7 +107,7 @@ def test_markers_are_small_and_bright() -> None:
     film = np.full((100, 100), 80, np.uint8)
     film[10:20, 80:83] = film[10:12, 80:88] = 230
     film[40:90, 10:60] = 200
-    found = markers(film)
+    found = markers(film, surroundings(film))
     assert found[12:18, 81].all() and found[11, 85]
     assert not found[45:85, 15:55].any()
     assert found.mean() < 0.03

@@ -168,7 +168,15 @@ def test_onnx_equals_torch_and_serves(
     net, _ = trained
     model = tmp_path / "lungs.onnx"
     assert export_lungs(net, TINY.side, model) < 1e-3
-    info = LungsInfo(sha256_file(model), TINY.side, TINY.side // 2, "none", "phantoms", {}, {})
+    info = LungsInfo(
+        sha256=sha256_file(model),
+        side=TINY.side,
+        grid=TINY.side // 2,
+        licence="none",
+        training_data="phantoms",
+        training={},
+        figures={},
+    )
     info.write(model)
     assert json.loads(model.with_suffix(".json").read_text())["sha256"] == info.sha256
     segmenter = LungSegmenter.load(model)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.errors import WeightsError
-from pneumoscope.gate.info import KINDS, GateInfo, read_info
+from pneumoscope.gate.info import KINDS, GateInfo
 from pneumoscope.imaging import Letterbox
 from pneumoscope.shipped import open_session
 
@@ -62,7 +62,7 @@ class InputGate:
             WeightsError: a file is missing or altered, or cannot be loaded.
         """
         model = SHIPPED if path is None else Path(path)
-        return cls(model, read_info(model))
+        return cls(model, GateInfo.read(model))
 
     def judge(self, pixels: NDArray[np.uint8], letterbox: Letterbox | None = None) -> Verdict:
         """Whether one picture is what a model of frontal chest radiographs was made for.

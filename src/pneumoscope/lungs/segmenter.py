@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.imaging import Letterbox
-from pneumoscope.lungs.info import LungsInfo, read_info
+from pneumoscope.lungs.info import LungsInfo
 from pneumoscope.shipped import open_session
 
 SHIPPED = Path(__file__).with_name("lungs.onnx")
@@ -41,7 +41,7 @@ class LungSegmenter:
             WeightsError: a file is missing or altered, or cannot be loaded.
         """
         model = SHIPPED if path is None else Path(path)
-        return cls(model, read_info(model), threads)
+        return cls(model, LungsInfo.read(model), threads)
 
     def segment(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Where the lungs are on letterboxed films.

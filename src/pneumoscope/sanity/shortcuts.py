@@ -153,7 +153,8 @@ def _edge_alone(film: AuditFilm, lungs: Mask) -> Pixels:
 
 def _without_markers(film: AuditFilm, lungs: Mask) -> Pixels:
     content = film.pixels[film.content]
-    return _replaced(film, markers(content) & ~lungs, surroundings(content))
+    around = surroundings(content)
+    return _replaced(film, markers(content, around) & ~lungs, around)
 
 
 def _coarse(film: AuditFilm, lungs: Mask) -> Pixels:
@@ -188,9 +189,12 @@ def surroundings(content: Pixels) -> NDArray[np.float32]:
     return ndimage.grey_opening(content, size=(side, side)).astype(np.float32)
 
 
-def markers(content: Pixels) -> Mask:
-    """Small bright things on a film (height, width): letters, arrows, clips, lines' tips."""
-    bright = content.astype(np.float32) - surroundings(content) > _STANDS_OUT
+def markers(content: Pixels, around: NDArray[np.float32]) -> Mask:
+    """Small bright things on a film (height, width): letters, arrows, clips, lines' tips.
+
+    `around` is what `surroundings` says of the film.
+    """
+    bright = content.astype(np.float32) - around > _STANDS_OUT
     labels, count = ndimage.label(bright, np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     small = areas <= _LARGEST * content.size

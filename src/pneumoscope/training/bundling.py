@@ -25,8 +25,7 @@ from pneumoscope.evaluate.calibration import (
     fit_calibration,
 )
 from pneumoscope.evaluate.thresholds import choose_threshold
-from pneumoscope.lungs import SHIPPED
-from pneumoscope.lungs.info import read_info
+from pneumoscope.lungs import SHIPPED, LungsInfo
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.weights import WeightRecord
 from pneumoscope.training.settings import TrainingSettings
@@ -122,5 +121,5 @@ def _versions(guided: bool) -> dict[str, str]:
     names = ("torch", "timm", "lightning", "numpy")
     found = {name: version(name) for name in names}
     threads = str(torch.get_num_threads())
-    lungs = {"lungs": read_info(SHIPPED).id} if guided else {}
+    lungs = {"lungs": LungsInfo.read(SHIPPED).id} if guided else {}
     return {"python": platform.python_version(), **found, **lungs, "threads": threads}

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from pneumoscope.errors import RunError, SettingsError
+from pneumoscope.errors import RunError
 from pneumoscope.training.gate_films import draw
 from pneumoscope.training.gate_net import GateNet
 from pneumoscope.training.module import warmup_cosine
 from pneumoscope.training.runner import ema_decay
+from pneumoscope.training.small_settings import SmallSettings
 
 Row = dict[str, float]
 # At most this share of a cohort's val films is flagged, where the least threshold allows it.
@@ -30,45 +32,22 @@ _HIGHEST_THRESHOLD = 0.98
 
 
 @dataclass(frozen=True, slots=True)
-class GateSettings:
-    """How the gate is trained.
+class GateSettings(SmallSettings):
+    """How the gate is trained; an epoch is as many pictures as there are films.
 
     Args:
-        side: side of the network's square input in pixels, a multiple of 16.
-        stored_side: side at which decoded films wait, at least `side`.
-        epochs: pictures in units of the number of films.
-        batch_size: pictures per step.
-        learning_rate: AdamW's highest; warm-up over a twentieth of the steps, then a cosine.
         phantoms: drawn chests among the films.
-        seed: of weights, order and pictures.
-
-    Raises:
-        SettingsError: a value is out of range.
     """
+
+    multiple: ClassVar[int] = 16
 
     side: int = 64
     stored_side: int = 112
     epochs: int = 6
     batch_size: int = 64
     learning_rate: float = 3e-3
-    phantoms: int = 250
     seed: int = 7
-
-    def __post_init__(self) -> None:
-        if self.side < 16 or self.side % 16 or self.stored_side < self.side:
-            raise SettingsError(
-                f"an input of {self.side} pixels from films of {self.stored_side} cannot be had",
-                remedy="give a multiple of 16, not above stored_side",
-            )
-        if min(self.epochs, self.batch_size) < 1 or self.learning_rate <= 0:
-            raise SettingsError(
-                "epochs, batch size and learning rate must be positive",
-                remedy="give --epochs 1 or more",
-            )
-
-    def to_dict(self) -> dict[str, int | float]:
-        """As plain JSON."""
-        return asdict(self)
+    phantoms: int = 250
 
 
 def train_gate_net(

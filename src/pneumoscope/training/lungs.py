@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,59 +18,37 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from pneumoscope.errors import RunError, SettingsError
+from pneumoscope.errors import RunError
 from pneumoscope.training.lungs_augment import augment_lungs
 from pneumoscope.training.lungs_data import LungFilms
 from pneumoscope.training.lungs_net import MULTIPLE, STRIDE, LungNet, segmentation_loss
 from pneumoscope.training.module import warmup_cosine
 from pneumoscope.training.runner import computes_in_bfloat16, ema_decay
+from pneumoscope.training.small_settings import SmallSettings
 
 Row = dict[str, float]
 _EVALUATION_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class LungSettings:
+class LungSettings(SmallSettings):
     """How the segmenter is trained.
 
     Args:
-        side: side of the network's square input in pixels, a multiple of 32.
-        stored_side: side at which decoded films wait for augmentation, at least `side`.
-        epochs: passes over train.
-        batch_size: films per step.
-        learning_rate: AdamW's highest; warm-up over a twentieth of the steps, then a cosine.
         weight_decay: AdamW's, on weights of convolutions.
         ema_decay: of the moving average of the weights, per step.
-        seed: of weights, order and augmentation.
-
-    Raises:
-        SettingsError: a value is out of range.
     """
+
+    multiple: ClassVar[int] = MULTIPLE
 
     side: int = 192
     stored_side: int = 224
     epochs: int = 14
     batch_size: int = 32
     learning_rate: float = 2e-3
+    seed: int = 7
     weight_decay: float = 1e-4
     ema_decay: float = 0.998
-    seed: int = 7
-
-    def __post_init__(self) -> None:
-        if self.side < MULTIPLE or self.side % MULTIPLE or self.stored_side < self.side:
-            raise SettingsError(
-                f"an input of {self.side} pixels from films of {self.stored_side} cannot be had",
-                remedy=f"give a multiple of {MULTIPLE}, not above stored_side",
-            )
-        if min(self.epochs, self.batch_size) < 1 or self.learning_rate <= 0:
-            raise SettingsError(
-                "epochs, batch size and learning rate must be positive",
-                remedy="give --epochs 1 or more",
-            )
-
-    def to_dict(self) -> dict[str, int | float]:
-        """As plain JSON."""
-        return asdict(self)
 
 
 def train_lung_net(
