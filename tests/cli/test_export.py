@@ -148,6 +148,23 @@ def test_evaluate_takes_the_file(
         assert values[0] == pytest.approx(values[1], abs=1e-3), name
 
 
+def test_evaluate_measures_where_a_files_heatmap_points(
+    file: Path, manifest_file: Path, phantoms: Path, tmp_path: Path
+) -> None:
+    boxes = ("--boxes", phantoms / "boxes.csv")
+    found = {}
+    # A file explains in one way; the default bundle's folder, which is taken here, in all.
+    for name, options in (("file", ("--bundle", file)), ("default", ())):
+        out = tmp_path / name
+        result = pneumoscope("evaluate", manifest_file, *boxes, *options, "--out", out)
+        assert result.exit_code == 0, result.output
+        assert ("plain Grad-CAM" in " ".join(result.output.split())) == (name == "file")
+        found[name] = json.loads((out / "metrics.json").read_text())["localization"]
+    lacking = {"gradcam", "randomised_weights"}
+    assert found["file"].keys() == found["default"].keys() - lacking
+    assert lacking < found["default"].keys()
+
+
 def test_audit_says_that_it_needs_the_network(file: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"cannot be audited.*safetensors"):
         pneumoscope("audit", "--bundle", file, "--n", "2", "--out", tmp_path / "audit")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -57,6 +58,7 @@ def evaluate(
       pneumoscope evaluate cohort.csv --bundle model.onnx --engine openvino --precision bfloat16
       pneumoscope evaluate cohort.csv --bundle RUN --lungs lung_masks --methods all
     """
+    from pneumoscope.bundles import DEFAULT
     from pneumoscope.cli.evaluation import measure, suitable, write_evaluation
     from pneumoscope.cli.gallery import gallery, rule
     from pneumoscope.cli.localization import Truth
@@ -66,6 +68,10 @@ def evaluate(
     from pneumoscope.inference import load_engine, streams_for
 
     manifest = Manifest.read(cohort)
+    truth = Truth.read(boxes, masks, lungs)
+    if bundle == DEFAULT and truth is not None and (engine, precision) == ("auto", "auto"):
+        # Torch alone knows what is to stand beside the bundle's heatmap.
+        engine = "torch" if find_spec("torch") else engine
     runs = load_engine(
         bundle,
         engine=engine,
@@ -74,7 +80,11 @@ def evaluate(
         streams=streams_for(len(manifest), threads),
     )
     suitable(runs, manifest, split)
-    truth = Truth.read(boxes, masks, lungs)
+    if truth is not None and runs.runtime.engine != "torch":
+        console.print(
+            f"[dim]{runs.runtime.engine} explains by the bundle's own method alone: plain Grad-CAM "
+            "and weights drawn anew are left out. Give the bundle's folder to see them.[/dim]"
+        )
     new_folder(out)
     with progress("Reading films") as update:
         evaluation = measure(

@@ -95,7 +95,9 @@ def measure(
     images = part.table["image"].tolist()
     study = None
     if truth is not None:
-        study = LocalizationStudy(part, truth, engine.info.heatmap, methods, by)
+        # Other engines explain by the bundle's own method alone.
+        possible = None if engine.runtime.engine == "torch" else engine.methods
+        study = LocalizationStudy(part, truth, engine.info.heatmap, methods, by, possible)
     logits: dict[str, float] = {}
     probabilities: dict[str, float] = {}
     unreadable: list[tuple[str, str]] = []

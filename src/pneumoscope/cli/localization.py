@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,8 @@ class LocalizationStudy:
         own: the bundle's heatmap.
         methods: further heatmaps to score.
         by: columns of the manifest to break figures down by.
+        possible: methods that the engine knows; None for all. Plain Grad-CAM and weights drawn anew
+            stand beside the bundle's heatmap only where they are possible.
 
     Raises:
         EvaluationError: a column is missing, or no radiograph has lesions.
@@ -117,6 +119,7 @@ class LocalizationStudy:
         own: str,
         methods: Sequence[str] = (),
         by: Sequence[str] = (),
+        possible: Collection[str] | None = None,
     ) -> None:
         missing = [name for name in by if name not in part.table.columns]
         if missing:
@@ -129,7 +132,7 @@ class LocalizationStudy:
         self.own = own
         # Of the true positives of the test half, the overlap of the bundle's own heatmap.
         self.overlaps: dict[str, float] = {}
-        self.others = _compared(HeatmapSpec.parse(own), methods)
+        self.others = _compared(HeatmapSpec.parse(own), methods, possible)
         self._by = list(by)
         self._rows = {row["image"]: row for row in part.table.to_dict("records")}
         self._positive = part.labels[1]
@@ -277,14 +280,20 @@ class LocalizationStudy:
         }
 
 
-def _compared(own: HeatmapSpec, methods: Sequence[str]) -> tuple[str, ...]:
+def _compared(
+    own: HeatmapSpec, methods: Sequence[str], possible: Collection[str] | None
+) -> tuple[str, ...]:
     """Heatmaps beside the bundle's own: plain Grad-CAM, its own without lungs, drawn-anew weights.
 
     The factor of the lungs would help any map; without it one sees what the model itself knows.
     """
-    bare = HeatmapSpec(own.method, own.mirror)
-    anew = HeatmapSpec(RANDOMISED, own.mirror, own.lungs)
-    wanted = [PLAIN, str(bare), str(anew), *(str(HeatmapSpec.parse(name)) for name in methods)]
+    beside = (
+        HeatmapSpec(PLAIN),
+        HeatmapSpec(own.method, own.mirror),
+        HeatmapSpec(RANDOMISED, own.mirror, own.lungs),
+    )
+    wanted = [str(spec) for spec in beside if possible is None or spec.method in possible]
+    wanted += [str(HeatmapSpec.parse(name)) for name in methods]
     return tuple(name for name in dict.fromkeys(wanted) if name != str(own))
 
 
