@@ -198,3 +198,14 @@ def test_the_command(run_folder: Path, phantoms: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*arguments, "--methods", "lime"])
     assert isinstance(result.exception, SettingsError)
     assert not (tmp_path / "other").exists()
+
+
+def test_the_default_bundle_is_explained_in_every_way(phantoms: Path, tmp_path: Path) -> None:
+    app = typer.Typer()
+    app.command()(command.explain)
+    film = sorted((phantoms / "images").iterdir())[0]
+    result = CliRunner().invoke(app, [str(film), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    methods = json.loads((tmp_path / "out" / "explain.json").read_text())["methods"]
+    # The exported file alone knows one.
+    assert {"regional", "gradcam", "hirescam", "eigencam"} <= set(methods)

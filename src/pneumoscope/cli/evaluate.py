@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -58,7 +57,6 @@ def evaluate(
       pneumoscope evaluate cohort.csv --bundle model.onnx --engine openvino --precision bfloat16
       pneumoscope evaluate cohort.csv --bundle RUN --lungs lung_masks --methods all
     """
-    from pneumoscope.bundles import DEFAULT
     from pneumoscope.cli.evaluation import measure, suitable, write_evaluation
     from pneumoscope.cli.gallery import gallery, rule
     from pneumoscope.cli.localization import Truth
@@ -69,15 +67,14 @@ def evaluate(
 
     manifest = Manifest.read(cohort)
     truth = Truth.read(boxes, masks, lungs)
-    if bundle == DEFAULT and truth is not None and (engine, precision) == ("auto", "auto"):
-        # Torch alone knows what is to stand beside the bundle's heatmap.
-        engine = "torch" if find_spec("torch") else engine
     runs = load_engine(
         bundle,
         engine=engine,
         precision=precision,
         threads=threads,
         streams=streams_for(len(manifest), threads),
+        # Torch alone knows what is to stand beside the bundle's heatmap.
+        every_method=truth is not None,
     )
     suitable(runs, manifest, split)
     if truth is not None and runs.runtime.engine != "torch":

@@ -48,7 +48,7 @@ def explain(
     from pneumoscope.inference import load_engine
 
     files = collect(paths)
-    engine = load_engine(bundle)
+    engine = load_engine(bundle, every_method=True)
     chosen = choose(engine, methods)
     content = explain_to_folder(engine, files, chosen, new_folder(out))
     failed = [film for film in content["radiographs"] if "error" in film]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from pneumoscope.bundles import BundleInfo, OnnxBundle, find_bundle, read_bundle, read_onnx
@@ -20,6 +21,7 @@ def load_engine(
     batch_size: int | None = None,
     expected: int | None = None,
     streams: int = 1,
+    every_method: bool = False,
 ) -> Engine:
     """Load a bundle, the bundle of a run, or a file of `pneumoscope export`.
 
@@ -39,6 +41,8 @@ def load_engine(
             engines and precisions; with fewer, or None, the one that starts soonest runs.
         streams: calls of onnxruntime or OpenVINO that are to run at the same time; see
             `selection.streams_for`.
+        every_method: of `default`, where nothing is named and torch is installed, run the folder
+            with the weights, which torch explains in every way, instead of the exported file.
 
     Raises:
         BundleError: it is missing or altered, or a library is needed and not installed.
@@ -46,7 +50,8 @@ def load_engine(
     """
     if threads is not None and threads < 1:
         raise SettingsError(f"{threads} threads", remedy="give 1 or more")
-    found = find_bundle(Path(path), weights=engine == "torch")
+    free = (engine, precision) == ("auto", "auto") and find_spec("torch") is not None
+    found = find_bundle(Path(path), weights=engine == "torch" or (every_method and free))
     wanted = Wanted(engine, precision, threads, batch_size, expected, streams)
     if found.is_file():
         if engine == "torch":
