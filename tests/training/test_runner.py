@@ -99,6 +99,11 @@ def test_a_run_leaves_what_the_contract_names(run_folder: Path) -> None:
     assert 0 <= info["review"]["low"] <= info["review"]["high"] <= 1
 
 
+def test_whoever_may_read_a_bundle_may_read_its_weights(run_folder: Path) -> None:
+    described, *others = (path.stat().st_mode for path in sorted((run_folder / "bundle").iterdir()))
+    assert others and set(others) == {described}
+
+
 def test_resuming_a_finished_run_changes_nothing(run_folder: Path) -> None:
     before = (run_folder / "bundle" / "bundle.json").read_text()
     history = (run_folder / "history.csv").read_text()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import pneumoscope
 from pneumoscope.bundles import BundleInfo, write_bundle
@@ -64,7 +64,8 @@ def make_bundle(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     state = {name: tensor.contiguous() for name, tensor in classifier.state_dict().items()}
-    save_file(state, draft / WEIGHTS_FILE)
+    # Its own `save_file` leaves a file that nobody but its owner may read.
+    (draft / WEIGHTS_FILE).write_bytes(save(state))
     architecture = classifier.architecture
     info = write_bundle(
         draft,
