@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from _explain_ways import FLOAT32_FILE, INT8_FILE, Films
+from _explain_way import Films
+from _explain_ways import FLOAT32_FILE, INT8_FILE
 from safetensors.torch import save_file
 from torch import nn
 

@@ -7,16 +7,12 @@ import none, so that their memory is their own.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from _explain_way import Answer, ExplainWay, Films
 
 from pneumoscope.bundles import HeatmapSpec, read_bundle, read_onnx
 from pneumoscope.imaging import Letterbox
@@ -27,37 +23,7 @@ if TYPE_CHECKING:
     from pneumoscope.inference.engine import Precision
 
 METHOD = "gradcam"
-POSITIVE = 1
 FLOAT32_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
-Films = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Probabilities (B,) and heatmaps (B, S, S) in [0, 1] of the positive class."""
-
-    probability: NDArray[Any]
-    heatmap: NDArray[Any]
-
-
-class ExplainWay(ABC):
-    """Explains batches of the films, one after the other, again and again."""
-
-    def __init__(self, films: Films, batch: int) -> None:
-        whole = len(films) // batch * batch
-        self._batches = cycle([films[i : i + batch] for i in range(0, whole, batch)])
-
-    def turn(self) -> AbstractContextManager[object]:
-        """What holds during a turn: nothing."""
-        return nullcontext()
-
-    def step(self) -> int:
-        """One batch; gives how many radiographs there were."""
-        return len(self.explain(next(self._batches)).probability)
-
-    @abstractmethod
-    def explain(self, pixels: Films) -> Answer:
-        """The whole work, within a turn."""
 
 
 class OurWay(ExplainWay):

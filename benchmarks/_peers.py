@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _explain_ways import POSITIVE, Answer, ExplainWay, Films
+from _explain_way import POSITIVE, Answer, ExplainWay, Films
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 

@@ -20,17 +20,8 @@ import numpy as np
 import torch
 from _bundles import prepare
 from _explain_tables import tables
-from _explain_ways import (
-    INT8_FILE,
-    METHOD,
-    PEER_NAMES,
-    WAYS,
-    Answer,
-    ExplainWay,
-    Films,
-    make_way,
-    missing,
-)
+from _explain_way import Answer, ExplainWay, Films
+from _explain_ways import INT8_FILE, METHOD, PEER_NAMES, WAYS, make_way, missing
 from _films import add_film_arguments, chosen_films, model_pixels
 from _peak_memory import peak_megabytes
 from _timing import Figure, Pace, as_json, machine, rates, ratio, take_turns, usable_cores

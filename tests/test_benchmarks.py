@@ -170,7 +170,7 @@ class Painter:
 
 
 def test_maps_of_something_else_are_not_timed(modules: Any) -> None:
-    explain, ways = modules("explain"), modules("_explain_ways")
+    explain, ways = modules("explain"), modules("_explain_way")
     draw = np.random.default_rng(0)
     film, other = draw.random((2, 8, 8)), draw.random((2, 8, 8))
     one, wrong = (ways.Answer(np.array([0.5, 0.5]), maps) for maps in (film, other))

@@ -71,7 +71,7 @@ def predict_archive(
 
 
 def _names(paths: Iterable[str]) -> Iterator[str]:
-    from pneumoscope.cli.predict import collect
+    from pneumoscope.cli.collecting import collect
     from pneumoscope.scale import is_uri, list_radiographs
 
     for text in paths:

@@ -44,7 +44,7 @@ def check_gate(
     """
     import numpy as np
 
-    from pneumoscope.cli.predict import collect
+    from pneumoscope.cli.collecting import collect
     from pneumoscope.cli.train_gate import cohort_names
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import write_json

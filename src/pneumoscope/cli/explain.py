@@ -9,9 +9,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from pneumoscope.cli.collecting import collect
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
 from pneumoscope.cli.options import BundleOption
-from pneumoscope.cli.predict import collect
 
 if TYPE_CHECKING:
     from pneumoscope.findings import Region

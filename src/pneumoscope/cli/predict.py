@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pneumoscope.cli.collecting import collect
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, starting
 from pneumoscope.cli.options import BundleOption, EngineChoice, PrecisionOption, ThreadsOption
-from pneumoscope.errors import PneumoscopeError, SettingsError
+from pneumoscope.errors import SettingsError
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.findings import Finding
@@ -165,31 +165,6 @@ def _show(folder: FindingsFolder, total: int) -> None:
         )
     console.print(f"Findings: [bold]{folder.folder / 'findings.jsonl'}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
-
-
-def collect(paths: Iterable[str]) -> list[tuple[str, Path]]:
-    """Files meant by files, folders (searched for radiographs) and globs, in order, each once.
-
-    Raises:
-        PneumoscopeError: a path matches nothing.
-    """
-    from pneumoscope.imaging import is_radiograph_file
-
-    found: dict[str, Path] = {}
-    for text in paths:
-        path = Path(text)
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and is_radiograph_file(p))
-        elif path.exists():
-            inside = [path]
-        else:
-            inside = sorted(Path(match) for match in glob(text, recursive=True))  # noqa: PTH207
-        if not inside:
-            raise PneumoscopeError(
-                "no radiograph there", path=path, remedy="give PNG, JPEG, TIFF or DICOM files"
-            )
-        found.update({member.as_posix(): member for member in inside if member.is_file()})
-    return list(found.items())
 
 
 def predict_files(
