@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pneumoscope.bundles import BundleInfo, read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import RunError
 from pneumoscope.files import new_folder
 from pneumoscope.models.classifier import Classifier, positive_logit
+from pneumoscope.models.normalisation import is_folded, unfold
 from pneumoscope.models.weights import WeightRecord, pretrained_classifier
 from pneumoscope.training.bundling import make_bundle
 from pneumoscope.training.cache import cached_lungs, cached_pixels
@@ -59,6 +61,9 @@ __all__ = [
     "resume_run",
     "start_run",
 ]
+
+# Radiographs by which the statistics of folded normalisations are measured.
+_MEASURED = 256
 
 CONFIG, MANIFEST = "config.yaml", "manifest.csv"
 
@@ -203,6 +208,8 @@ def _run(
         train, val = (_dataset(manifest, pixels, split) for split in ("train", "val"))
         if settings.guided:
             train.lungs = cached_lungs(train.pixels, progress=listener.lungs)
+    if weights.sha256 is not None and is_folded(classifier.backbone.network):
+        unfold(classifier, _some(train))
     if world.processes.size > 1:
         see_whole_batches(classifier)
     alpha = balanced_alpha(train.targets) if settings.class_weights else None
@@ -226,6 +233,12 @@ def _run(
         if world.leads:
             return _finish(folder, manifest, settings, module, val, weights)
         return _found(folder)
+
+
+def _some(train: PixelDataset) -> Tensor:
+    """Pixels (N, 1, size, size) of radiographs taken evenly from train."""
+    rows = np.linspace(0, len(train) - 1, min(_MEASURED, len(train))).astype(np.intp)
+    return train.__getitems__(rows.tolist()).pixels
 
 
 def _finish(
