@@ -50,8 +50,9 @@ def load_engine(
     """
     if threads is not None and threads < 1:
         raise SettingsError(f"{threads} threads", remedy="give 1 or more")
-    free = (engine, precision) == ("auto", "auto") and find_spec("torch") is not None
-    found = find_bundle(Path(path), weights=engine == "torch" or (every_method and free))
+    in_every_way = every_method and (engine, precision) == ("auto", "auto")
+    weights = engine == "torch" or (in_every_way and _has_torch())
+    found = find_bundle(Path(path), weights=weights)
     wanted = Wanted(engine, precision, threads, batch_size, expected, streams)
     if found.is_file():
         if engine == "torch":
@@ -78,6 +79,14 @@ def load_engine(
         ) from error
     chosen = "float32" if precision == "auto" else precision
     return TorchEngine(info, load_classifier(found, info), chosen)
+
+
+def _has_torch() -> bool:
+    """Whether torch can be imported; it is not imported to know."""
+    try:
+        return find_spec("torch") is not None
+    except ModuleNotFoundError:  # Somebody forbids it.
+        return False
 
 
 def _beside(folders: tuple[Path, ...]) -> Path | None:
