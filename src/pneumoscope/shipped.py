@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Self
 from pneumoscope.errors import WeightsError
 from pneumoscope.files import sha256_file, write_json
 
+_FORMAT = 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
@@ -31,7 +33,6 @@ class Description:
     """What it is, for messages."""
     written_by: ClassVar[str]
     """The command that writes one."""
-    version: ClassVar[int] = 1
 
     sha256: str
     side: int
@@ -39,7 +40,7 @@ class Description:
     training_data: str
     training: dict[str, Any]
     figures: dict[str, Any]
-    format: int = 1
+    format: int = _FORMAT
 
     @property
     def id(self) -> str:
@@ -63,7 +64,7 @@ class Description:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise WeightsError("cannot be read", path=path, remedy=remedy) from error
-        if not isinstance(raw, dict) or raw.get("format") != cls.version:
+        if not isinstance(raw, dict) or raw.get("format") != _FORMAT:
             raise WeightsError("is of an unknown format", path=path, remedy="upgrade pneumoscope")
         if set(raw) != {field.name for field in fields(cls)}:
             raise WeightsError(f"does not describe {cls.what}", path=path, remedy=remedy)

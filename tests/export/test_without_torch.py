@@ -44,6 +44,7 @@ def run(*arguments):
 
 assert run("predict", film, "--bundle", model, "--out", out) == 0
 assert run("explain", film, "--bundle", model, "--out", out + "-explained") == 0
+assert run("explain", film, "--out", out + "-by-default") == 0
 assert run("export", model) == 2
 loaded = set({_FORBIDDEN!r}) & set(sys.modules)
 assert not loaded, loaded

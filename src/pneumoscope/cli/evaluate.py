@@ -72,7 +72,7 @@ def evaluate(
         engine=engine,
         precision=precision,
         threads=threads,
-        streams=streams_for(len(manifest), threads),
+        streams=streams_for(len(manifest.subset(split)), threads),
         # Torch alone knows what is to stand beside the bundle's heatmap.
         every_method=truth is not None,
     )

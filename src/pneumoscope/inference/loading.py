@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from pneumoscope.bundles import BundleInfo, OnnxBundle, find_bundle, read_bundle, read_onnx
@@ -41,8 +40,8 @@ def load_engine(
             engines and precisions; with fewer, or None, the one that starts soonest runs.
         streams: calls of onnxruntime or OpenVINO that are to run at the same time; see
             `selection.streams_for`.
-        every_method: of `default`, where nothing is named and torch is installed, run the folder
-            with the weights, which torch explains in every way, instead of the exported file.
+        every_method: of `default`, where nothing is named, take the folder, which torch explains
+            in every way, instead of the exported file in it.
 
     Raises:
         BundleError: it is missing or altered, or a library is needed and not installed.
@@ -51,8 +50,7 @@ def load_engine(
     if threads is not None and threads < 1:
         raise SettingsError(f"{threads} threads", remedy="give 1 or more")
     in_every_way = every_method and (engine, precision) == ("auto", "auto")
-    weights = engine == "torch" or (in_every_way and _has_torch())
-    found = find_bundle(Path(path), weights=weights)
+    found = find_bundle(Path(path), weights=engine == "torch" or in_every_way)
     wanted = Wanted(engine, precision, threads, batch_size, expected, streams)
     if found.is_file():
         if engine == "torch":
@@ -79,14 +77,6 @@ def load_engine(
         ) from error
     chosen = "float32" if precision == "auto" else precision
     return TorchEngine(info, load_classifier(found, info), chosen)
-
-
-def _has_torch() -> bool:
-    """Whether torch can be imported; it is not imported to know."""
-    try:
-        return find_spec("torch") is not None
-    except ModuleNotFoundError:  # Somebody forbids it.
-        return False
 
 
 def _beside(folders: tuple[Path, ...]) -> Path | None:

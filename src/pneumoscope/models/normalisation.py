@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import torch
@@ -60,32 +61,25 @@ def unfold(classifier: Classifier, pixels: Tensor) -> None:
             seen.squares + values.square().sum(dim=(0, 2, 3)),
         )
 
-    hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
     training = classifier.training
     classifier.eval()
-    try:
-        with torch.inference_mode():
-            for start in range(0, len(pixels), _AT_ONCE):
-                classifier(pixels[start : start + _AT_ONCE])
-    finally:
-        classifier.train(training)
-        for hook in hooks:
-            hook.remove()
+    with torch.inference_mode(), ExitStack() as undone:
+        undone.callback(classifier.train, training)
+        for layer in layers:
+            undone.callback(layer.register_forward_pre_hook(measure).remove)
+        for start in range(0, len(pixels), _AT_ONCE):
+            classifier(pixels[start : start + _AT_ONCE])
     with torch.no_grad():
         for layer in layers:
             count, total, squares = sums[layer]
             mean = total / count
             variance = (squares / count - mean.square()).clamp(min=0)
-            # Each has all four: `is_folded` has looked.
-            bias = mean if layer.bias is None else mean + layer.bias
-            for tensor, value in (
-                (layer.running_mean, mean),
-                (layer.running_var, variance),
-                (layer.weight, (variance + layer.eps).sqrt()),
-                (layer.bias, bias),
-            ):
-                if tensor is not None:
-                    tensor.copy_(value)
+            # `is_folded` has seen them.
+            assert layer.running_mean is not None and layer.running_var is not None
+            layer.running_mean.copy_(mean)
+            layer.running_var.copy_(variance)
+            layer.weight.copy_((variance + layer.eps).sqrt())
+            layer.bias.add_(mean)
 
 
 def _normalisations(network: nn.Module) -> list[_BatchNorm]:
