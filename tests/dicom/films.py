@@ -17,7 +17,10 @@ from pneumoscope.findings import Finding, Region
 from pneumoscope.imaging import read_radiograph
 from tests.imaging.films import ramp, write_dicom
 
-NAME, PATIENT = "Gr\u00fcn^\u00c5sa", "HOSP-4711"
+NAME, PATIENT = "Gr\u00fcn^\u00c5sa", "HOSP-QX47"
+# What must not be found in anything de-identified. None is digits alone, or so few of them that a
+# UID, which is up to 39 drawn ones, may hold them.
+PRIVATE = (*NAME.split("^"), "QX47", "19520314", "1952-3-14", "ACC-99")
 BOX = Region(x=12, y=30, width=17, height=9, score=0.75, zone="right_lower")
 CODES = {"CR": "1.2.840.10008.5.1.4.1.1.1", "DX": "1.2.840.10008.5.1.4.1.1.1.1"}
 

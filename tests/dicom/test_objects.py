@@ -267,7 +267,7 @@ class TestPseudonyms:
         )
         files = write_objects(hidden, KINDS, tmp_path / "out", pseudonyms)
         source = dcmread(path)
-        private = [NAME.encode("latin1"), NAME.encode(), b"4711", b"19520314", b"20260102", b"ACC-"]
+        private = [NAME.encode("latin1"), NAME.encode(), b"QX47", b"19520314", b"20260102", b"ACC-"]
         private += [b"Referrer", *(source[k].value.encode() for k in ("StudyInstanceUID",))]
         private += [source.SOPInstanceUID.encode(), source.SeriesInstanceUID.encode(), b"2026"]
         for file in files:
