@@ -18,7 +18,14 @@ from pneumoscope.models.classifier import Architecture, Classifier
 from pneumoscope.models.registry import HALF
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.cache import cached_lungs, cached_pixels
-from pneumoscope.training.data import Batch, EpochSampler, PixelDataset, plain_loader, train_loader
+from pneumoscope.training.data import (
+    Batch,
+    EpochSampler,
+    PixelDataset,
+    even_draws,
+    plain_loader,
+    train_loader,
+)
 from pneumoscope.training.module import ClassifierModule, warmup_cosine
 from pneumoscope.training.settings import (
     make_settings,
@@ -95,6 +102,32 @@ def test_balanced_draws_are_balanced() -> None:
     targets = np.array([0] * 100 + [1] * 900)
     drawn = Counter(int(targets[index]) for index in EpochSampler(targets, 0, True))
     assert 400 < drawn[0] < 600 and drawn.total() == 1000
+
+
+def test_even_draws_favour_small_groups_and_lose_none() -> None:
+    groups = ["a/0"] * 900 + ["a/1"] * 80 + ["b/0"] * 20
+    assert (even_draws(groups, 0) == 1).all()
+    equal = even_draws(groups, 1)
+    assert [equal[np.array(groups) == name].sum() for name in ("a/0", "a/1", "b/0")] == (
+        pytest.approx([1000 / 3] * 3)
+    )
+    # Shares as the square roots of the sizes: 30, 8.94, 4.47.
+    draws = even_draws(groups, 0.5)
+    assert draws[0] * 900 == pytest.approx(1000 * 30 / (30 + 80**0.5 + 20**0.5))
+    sampler = EpochSampler(np.zeros(1000, dtype=np.int64), 3, False, draws)
+    times = Counter(sampler)
+    assert times.total() == 1000
+    assert all(abs(times[index] - draws[index]) < 1 for index in range(1000))
+    assert list(sampler) == list(sampler)
+    first = set(sampler)
+    sampler.set_epoch(1)
+    # What was not drawn in one epoch may be in another.
+    assert set(sampler) - first
+
+
+def test_sets_are_drawn_one_way() -> None:
+    with pytest.raises(SettingsError, match="'even_sets': cannot be used with balanced_sampler"):
+        make_settings("paper", even_sets=0.5)
 
 
 def test_batches_hold_what_they_should() -> None:

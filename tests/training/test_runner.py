@@ -7,15 +7,20 @@ import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import OutputError, RunError
+from pneumoscope.training import runner
 from pneumoscope.training.runner import (
     computes_in_bfloat16,
     ema_decay,
@@ -23,6 +28,9 @@ from pneumoscope.training.runner import (
     start_run,
 )
 from pneumoscope.training.settings import make_settings
+
+# What makes the groups, without a column `cohort` and with it.
+GROUPS = (["label"], ["cohort", "label"])
 
 # Trains in a process of its own; `kill_at` is the step at whose start it kills itself.
 SCRIPT = """
@@ -126,14 +134,42 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
 def test_one_class_in_a_split_is_refused_before_anything_is_written(
     manifest_file: Path, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     manifest = Manifest.read(manifest_file)
     table = manifest.table
     rows = (table["split"] != "val") | (table["label"] == "NORMAL")
     with pytest.raises(RunError, match="split 'val' holds one class only"):
         start_run(replace(manifest, table=table[rows]), make_settings(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+class _EnoughError(Exception):
+    """Training need not go on."""
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_small_groups_of_a_joint_cohort_are_drawn_more_often(
+    joined: bool, manifest_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = Manifest.read(manifest_file)
+    if joined:
+        sets = ["few" if row < 8 else "many" for row in range(len(manifest.table))]
+        manifest = replace(manifest, table=manifest.table.assign(cohort=sets))
+    drawn: list[NDArray[np.float64]] = []
+
+    def seen(*given: Any) -> None:
+        drawn.append(given[3].sampler.draws)
+        raise _EnoughError
+
+    monkeypatch.setattr(runner, "fit", seen)
+    settings = make_settings(
+        backbone="resnet18", weights="none", size=64, batch_size=8, even_sets=1, lung_guidance=0
+    )
+    with pytest.raises(_EnoughError):
+        start_run(manifest, settings, tmp_path / "run")
+    table = manifest.subset("train").table
+    each = pd.Series(drawn[0]).groupby([table[name].tolist() for name in GROUPS[joined]]).sum()
+    assert len(each) == 2 + 2 * joined
+    assert each.tolist() == pytest.approx([len(table) / len(each)] * len(each))
 
 
 def test_precision_is_as_told() -> None:

@@ -57,12 +57,20 @@ class EpochSampler(Sampler[int]):
         targets: (N,) class indices.
         seed: any integer.
         balanced: draw with replacement, each class equally often, instead of shuffling.
+        draws: (N,) how often each is drawn in an epoch on average, N in all; None for once.
     """
 
-    def __init__(self, targets: NDArray[np.int64], seed: int, balanced: bool) -> None:
+    def __init__(
+        self,
+        targets: NDArray[np.int64],
+        seed: int,
+        balanced: bool,
+        draws: NDArray[np.float64] | None = None,
+    ) -> None:
         self.targets = targets
         self.seed = seed
         self.balanced = balanced
+        self.draws = draws
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -78,16 +86,47 @@ class EpochSampler(Sampler[int]):
             frequency = np.bincount(self.targets)[self.targets]
             weights = (1 / frequency) / (1 / frequency).sum()
             order = rng.choice(len(self.targets), size=len(self.targets), p=weights)
+        elif self.draws is not None:
+            # Systematic sampling: one of 2.3 draws comes twice or three times, never less or more.
+            order = rng.permutation(len(self.targets))
+            places = np.cumsum(self.draws[order])
+            places *= len(order) / places[-1]
+            times = np.diff(np.floor(places + rng.random()), prepend=0).astype(np.intp)
+            order = rng.permutation(np.repeat(order, times))
         else:
             order = rng.permutation(len(self.targets))
         return iter(order.tolist())
 
 
+def even_draws(groups: Sequence[object], evenness: float) -> NDArray[np.float64]:
+    """How often each radiograph is drawn in an epoch, so that small groups are seen more often.
+
+    A group of n radiographs has a share of n^(1 - evenness) in the draws, as languages have where
+    one model is trained on many (Arivazhagan et al. 2019, arXiv 1907.05019).
+
+    Args:
+        groups: of N radiographs, what group each is of.
+        evenness: 0 draws each radiograph equally often, 1 each group.
+
+    Returns:
+        (N,) above 0, N in all.
+    """
+    _, group, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    weights = sizes[group].astype(np.float64) ** -evenness
+    draws: NDArray[np.float64] = weights * (len(weights) / weights.sum())
+    return draws
+
+
 def train_loader(
-    dataset: PixelDataset, *, batch_size: int, seed: int, balanced: bool
+    dataset: PixelDataset,
+    *,
+    batch_size: int,
+    seed: int,
+    balanced: bool,
+    draws: NDArray[np.float64] | None = None,
 ) -> DataLoader[Batch]:
     """Batches for training; the last, smaller one is dropped, for batch normalisation's sake."""
-    sampler = EpochSampler(dataset.targets.numpy(), seed, balanced)
+    sampler = EpochSampler(dataset.targets.numpy(), seed, balanced, draws)
     return DataLoader(
         dataset,
         batch_size=min(batch_size, len(dataset)),

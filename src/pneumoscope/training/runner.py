@@ -22,7 +22,7 @@ from pneumoscope.models.normalisation import is_folded, unfold
 from pneumoscope.models.weights import WeightRecord, pretrained_classifier
 from pneumoscope.training.bundling import make_bundle
 from pneumoscope.training.cache import cached_lungs, cached_pixels
-from pneumoscope.training.data import PixelDataset, plain_loader, train_loader
+from pneumoscope.training.data import PixelDataset, even_draws, plain_loader, train_loader
 from pneumoscope.training.devices import (
     Devices,
     Processes,
@@ -219,6 +219,7 @@ def _run(
         batch_size=settings.batch_size,
         seed=settings.seed,
         balanced=settings.balanced_sampler,
+        draws=_draws(manifest, settings),
     )
     trainer = make_trainer(
         folder,
@@ -233,6 +234,17 @@ def _run(
         if world.leads:
             return _finish(folder, manifest, settings, module, val, weights)
         return _found(folder)
+
+
+def _draws(manifest: Manifest, settings: TrainingSettings) -> NDArray[np.float64] | None:
+    """How often each train radiograph is drawn in an epoch; None for once."""
+    table = manifest.subset("train").table
+    if settings.even_sets == 0:
+        return None
+    # `join` says which set a radiograph is of; what was not joined is one set.
+    sets = table["cohort"] if "cohort" in table else [""] * len(table)
+    groups = [f"{name}/{label}" for name, label in zip(sets, table["label"], strict=True)]
+    return even_draws(groups, settings.even_sets)
 
 
 def _some(train: PixelDataset) -> Tensor:

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import SettingsError
@@ -50,6 +57,10 @@ class TrainingSettings(BaseModel):
     # probabilities, and the threshold is fitted on val anyway.
     class_weights: bool = False
     balanced_sampler: bool = False
+    # Of several sets together, each label of each set is a group. 0 draws each radiograph once an
+    # epoch; the nearer to 1, the more often a small group is drawn, so that the model learns less
+    # of how ill a set is and more of the sets of which there is little.
+    even_sets: Annotated[float, Field(ge=0, le=1)] = 0.0
     augmentation: Literal["default", "paper", "none"] = "default"
     # Half of the radiographs are mirrored; predictions are the mean over film and mirror image.
     mirror: bool = True
@@ -68,6 +79,13 @@ class TrainingSettings(BaseModel):
     patience: Annotated[int, Field(ge=1)] | None = None
     # bfloat16 autocast where the processor computes in it, float32 elsewhere.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @field_validator("even_sets")
+    @classmethod
+    def _one_way_to_draw(cls, value: float, others: ValidationInfo) -> float:
+        if value > 0 and others.data.get("balanced_sampler"):
+            raise ValueError("cannot be used with balanced_sampler, which draws in its own way")
+        return value
 
     @property
     def guided(self) -> bool:
@@ -153,5 +171,7 @@ def _validated(values: dict[str, Any], path: Path | None) -> TrainingSettings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise SettingsError(
-            f"setting '{name}': {first['msg']}", path=path, remedy="see pneumoscope train --help"
+            f"setting '{name}': {first['msg'].removeprefix('Value error, ')}",
+            path=path,
+            remedy="see pneumoscope train --help",
         ) from error
