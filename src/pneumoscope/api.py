@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
-from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.bundles import DEFAULT, BundleInfo, HeatmapSpec
+from pneumoscope.bundles import DEFAULT, BundleInfo
 from pneumoscope.errors import ImageError, SettingsError, UnsupportedImage
-from pneumoscope.findings import Finding
-from pneumoscope.imaging import DEFAULT_LIMITS, Radiograph, model_input, read_radiograph
+from pneumoscope.imaging import DEFAULT_LIMITS, Radiograph, read_radiograph
 from pneumoscope.imaging.radiograph import to_unit
 from pneumoscope.imaging.raster import _DEPTHS
 from pneumoscope.inference import (
@@ -27,12 +24,11 @@ from pneumoscope.inference import (
     Explained,
     Failed,
     Runtime,
-    explain_files,
+    explain_in,
     load_engine,
+    streams_for,
 )
-from pneumoscope.inference.explain import _explain_batch, _Input, _Task, shipped_gate
 from pneumoscope.inference.selection import EngineChoice, PrecisionChoice
-from pneumoscope.lungs import LungSegmenter
 
 Film = str | os.PathLike[str] | NDArray[Any]
 """A file, or pixels: a 2-D array, bright = dense; see `Reader.find`."""
@@ -54,11 +50,12 @@ def load(
         engine: `onnxruntime` and `openvino` run files, `torch` runs folders.
         precision: `float32`, `bfloat16` or `int8`; `auto` takes only one whose answers on val are
             good.
-        threads: of onnxruntime or OpenVINO, for one call; None for one per available CPU. Torch's
-            own setting is left alone.
+        threads: of onnxruntime or OpenVINO, for one call; None for one per available CPU, or for
+            each stream's share of them. Torch's own setting is left alone.
         expected: how many radiographs are to come. With 64 or more a self-test, a few seconds long
-            and remembered, finds the quickest engine and precision on this machine; with fewer, or
-            None, it is the one that starts soonest.
+            and remembered, finds the quickest engine and precision on this machine, and up to four
+            batches are computed at the same time; with fewer, or None, it is the engine that
+            starts soonest, a batch at a time.
         gate: flag pictures that do not look like an upright frontal chest radiograph.
 
     Raises:
@@ -66,7 +63,12 @@ def load(
         SettingsError: there is no such engine for it, or no such precision.
     """
     found = load_engine(
-        Path(path), engine=engine, precision=precision, threads=threads, expected=expected
+        Path(path),
+        engine=engine,
+        precision=precision,
+        threads=threads,
+        expected=expected,
+        streams=streams_for(expected or 0, threads),
     )
     return Reader(found, gate=gate)
 
@@ -129,7 +131,8 @@ class Reader:
         """
         limit = self._checked(threshold, batch_size)
         if not isinstance(films, Iterable) or isinstance(films, str | np.ndarray):
-            return _good(next(self._explain([(_name(films, 0), films)], limit)))
+            (found,) = self._stream([films], limit, batch_size)
+            return _good(found)
         return [_good(item) for item in self._stream(films, limit, batch_size)]
 
     def stream(
@@ -166,64 +169,14 @@ class Reader:
     def _stream(
         self, films: Iterable[Film], threshold: float, batch_size: int
     ) -> Iterator[Explained | Failed]:
-        named = ((_name(film, index), film) for index, film in enumerate(films))
-        for are_files, group in groupby(named, key=lambda pair: _is_file(pair[1])):
-            if are_files:
-                files = ((name, Path(film)) for name, film in group)  # type: ignore[arg-type]
-                yield from explain_files(
-                    self._engine,
-                    files,
-                    threshold=threshold,
-                    batch_size=batch_size,
-                    gate=self._gate,
-                )
-                continue
-            while batch := list(islice(group, batch_size)):
-                yield from self._explain(batch, threshold)
-
-    def _explain(
-        self, named: Sequence[tuple[str, Film]], threshold: float
-    ) -> Iterator[Explained | Failed]:
-        """One batch, read here and now."""
-        found: dict[str, _Input | Failed] = {}
-        for name, film in named:
-            try:
-                radiograph = _radiograph(film, name)
-            except ImageError as error:
-                found[name] = _failed(name, error, self.info.model_id)
-            else:
-                prepared = model_input(radiograph, self.info.architecture.size)
-                found[name] = _Input(name, radiograph, *prepared)
-        gate = shipped_gate() if self._gate else None
-        task = _Task(self._engine, threshold, self._own, (), self._segmenter, gate)
-        inputs = [item for item in found.values() if isinstance(item, _Input)]
-        explained = iter(_explain_batch(task, inputs))
-        for item in found.values():
-            yield next(explained) if isinstance(item, _Input) else item
-
-    @property
-    def _own(self) -> HeatmapSpec:
-        return HeatmapSpec.parse(self.info.heatmap)
-
-    @cached_property
-    def _segmenter(self) -> LungSegmenter | None:
-        return LungSegmenter.load() if self._own.lungs else None
-
-
-def _is_file(film: object) -> bool:
-    return isinstance(film, str | os.PathLike)
-
-
-def _name(film: object, index: int) -> str:
-    if isinstance(film, str | os.PathLike):
-        return os.fspath(film) or "."
-    return f"array-{index}"
-
-
-def _failed(name: str, error: ImageError, model: str) -> Failed:
-    # The finding names the file already.
-    reason = ImageError(error.problem, remedy=error.remedy)
-    return Failed(name, Finding.from_error(name, reason, model))
+        return explain_in(
+            self._engine,
+            _taken(films),
+            _radiograph,
+            threshold=threshold,
+            batch_size=batch_size,
+            gate=self._gate,
+        )
 
 
 def _good(item: Explained | Failed) -> Explained:
@@ -233,14 +186,32 @@ def _good(item: Explained | Failed) -> Explained:
     return item
 
 
-def _radiograph(film: object, name: str) -> Radiograph:
-    """A radiograph from a file or an array.
+def _taken(films: Iterable[object]) -> Iterator[tuple[str, Path | Radiograph | ImageError]]:
+    """Names, and files' paths or what arrays hold now: who gave one may fill it with the next."""
+    for index, film in enumerate(films):
+        if isinstance(film, str | os.PathLike):
+            name = os.fspath(film) or "."
+            yield name, Path(name)
+            continue
+        name = f"array-{index}"
+        try:
+            yield name, _from_array(film, name)
+        except ImageError as error:
+            yield name, error
+
+
+def _radiograph(taken: Path | Radiograph | ImageError) -> Radiograph:
+    if isinstance(taken, ImageError):
+        raise taken
+    return read_radiograph(taken) if isinstance(taken, Path) else taken
+
+
+def _from_array(film: object, name: str) -> Radiograph:
+    """A radiograph from pixels.
 
     Raises:
-        ImageError: it is neither, or cannot be used.
+        ImageError: it is no array, or cannot be used.
     """
-    if _is_file(film):
-        return read_radiograph(Path(name))
     if not isinstance(film, np.ndarray) or film.ndim != 2:
         what = f"an array of shape {film.shape}" if isinstance(film, np.ndarray) else "no array"
         raise UnsupportedImage(

@@ -14,7 +14,7 @@ import pneumoscope
 from pneumoscope import Reader
 from pneumoscope.api import Film
 from pneumoscope.errors import BundleError, ImageError, SettingsError
-from pneumoscope.inference import Explained, Failed
+from pneumoscope.inference import Explained, Failed, selection
 from tests.export.bundles import exported
 
 
@@ -98,6 +98,20 @@ def test_a_stream_takes_a_generator_and_goes_on_after_a_bad_film(
     assert "no array" in str(items[4].finding.error)
 
 
+def test_an_array_may_be_filled_again_for_the_next_film(reader: Reader, films: list[Path]) -> None:
+    first, second = (pixels(film) for film in films[:2])
+    levels = np.empty_like(first)
+
+    def refilled() -> Iterator[Any]:
+        for each in (first, second):
+            levels[:] = np.resize(each, levels.shape)
+            yield levels
+
+    for found, expected in zip(reader.stream(refilled()), (first, second), strict=True):
+        assert isinstance(found, Explained)
+        same(found, reader.find(np.resize(expected, levels.shape)))
+
+
 def test_the_threshold_decides(reader: Reader, films: list[Path]) -> None:
     assert reader.find(films[0], threshold=0).finding.label == "PNEUMONIA"
     assert reader.find(pixels(films[0]), threshold=1).finding.label == "NORMAL"
@@ -150,3 +164,18 @@ def test_engine_and_precision_may_be_named(run_folder: Path, films: list[Path]) 
     same(by_openvino.find(films[0]), pneumoscope.load(file, threads=1).find(films[0]))
     with pytest.raises(BundleError, match="no int8 form"):
         pneumoscope.load(file, precision="int8")
+
+
+def test_many_radiographs_are_computed_in_streams(
+    run_folder: Path, films: list[Path], reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = exported(run_folder).path
+    monkeypatch.setattr(selection, "available_cpus", lambda: 3)
+    for expected, threads, streams in ((None, None, 1), (64, None, 3), (64, 2, 1)):
+        many = pneumoscope.load(
+            file, engine="onnxruntime", precision="float32", expected=expected, threads=threads
+        )
+        assert many._engine.streams == streams
+        mixed: list[Film] = [films[0], pixels(films[1]), films[2]]
+        for one, film in zip(many.find(mixed, batch_size=1), films, strict=False):
+            same(one, reader.find(film))

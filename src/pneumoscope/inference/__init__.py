@@ -11,6 +11,7 @@ from pneumoscope.inference.explain import (
     Explained,
     Failed,
     explain_files,
+    explain_in,
     find_in,
     process_files,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Failed",
     "Runtime",
     "explain_files",
+    "explain_in",
     "film_heatmap",
     "find_in",
     "load_engine",

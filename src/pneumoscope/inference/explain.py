@@ -130,6 +130,20 @@ def explain_files(
     return _stream(task, files, read_radiograph, _explained, batch_size)
 
 
+def explain_in(
+    engine: Engine,
+    sources: Iterable[tuple[str, Source]],
+    read: Callable[[Source], Radiograph],
+    *,
+    threshold: float | None = None,
+    batch_size: int = 16,
+    gate: bool = False,
+) -> Iterator[Explained | Failed]:
+    """As `explain_files`, of anything that `read` makes radiographs of; see `find_in`."""
+    task = _task(engine, threshold, gate=gate)
+    return _stream(task, sources, read, _explained, batch_size)
+
+
 def process_files(
     engine: Engine,
     files: Iterable[tuple[str, Path]],
@@ -194,15 +208,21 @@ def _task(
         engine.info.threshold if threshold is None else threshold,
         own,
         further,
-        LungSegmenter.load() if needed else None,
-        shipped_gate() if gate else None,
+        _shipped_lungs() if needed else None,
+        _shipped_gate() if gate else None,
     )
 
 
 @cache
-def shipped_gate() -> InputGate:
+def _shipped_gate() -> InputGate:
     """The input gate of the package, loaded once."""
     return InputGate.load()
+
+
+@cache
+def _shipped_lungs() -> LungSegmenter:
+    """The lung segmenter of the package, loaded once."""
+    return LungSegmenter.load()
 
 
 def _stream(
@@ -264,11 +284,6 @@ def _score(task: _Task, batch: Sequence[_Decoded]) -> list[_Scored | Failed]:
         _Scored(task, item, output, next(index)) if isinstance(item, _Input) else item
         for item in batch
     ]
-
-
-def _explain_batch(task: _Task, inputs: list[_Input]) -> list[Explained]:
-    found = (_explained(entry) for entry in _score(task, inputs))
-    return [item for item in found if isinstance(item, Explained)]
 
 
 def _finding(entry: _Scored | Failed) -> Finding:
