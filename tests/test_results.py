@@ -7,9 +7,15 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from pneumoscope.evaluate import Predictions, classification_report
+from pneumoscope.evaluate import (
+    Predictions,
+    chance_calibration_error,
+    classification_report,
+    expected_calibration_error,
+)
 from pneumoscope.training.settings import read_settings
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -84,6 +90,26 @@ def test_the_readme_quotes_the_figures() -> None:
         for name in ("accuracy", "roc_auc"):
             digits = 3 if name == "accuracy" else 4
             assert f"{figures[name]['value']:.{digits}f}" in text, f"{folder.name}: {name}"
+
+
+@pytest.mark.parametrize(
+    ("name", "cohort"), [("RSNA", "rsna"), ("SIIM", "siim"), ("Kermany", "kermany")]
+)
+def test_calibration_on_val_and_test_together_is_quoted(name: str, cohort: str) -> None:
+    tables = [
+        pd.read_csv(RESULTS / "default" / f"efficientnet_lite0-{part}" / "predictions.csv")
+        for part in ("val", cohort)
+    ]
+    # A joint cohort's patients are named after their set.
+    tables[0] = tables[0][tables[0]["patient"].str.startswith(f"{cohort}:")]
+    table = pd.concat(tables)
+    probabilities = table["probability"].to_numpy()
+    own = expected_calibration_error(probabilities, table["label"] == "PNEUMONIA")
+    chance = chance_calibration_error(probabilities)
+    row = f"| {name} | {len(table):,} | {own:.3f} | "
+    row += f"{chance.value:.3f} ({chance.low:.3f} to {chance.high:.3f}) |"
+    assert row in (RESULTS / "README.md").read_text()
+    assert chance.low <= own <= chance.high
 
 
 LOCALIZED = [
