@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -380,9 +379,7 @@ def test_the_contract_is_importable_from_its_module() -> None:
 
 
 @pytest.mark.slow
-def test_twenty_runs_take_seconds() -> None:
+def test_twenty_runs_are_compared() -> None:
     runs = cohort({f"net{index}": [1.0, 1.5, 2.0, 2.5] for index in range(5)}, n_patients=500)
-    started = time.perf_counter()
     told = compare_models(runs)
     assert (len(told.rows), told.rows[0].n) == (7, 1000)
-    assert time.perf_counter() - started < 30.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -111,13 +110,11 @@ def test_error_rate_when_there_is_no_difference() -> None:
     assert np.mean(np.array(careless) < 0.05) > 0.15
 
 
-def test_large_sets_are_fast_and_tiny_p_values_exact() -> None:
-    started = time.perf_counter()
+def test_tiny_p_values_of_large_sets_are_exact() -> None:
     first, second = decisions(2000, 1000, both=20_000)
     found = mcnemar_test([first] * 3, [second] * 2, [f"p{row}" for row in range(23_000)])
     assert found.exact_p == pytest.approx(binomtest(1000, 3000).pvalue, rel=1e-6)
     assert 0.0 < found.exact_p < 1e-70
-    assert time.perf_counter() - started < 5.0
 
 
 def test_errors() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -141,14 +140,3 @@ def test_agrees_with_scikit_image(seed: int, threshold: float) -> None:
     expected = sorted((box[1], box[0], box[3] - box[1], box[2] - box[0]) for box in boxes)
     found = find_regions(heat, threshold=threshold, min_area=3 / heat.size, max_regions=1000)
     assert sorted((r.x, r.y, r.width, r.height) for r in found) == expected
-
-
-def test_a_large_film_is_quick() -> None:
-    heat = np.maximum(blob(2048, 2048, 700, 500, 250), blob(2048, 2048, 1500, 1500, 300))
-    find_regions(heat[:8, :8])  # the first call sets up
-    took = []
-    for _ in range(5):
-        start = time.perf_counter()
-        find_regions(heat)
-        took.append(time.perf_counter() - start)
-    assert min(took) < 0.2  # 0.03 s on an idle core

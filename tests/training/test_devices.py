@@ -303,7 +303,7 @@ def test_two_processes_train_as_one(manifest_file: Path, tmp_path: Path) -> None
 def failing(listener: RunListener) -> None:
     """What a process of a training may do instead of training."""
     if os.environ["RANK"] == "0":
-        time.sleep(60)
+        time.sleep(600)
     raise RunError("the cat sat on the keyboard", path="run", remedy="shoo")
 
 
@@ -313,7 +313,8 @@ def test_one_that_fails_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     started = time.monotonic()
     with pytest.raises(RunError, match=r"^run: the cat sat on the keyboard\. Shoo$"):
         launch.launch(failing, TWO, RunListener(), tmp_path)
-    assert time.monotonic() - started < 50
+    # The other one was ended, not waited for.
+    assert time.monotonic() - started < 500
 
 
 @pytest.mark.parametrize(
