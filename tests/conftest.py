@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # Two torch processes on two cores slow each other tenfold; tests compute little anyway.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The terminal's width is read once, by whichever test of a process comes first.
 os.environ["COLUMNS"] = "200"
+# Examples are the same each time, and a busy machine may take its time over them.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

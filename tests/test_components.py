@@ -49,7 +49,7 @@ def check(mask: Mask, corners: bool) -> None:
         assert found.solidity(number) == pytest.approx(inside.sum() / hull)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(mask=masks, corners=st.booleans())
 def test_parts_areas_boxes_peaks_and_solidity(mask: Mask, corners: bool) -> None:
     check(mask, corners)

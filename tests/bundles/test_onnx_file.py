@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -196,7 +196,6 @@ def test_a_description_twice_is_refused(path: Path) -> None:
         read_onnx(path)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_in_one_way(content: bytes) -> None:
     # Sealed, so that every check is reached.

@@ -129,7 +129,7 @@ def test_wrong_shapes_are_refused(shape: tuple[int, ...]) -> None:
         find_regions(np.zeros(shape, dtype=np.float32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**31 - 1), st.floats(0.05, 0.95))
 def test_agrees_with_scikit_image(seed: int, threshold: float) -> None:
     from skimage.measure import label, regionprops

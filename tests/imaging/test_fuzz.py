@@ -104,8 +104,6 @@ def attempt(path: Path, content: bytes) -> bool:
 def fuzz(count: int) -> settings:
     return settings(
         max_examples=count,
-        derandomize=True,
-        deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
 

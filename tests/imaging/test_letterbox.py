@@ -74,7 +74,7 @@ def test_pixels_of_another_film_are_refused() -> None:
         Letterbox.fit(8, 6, 4).apply(np.zeros((6, 8), np.float32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 64), st.integers(0, 99))
 def test_values_stay_within_what_went_in(h: int, w: int, size: int, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -140,7 +140,7 @@ def test_a_heatmap_without_a_grid_is_refused() -> None:
 
 
 @given(st.integers(1, 80))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_model_input_keeps_8_bit_films_of_its_size(size: int) -> None:
     stored = np.random.default_rng(size).integers(0, 256, (size, size), dtype=np.uint8)
     film = Radiograph((stored / np.float32(255)).astype(np.float32), Path("film.png"))

@@ -66,9 +66,7 @@ def test_it_does_what_its_description_says(engine: EngineSettings) -> None:
 
             @settings(
                 max_examples=15,
-                deadline=None,
                 database=None,
-                derandomize=True,
                 phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             )
