@@ -24,10 +24,6 @@ HOT = {"gradcam": (2, 5), "layercam": (5, 1)}
 class Lungs:
     """Stands for the segmenter: two upright lungs, the same on every film."""
 
-    @classmethod
-    def load(cls) -> Lungs:
-        return cls()
-
     def segment(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         grid = np.zeros((len(pixels), 64, 64), dtype=np.float32)
         grid[:, 8:56, 8:28] = 1
@@ -58,7 +54,7 @@ class Stub:
 
 @pytest.fixture(autouse=True)
 def lungs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explaining, "LungSegmenter", Lungs)
+    monkeypatch.setattr(explaining, "_shipped_lungs", Lungs)
 
 
 @pytest.fixture
