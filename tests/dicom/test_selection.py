@@ -36,17 +36,33 @@ def coded(meaning: str, value: str = "1") -> Dataset:
         {"SOPClassUID": CODES["DX"], "PresentationIntentType": "FOR PRESENTATION"},
         {"ViewPosition": None, "ViewCodeSequence": [coded("postero-anterior")]},
         {"NumberOfFrames": 1},
+        *(
+            {"BodyPartExamined": part}
+            for part in ("TORAX", "UNKNOWN", "OTHER", "DEFAULT", "", "BRUST", "RTG KLP", "TX")
+        ),
+        {"BodyPartExamined": "TORAX Y ABDOMEN"},
+        {"BodyPartExamined": ["HAND", "CHEST"]},
+        {"BodyPartExamined": "CHEST_ABDOMEN"},
     ],
 )
 def test_frontal_chest_films_pass(tmp_path: Path, elements: dict[str, Any]) -> None:
     refuse_unless_chest_film(film(tmp_path / "film.dcm", **elements))
 
 
+@pytest.mark.parametrize("part", ["胸部  ".encode("gb18030"), "Tórax ".encode("latin-1")])
+def test_a_body_part_in_another_alphabet_passes(tmp_path: Path, part: bytes) -> None:
+    path = film(tmp_path / "film.dcm", BodyPartExamined="TORAXX")
+    path.write_bytes(path.read_bytes().replace(b"TORAXX", part.ljust(6)))
+    refuse_unless_chest_film(path)
+
+
 @pytest.mark.parametrize(
     ("elements", "reason"),
     [
         ({"BodyPartExamined": "HAND"}, "shows body part HAND"),
-        ({"BodyPartExamined": "SKU\x1b[31mLL"}, "shows body part SKU"),
+        ({"BodyPartExamined": "KNEE_LT\x1b"}, r"shows body part KNEE_LT\?"),
+        ({"BodyPartExamined": "Cervical Spine"}, "shows body part CERVICAL SPINE"),
+        ({"BodyPartExamined": ["HANDS", "PELVIS"]}, "shows body part HANDS"),
         ({"ViewPosition": "LL"}, "no frontal view"),
         ({"ViewPosition": "RAO"}, "no frontal view"),
         ({"ViewPosition": None, "ViewCodeSequence": [coded("left lateral")]}, "no frontal view"),

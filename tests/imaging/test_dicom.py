@@ -227,7 +227,7 @@ def test_what_the_header_rules_out(tmp_path: Path, elements: dict[str, Any], mat
             reader(path)
 
 
-@pytest.mark.parametrize("modality", ["CR", "DX", "RG", "OT", "SC", None])
+@pytest.mark.parametrize("modality", ["CR", "DX", "DR", "RG", "OT", "SC", None])
 @pytest.mark.parametrize("view", ["PA", "AP", "LLD", None])
 def test_frontal_radiographs_are_accepted(
     tmp_path: Path, modality: str | None, view: str | None

@@ -1,7 +1,7 @@
 """Which files of a study are frontal chest films, by their tags; and why the others are not.
 
-The first of two doors: the second, the input gate, looks at the pixels. A file without the tags
-that would tell passes, because many archives have films with none, and the gate sees it anyway.
+The first of two checks: the second, the input gate, looks at the pixels. A file whose tags are
+missing, in another language or vague passes, because the gate sees it anyway.
 """
 
 from __future__ import annotations
@@ -20,7 +20,30 @@ _FILMS = {
     "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
 }
 _RAW = "1.2.840.10008.5.1.4.1.1.1.1.1"
-_CHEST = {"CHEST", "THORAX", "LUNG", "LUNGS", "RIBS", "PORT CHEST", "CHEST PORT", "CHESTPORT"}
+# Body parts of PS3.16 annex L, and usual short forms, that no frontal chest film shows.
+_OTHER_PARTS = {
+    "ABDOMEN", "ABDOMENPELVIS", "ACETABULUM", "ACJOINT", "ANKLE", "ANUS", "APPENDIX", "ARM",
+    "BLADDER", "BRAIN", "BREAST", "BUTTOCK", "CALCANEUS", "CALF", "CAROTID", "CEREBELLUM",
+    "CERVIX", "CLAVICLE", "COCCYX", "COLON", "CRANIUM", "CSPINE", "DUODENUM", "EAR", "ELBOW",
+    "EXTREMITY", "EYE", "EYELID", "FACE", "FACIAL", "FEET", "FEMUR", "FIBULA", "FINGER", "FOOT",
+    "FOOTANKLE", "FOREARM", "GALLBLADDER", "GROIN", "HAND", "HEAD", "HEADNECK", "HIP",
+    "HIPJOINT", "HUMERUS", "ILEUM", "ILIUM", "INTESTINE", "JAW", "JEJUNUM", "KIDNEY", "KNEE",
+    "KNEEJOINT", "KUB", "LARYNX", "LEG", "LIVER", "LOWERARM", "LOWERLEG", "LSPINE", "LSSPINE",
+    "LUMBAR", "MANDIBLE", "MAXILLA", "METACARPUS", "METATARSUS", "NASAL", "NECK", "NOSE",
+    "ORBIT", "OVARY", "PANCREAS", "PAROTID", "PATELLA", "PELVIS", "PENIS", "PHARYNX",
+    "PROSTATE", "RADIUS", "RECTUM", "SACRUM", "SCALP", "SCAPULA", "SCROTUM", "SELLA",
+    "SHOULDER", "SIJOINT", "SINUS", "SKULL", "SPINE", "SPLEEN", "SSPINE", "STERNUM", "STOMACH",
+    "TARSUS", "TEETH", "TESTIS", "THIGH", "THUMB", "THYROID", "TIBIA", "TLSPINE", "TMJ", "TOE",
+    "TONGUE", "TOOTH", "TSPINE", "ULNA", "UPPERARM", "URETER", "URETHRA", "UTERUS", "VAGINA",
+    "VULVA", "WRIST", "ZYGOMA",
+}  # fmt: skip
+# Say which one or how it was taken, but not of what.
+_QUALIFIERS = {
+    "A", "AC", "AND", "AP", "B", "BILAT", "BILATERAL", "BONE", "BOTH", "C", "CERVICAL",
+    "FRONTAL", "JOINT", "L", "LAT", "LATERAL", "LEFT", "LOWER", "LT", "LUMBOSACRAL", "OBL",
+    "OBLIQUE", "OF", "OR", "PA", "PARANASAL", "PORT", "PORTABLE", "R", "RIGHT", "RT", "SACRAL",
+    "SI", "SIDE", "STANDING", "T", "THE", "THORACIC", "UPPER", "VIEW",
+}  # fmt: skip
 _CHEST_CODES = {"51185008", "43799004", "816094009", "39607008", "T-D3000"}
 _LATERAL = {"LL", "RL", "LAT", "LATERAL", "LLO", "RLO", "LAO", "RAO", "LPO", "RPO"}
 
@@ -68,9 +91,19 @@ def _body_part(tags: Any) -> str | None:
     if code in _CHEST_CODES:
         return None
     part = _words(tags, "BodyPartExamined")
-    if not part or any(name in word for word in part for name in _CHEST):
+    if not part or not all(map(_is_other_part, part)):
         return None
     return f"shows body part {_printable(sorted(part)[0])}"
+
+
+def _is_other_part(text: str) -> bool:
+    """Whether a body part is known not to be the chest: every word of it is known, one is a part.
+
+    A film of "TORAX", "UNKNOWN" or "CHEST ABDOMEN" is kept: some of their words are not.
+    """
+    words = {word for word in re.split(r"[\W\d_]+", text) if word}
+    words = {word if word in _OTHER_PARTS else word.removesuffix("S") for word in words}
+    return bool(words & _OTHER_PARTS) and words <= _OTHER_PARTS | _QUALIFIERS
 
 
 def _view(tags: Any) -> str | None:

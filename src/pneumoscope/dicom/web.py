@@ -8,7 +8,7 @@ from pathlib import Path
 from pneumoscope.errors import OutputError, PneumoscopeError, SettingsError
 from pneumoscope.files import atomic_path, new_folder
 
-_MODALITIES = ("CR", "DX")
+_MODALITIES = ("CR", "DX", "DR")
 
 
 def fetch_study(url: str, folder: Path) -> list[Path]:

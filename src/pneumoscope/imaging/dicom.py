@@ -70,7 +70,7 @@ _KEYWORDS = [
     "DoubleFloatPixelData",
 ]
 
-_MODALITIES = ("CR", "DX", "RG", "OT", "SC")
+_MODALITIES = ("CR", "DX", "DR", "RG", "OT", "SC")
 _LATERAL = ("LL", "RL", "LAT", "LATERAL", "LEFT LATERAL", "RIGHT LATERAL")
 _OBLIQUE = ("RLO", "LLO", "RAO", "LAO", "RPO", "LPO", "OBLIQUE")
 _GRAY = ("MONOCHROME1", "MONOCHROME2")
