@@ -16,7 +16,7 @@ LABELS = ("NORMAL", "PNEUMONIA")
 MODEL = "efficientnet_lite0@ab12cd34"
 KEYS = [
     "image", "label", "probability", "threshold", "uncertain", "gate", "regions", "in_lungs",
-    "heatmap", "summary", "model", "error",
+    "heatmap", "summary", "notes", "model", "error",
 ]  # fmt: skip
 
 
@@ -87,6 +87,7 @@ def test_error_leaves_everything_else_empty() -> None:
         "in_lungs": None,
         "heatmap": None,
         "summary": None,
+        "notes": [],
         "model": MODEL,
         "error": "x.dcm: is empty. Export it again",
     }

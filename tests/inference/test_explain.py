@@ -13,7 +13,7 @@ from PIL import Image
 
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import BundleError, SettingsError
-from pneumoscope.imaging import Letterbox, model_input, read_radiograph
+from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
 from pneumoscope.inference import (
     RANDOMISED,
     Engine,
@@ -23,7 +23,7 @@ from pneumoscope.inference import (
     film_heatmap,
     load_engine,
 )
-from pneumoscope.inference.explain import calibrated_probability
+from pneumoscope.inference.explain import calibrated_probability, explain_in, find_in
 from pneumoscope.inference.heatmaps import film_lungs
 
 GRADCAM = HeatmapSpec("gradcam")
@@ -52,6 +52,18 @@ def test_order_is_kept_and_bad_files_are_reported(
         assert [type(i) for i in items[:4]] == [Explained, Failed, Explained, Failed]
         assert isinstance(items[1], Failed) and items[1].finding.error
         assert items[1].finding.probability is None
+
+
+def test_what_the_reader_ignored_is_in_the_finding(
+    engine: Engine, films: list[tuple[str, Path]]
+) -> None:
+    def read(path: Path) -> Radiograph:
+        return replace(read_radiograph(path), notes=("The pixel spacing was ignored.",))
+
+    for found in (find_in(engine, films[:1], read), explain_in(engine, films[:1], read)):
+        (item,) = found
+        finding = item.finding if isinstance(item, Explained | Failed) else item
+        assert finding.notes == ("The pixel spacing was ignored.",)
 
 
 def test_a_finding_does_not_depend_on_the_batch(

@@ -87,6 +87,16 @@ def test_a_part_written_twice_is_one_part(tmp_path: Path) -> None:
     assert part_name(["a", "b"]) != part_name(["a\0", "b"]) != part_name(["ab"])
 
 
+def test_a_part_of_a_version_without_notes_is_completed(tmp_path: Path) -> None:
+    out = Place.at(str(tmp_path))
+    write_part(out, Unit("part-1.parquet", ("a", "b")), [finding("a"), finding("b", "damaged")])
+    place = tmp_path / "findings" / "part-1.parquet"
+    pq.write_table(pq.read_table(place).drop_columns(["notes"]), place)
+    noted = finding("b").model_copy(update={"notes": ("The pixel spacing was ignored.",)})
+    write_part(out, Unit("part-1.parquet", ("b",)), [noted])
+    assert read_findings(out) == [finding("a"), noted]
+
+
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     (tmp_path / "findings").mkdir()
     (tmp_path / "findings" / "part-1.parquet").write_text("no parquet")

@@ -235,7 +235,7 @@ def show_findings(first: Sequence[Finding], total: int, failed: int) -> None:
                 finding.image,
                 f"{finding.label}{doubt}",
                 f"{finding.probability:.3f}",
-                finding.summary or "",
+                " ".join([finding.summary or "", *finding.notes]).strip(),
             )
     console.print(table)
     if total > len(first):

@@ -95,7 +95,7 @@ class Result:
                 f"{finding.label}{doubt}",
                 f"Probability {finding.probability:.3f}, decided from {finding.threshold:.3f} on",
             ]
-        return [*found, f"Pneumoscope {__version__}, {finding.model}", NOT_VERIFIED]
+        return [*found, *finding.notes, f"Pneumoscope {__version__}, {finding.model}", NOT_VERIFIED]
 
 
 def pneumonia() -> Any:

@@ -180,7 +180,7 @@ def _comments(result: Result) -> list[Any]:
             value=text,
             relationship_type=RelationshipTypeValues.CONTAINS,
         )
-        for text in (NOT_VERIFIED, result.finding.summary)
+        for text in (NOT_VERIFIED, result.finding.summary, *result.finding.notes)
         if text
     ]
 

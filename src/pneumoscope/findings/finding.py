@@ -113,6 +113,11 @@ class Finding(BaseModel):
         description="Heatmap file (16-bit grayscale PNG), relative to the findings file"
     )
     summary: str | None = Field(default=None, description="The finding in plain words")
+    notes: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="What the reader ignored or assumed when it read the file, in plain words",
+    )
     model: str = Field(min_length=1, description="Which model said it: architecture@digest")
     error: str | None = Field(description="Why there is no prediction, or null")
 
@@ -134,7 +139,11 @@ class Finding(BaseModel):
                 raise ValueError("a finding without an error needs label, probability, threshold")
         elif not self.error:
             raise ValueError("an error must say what was wrong")
-        elif self.regions or any(value is not None for value in (*result, *self._further())):
+        elif (
+            self.regions
+            or self.notes
+            or any(value is not None for value in (*result, *self._further()))
+        ):
             raise ValueError("a finding with an error has no result")
         return self
 
@@ -160,6 +169,7 @@ class Finding(BaseModel):
         review: tuple[float, float] | None = None,
         regions: Sequence[Region] = (),
         heatmap: str | None = None,
+        notes: Sequence[str] = (),
     ) -> Self:
         """The finding for a radiograph that was scored; the label comes from `decide`.
 
@@ -173,6 +183,7 @@ class Finding(BaseModel):
                 where the model does not say.
             regions: boxes in pixels of the film.
             heatmap: relative path of the heatmap file, if one was written.
+            notes: what the reader ignored or assumed; see `Radiograph.notes`.
 
         Raises:
             BundleError, SettingsError: as `decide`.
@@ -185,6 +196,7 @@ class Finding(BaseModel):
             uncertain=None if review is None else review[0] <= float(probability) <= review[1],
             regions=tuple(regions),
             heatmap=heatmap,
+            notes=tuple(notes),
             model=model,
             error=None,
         )

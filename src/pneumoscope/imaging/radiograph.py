@@ -27,6 +27,8 @@ class Radiograph:
         modality: DICOM modality such as "CR" or "DX", if known.
         view: DICOM view position such as "PA" or "AP", if known.
         patient: DICOM PatientID as stored. It groups films by patient and is kept out of `repr`.
+        notes: what the reader ignored or assumed, in short sentences of its own; they never quote
+            the file.
 
     Raises:
         ValueError: `pixels` is not a finite float32 picture in [0, 1].
@@ -38,6 +40,7 @@ class Radiograph:
     modality: str | None = None
     view: str | None = None
     patient: str | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         pixels = self.pixels

@@ -319,6 +319,7 @@ def _decided(entry: _Scored) -> Finding:
         labels=info.labels,
         model=info.model_id,
         review=None if info.review is None else (info.review.low, info.review.high),
+        notes=entry.item.radiograph.notes,
     )
 
 

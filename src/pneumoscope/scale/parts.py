@@ -91,7 +91,8 @@ def write_part(out: Place, unit: Unit, findings: Iterable[Finding]) -> None:
     if kept is not None:
         again = {row["image"] for row in rows}
         stays = pa.array([image not in again for image in kept["image"].to_pylist()], pa.bool_())
-        table = pa.concat_tables([kept.filter(stays).cast(table.schema), table])
+        earlier = [_finding_row(row) for row in kept.filter(stays).to_pylist()]
+        table = pa.Table.from_pylist([*earlier, *rows], schema=table.schema)
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     out.below(FOLDER, unit.part).write_bytes(buffer.getvalue())
@@ -103,6 +104,11 @@ def read_findings(out: Place) -> list[Finding]:
     tables = [_read(out, part) for part in parts]
     rows = [row for table in tables if table is not None for row in table.to_pylist()]
     return [Finding.model_validate(row) for row in rows]
+
+
+def _finding_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a part, with the fields that an earlier version did not write."""
+    return Finding.model_validate(row).model_dump(mode="json")
 
 
 def _content(out: Place, part: str) -> tuple[list[str], list[str]]:
@@ -149,6 +155,7 @@ def _schema() -> Any:
             ("in_lungs", pa.float64()),
             ("heatmap", pa.string()),
             ("summary", pa.string()),
+            ("notes", pa.list_(pa.string())),
             pa.field("model", pa.string(), nullable=False),
             ("error", pa.string()),
         ]
