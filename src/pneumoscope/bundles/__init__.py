@@ -20,9 +20,11 @@ from pneumoscope.bundles.info import (
     find_bundle,
     read_bundle,
     read_onnx,
+    record_seen,
     write_bundle,
     write_onnx,
 )
+from pneumoscope.bundles.seen import SeenInfo
 
 __all__ = [
     "DEFAULT",
@@ -33,10 +35,12 @@ __all__ = [
     "HeatmapSpec",
     "OnnxBundle",
     "Quality",
+    "SeenInfo",
     "TrainingInfo",
     "find_bundle",
     "read_bundle",
     "read_onnx",
+    "record_seen",
     "write_bundle",
     "write_onnx",
 ]

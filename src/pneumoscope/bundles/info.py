@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pneumoscope.bundles.heatmap_spec import HeatmapSpec
-from pneumoscope.bundles.onnx_file import read_sealed, seal
+from pneumoscope.bundles.onnx_file import read_sealed, seal, unseal
+from pneumoscope.bundles.seen import SeenInfo
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.files import atomic_path, sha256_file, write_json
 
@@ -19,7 +20,8 @@ INFO_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "MODEL_CARD.md"
 ONNX_FILE = "model.onnx"
-_MAX_INFO_BYTES = 4 << 20
+# The list of what was seen takes eight bytes for each radiograph.
+_MAX_INFO_BYTES = 32 << 20
 MAX_AUC_DROP = 0.003
 MIN_CORRELATION = 0.98
 _Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -125,6 +127,7 @@ class BundleInfo(_Part):
         files: digest of every other file of the bundle.
         review: which probabilities are uncertain; None in bundles of earlier versions.
         export: of a bundle in one ONNX file, how the file was made; None in a folder.
+        seen: which radiographs and patients it was made with; None in bundles of earlier versions.
     """
 
     format: Literal[1] = 1
@@ -140,6 +143,7 @@ class BundleInfo(_Part):
     files: dict[_FileName, str]
     review: ReviewInfo | None = None
     export: ExportInfo | None = None
+    seen: SeenInfo | None = None
 
     @field_validator("heatmap")
     @classmethod
@@ -329,3 +333,28 @@ def write_bundle(folder: Path, fields: Mapping[str, Any], names: list[str]) -> B
     info = BundleInfo.model_validate({**fields, "files": files})
     write_json(folder / INFO_FILE, info.model_dump(mode="json"))
     return info
+
+
+def record_seen(path: Path, seen: SeenInfo) -> list[Path]:
+    """Write what a model was made with into its bundle, and into the exported file beside it.
+
+    Args:
+        path: a bundle, a run, or a file of `pneumoscope export`.
+        seen: of the manifest that the model was trained on.
+
+    Returns:
+        The files that were rewritten; all else in them is as it was.
+
+    Raises:
+        BundleError: the bundle is missing or altered.
+        OutputError: a file cannot be written.
+    """
+    found, info = read_bundle(path, weights=True)
+    if found.is_file():
+        write_onnx(found, unseal(read_onnx(found).model), info.model_copy(update={"seen": seen}))
+        return [found]
+    described = info.model_copy(update={"seen": seen})
+    write_json(found / INFO_FILE, described.model_dump(mode="json"))
+    exported = found / ONNX_FILE
+    beside = exported.is_file() and read_onnx(exported).info.model_id == info.model_id
+    return [found / INFO_FILE, *(record_seen(exported, seen) if beside else ())]

@@ -56,6 +56,19 @@ def seal(model: bytes, text: str) -> bytes:
     return described + _entry(_SEAL_KEY, hashlib.sha256(described).hexdigest())
 
 
+def unseal(data: bytes) -> bytes:
+    """The serialised model in the bytes of a sealed file, as it was before `seal`.
+
+    Args:
+        data: as `read_sealed` returned them.
+    """
+    entries = [
+        _key_and_text(value) for field, value in _fields(memoryview(data)) if field == _METADATA
+    ]
+    added = sum(len(_entry(key, text)) for key, text in entries if key in (_TEXT_KEY, _SEAL_KEY))
+    return data[:-added]
+
+
 def read_sealed(path: Path) -> tuple[bytes, str]:
     """Read and check a file that `seal` made.
 

@@ -47,18 +47,29 @@ def card(
         Path | None,
         typer.Option(help="YAML: cohort (text), limits, history, commands (lists of text)."),
     ] = None,
+    trained_on: Annotated[
+        Path | None,
+        typer.Option(
+            help="The manifest it was trained on: list its films and patients in the bundle."
+        ),
+    ] = None,
 ) -> None:
     """Write a bundle's MODEL_CARD.md and model_card.json from what was measured of it.
 
     [dim]Examples:[/dim]
       pneumoscope card RUN --evaluation hospital=evaluation
       pneumoscope card RUN --evaluation a=eval-a --evaluation b=eval-b --other a:b=other-b
+      pneumoscope card old-bundle --trained-on run/manifest.csv
     """
     from pneumoscope.bundles import find_bundle, read_bundle
     from pneumoscope.files import write_json, write_text
     from pneumoscope.report.card_tables import card_tables
     from pneumoscope.report.model_card import ModelCard, render_model_card
 
+    if trained_on is not None:
+        _list_seen(bundle, trained_on)
+        if not any((evaluation, other, audit, audit_before, gate, words)):
+            return
     folder, info = read_bundle(bundle, weights=True)
     if folder.is_file():
         folder = find_bundle(folder.parent)
@@ -84,6 +95,24 @@ def card(
         show_table(table)
     console.print(f"Card: [bold]{folder / CARD}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+
+
+def _list_seen(bundle: Path, cohort: Path) -> None:
+    """Write into a bundle which films and patients it was made with; its card stays as it is."""
+    from pneumoscope.bundles import SeenInfo, read_bundle, record_seen
+    from pneumoscope.cohort.manifest import Manifest
+
+    _, info = read_bundle(bundle, weights=True)
+    manifest = Manifest.read(cohort)
+    digest = manifest.digest()
+    if digest != info.training.data_digest:
+        raise EvaluationError(
+            f"is not the cohort that {info.model_id} was trained on (its digest differs)",
+            path=cohort,
+            remedy="give the manifest.csv of its run, with the radiographs as they were",
+        )
+    for path in record_seen(bundle, SeenInfo.of(digest, *manifest.keys_by_split())):
+        console.print(f"Lists what the model was made with: [bold]{path}[/bold]")
 
 
 def read_card(folder: Path) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pneumoscope.cohort.manifest import COLUMNS, Manifest, ordered_columns
+from pneumoscope.cohort.patients import joined_key
 from pneumoscope.cohort.split import EXCLUDED
 from pneumoscope.errors import CohortError
 
@@ -54,7 +55,7 @@ def _renamed(name: str, manifest: Manifest, root: Path, labels: tuple[str, str])
     table = manifest.table.copy()
     below = manifest.root.relative_to(root).as_posix()
     table["image"] = [image if below == "." else f"{below}/{image}" for image in table["image"]]
-    table["patient"] = [f"{name}:{patient}" for patient in table["patient"]]
+    table["patient"] = [joined_key(patient, name) for patient in table["patient"]]
     table["label"] = table["label"].map(dict(zip(manifest.labels, labels, strict=True)))
     table["cohort"] = name
     extras = [column for column in table.columns if column not in COLUMNS]

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumoscope.cohort.labels import infer_labels
-from pneumoscope.cohort.patients import dicom_patient_id, identify
+from pneumoscope.cohort.patients import bare_key, dicom_patient_id, identify
 from pneumoscope.cohort.sidecar import Sidecar, read_sidecar, write_sidecar
 from pneumoscope.cohort.split import EXCLUDED, SPLITS, split_rows
 from pneumoscope.cohort.tables import read_table
@@ -170,6 +170,33 @@ class Manifest:
         """The patient of each radiograph."""
         return [str(patient) for patient in self.table["patient"]]
 
+    def patient_keys(self) -> list[str]:
+        """The patient of each radiograph as its hospital calls it; "" where that is not known.
+
+        A cohort that was joined with others has the same keys as by itself.
+        """
+        cohorts = self.table.get("cohort", pd.Series([""] * len(self)))
+        return [bare_key(*row) for row in zip(self.patients(), map(str, cohorts), strict=True)]
+
+    def keys_by_split(self) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """By split, the files' digests and the patients' keys; what was excluded is left out.
+
+        Raises:
+            CohortError: as of `digests`.
+        """
+        rows = list(zip(self.table["split"], self.digests(), self.patient_keys(), strict=True))
+        files = {split: [digest for own, digest, _ in rows if own == split] for split in SPLITS}
+        return files, {split: [key for own, _, key in rows if own == split] for split in SPLITS}
+
+    def digests(self) -> list[str]:
+        """Hex SHA-256 of each file: the table's, or computed where the table has none.
+
+        Raises:
+            CohortError: a file whose digest is missing cannot be read.
+        """
+        rows = zip(self.table["image"], self.table["sha256"], strict=True)
+        return [str(known) or _file_digest(self.root / image) for image, known in rows]
+
     def __len__(self) -> int:
         return len(self.table)
 
@@ -182,11 +209,12 @@ class Manifest:
         Raises:
             CohortError: a file whose digest is missing cannot be read.
         """
-        columns = ["image", "label", "patient", "split", "sha256"]
+        columns = ["image", "label", "patient", "split"]
+        rows = self.table[columns].itertuples(index=False, name=None)
         total = hashlib.sha256()
-        for row in sorted(self.table[columns].itertuples(index=False, name=None)):
-            fields = [str(value) for value in row]
-            fields[-1] = fields[-1] or _file_digest(self.root / fields[0])
+        for fields in sorted(
+            [*map(str, row), digest] for row, digest in zip(rows, self.digests(), strict=True)
+        ):
             total.update((json.dumps(fields, ensure_ascii=True) + "\n").encode())
         return total.hexdigest()
 

@@ -17,6 +17,7 @@ from pneumoscope.imaging import read_header
 
 Rule = Literal["pattern", "column", "dicom", "kermany", "nih", "file"]
 
+_FILE = "file:"
 _RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 
 # Kermany as on Kaggle: person12_bacteria_46, person12_virus_46, IM-0620-0001-0001,
@@ -69,6 +70,17 @@ def identify(
     if dicom_id is not None and dicom_id.strip():
         return Identity(hash_patient_id(dicom_id), "dicom")
     return from_name(PurePosixPath(image).stem) or _file(image)
+
+
+def joined_key(patient: str, cohort: str) -> str:
+    """A patient's key among several cohorts, where one number may mean different people."""
+    return f"{cohort}:{patient}"
+
+
+def bare_key(patient: str, cohort: str) -> str:
+    """A patient's key without what `joined_key` added; "" if it only names the file."""
+    key = patient.removeprefix(f"{cohort}:") if cohort else patient
+    return "" if key.startswith(_FILE) else key
 
 
 def from_name(stem: str) -> Identity | None:
@@ -140,4 +152,4 @@ def _matched(pattern: re.Pattern[str], image: str) -> str:
 
 
 def _file(image: str) -> Identity:
-    return Identity(f"file:{image}", "file")
+    return Identity(f"{_FILE}{image}", "file")

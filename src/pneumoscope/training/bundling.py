@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 import pneumoscope
-from pneumoscope.bundles import BundleInfo, write_bundle
+from pneumoscope.bundles import BundleInfo, SeenInfo, write_bundle
 from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.split import SPLITS
@@ -50,13 +50,15 @@ def make_bundle(
     Args:
         folder: the bundle's folder.
         classifier: on the CPU, in eval mode.
-        manifest: the cohort it was trained on.
+        manifest: the cohort it was trained on; which films and patients it holds is kept as
+            digests.
         settings, weights: of the run.
         selected_epoch: zero-based epoch whose weights these are.
         val_logits: (N,) log-odds on val, from which calibration, threshold and review band are
             fitted.
         val_targets: (N,) 1 = positive.
     """
+    digest = manifest.digest()
     temperature, bias = fit_calibration(val_logits, val_targets)
     before = calibrated(val_logits, 1.0)
     after = calibrated(val_logits, temperature, bias)
@@ -90,13 +92,14 @@ def make_bundle(
                 "val_ece_after": expected_calibration_error(after, val_targets),
             },
             "training": {
-                "data_digest": manifest.digest(),
+                "data_digest": digest,
                 "splits": {split: split_counts(manifest, split) for split in SPLITS},
                 "weights": weights.to_dict(),
                 "settings": settings.model_dump(),
                 "selected_epoch": selected_epoch,
                 "versions": _versions(settings.guided),
             },
+            "seen": SeenInfo.of(digest, *manifest.keys_by_split()),
         },
         [WEIGHTS_FILE],
     )
