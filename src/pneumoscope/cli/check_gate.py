@@ -59,7 +59,7 @@ def check_gate(
     spoilt: dict[str, list[Verdict]] = {}
     with progress("Judging films") as update:
         for done, path in enumerate(paths, start=1):
-            film = read_radiograph(path)
+            film = read_radiograph(path).upright()
             own.append(gate.judge(*model_input(film, _SIDE)))
             for kind, pixels in spoil(film.pixels, rng).items():
                 spoilt.setdefault(kind, []).append(_judge(gate, pixels))
@@ -139,7 +139,7 @@ def _judge_file(gate: InputGate, path: Path) -> Verdict:
     from pneumoscope.imaging import read_radiograph
 
     try:
-        return _judge(gate, read_radiograph(path).pixels)
+        return _judge(gate, read_radiograph(path).upright().pixels)
     except ImageError:
         with Image.open(path) as picture:
             levels = np.asarray(picture.convert("L"), dtype=np.float32)

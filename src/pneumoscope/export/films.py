@@ -100,7 +100,7 @@ def _drawn(part: Manifest, count: int, seed: int) -> Manifest:
 def _read(paths: list[Path], size: int, progress: Progress) -> NDArray[np.uint8]:
     def one(path: Path) -> NDArray[np.uint8]:
         try:
-            return model_input(read_radiograph(path), size)[0]
+            return model_input(read_radiograph(path).upright(), size)[0]
         except ImageError as error:
             raise CohortError(
                 error.problem,

@@ -8,11 +8,13 @@ May import: numpy, Pillow, pydicom. No torch, no other room.
 
 Inside: `read` looks at a file's first bytes and hands it to `raster` (Pillow) or `dicom` (pydicom,
 imported when the first DICOM file comes); `tone` turns stored DICOM values into gray, `colour`
-decides whether three channels are one gray film, `limits` stops huge files before they are decoded.
+decides whether three channels are one gray film, `orientation` tells how a film is hung, `limits`
+stops huge files before they are decoded.
 """
 
 from pneumoscope.imaging.letterbox import Box, Letterbox, model_input
 from pneumoscope.imaging.limits import DEFAULT_LIMITS, Limits
+from pneumoscope.imaging.orientation import Orientation
 from pneumoscope.imaging.radiograph import Header, Radiograph
 from pneumoscope.imaging.read import (
     SUFFIXES,
@@ -29,6 +31,7 @@ __all__ = [
     "Header",
     "Letterbox",
     "Limits",
+    "Orientation",
     "Radiograph",
     "is_dicom_file",
     "is_radiograph_file",

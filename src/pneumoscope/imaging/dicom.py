@@ -33,6 +33,7 @@ from pydicom.uid import (
 from pneumoscope.errors import ImageError, UnreadableImage, UnsupportedImage
 from pneumoscope.imaging.colour import gray_of_rgb
 from pneumoscope.imaging.limits import Limits
+from pneumoscope.imaging.orientation import Orientation, age_in_years, is_lateral
 from pneumoscope.imaging.radiograph import Header, Radiograph, to_unit
 from pneumoscope.imaging.tone import first_number, to_gray
 
@@ -42,6 +43,8 @@ _KEYWORDS = [
     "PatientID",
     "ViewPosition",
     "ViewCodeSequence",
+    "PatientOrientation",
+    "PatientAge",
     "Rows",
     "Columns",
     "SamplesPerPixel",
@@ -107,6 +110,8 @@ def read_dicom(path: Path, limits: Limits) -> Radiograph:
             modality=header.modality,
             view=header.view,
             patient=header.patient,
+            orientation=Orientation.of(_directions(dataset)),
+            age=age_in_years(_code(dataset, "PatientAge")),
         )
 
 
@@ -256,11 +261,19 @@ def _side_view(dataset: Any, view: str | None) -> str | None:
     if view is None:
         sequence = dataset.get("ViewCodeSequence")
         view = _code(sequence[0], "CodeMeaning") if sequence else None
-    if view is None or "DECUBITUS" in view:
+    if view is None:
+        return "a lateral" if is_lateral(_directions(dataset)) else None
+    if "DECUBITUS" in view:
         return None
     if view in _LATERAL or "LATERAL" in view.split():
         return "a lateral"
     return "an oblique" if view in _OBLIQUE or "OBLIQUE" in view.split() else None
+
+
+def _directions(dataset: Any) -> list[str] | None:
+    """Where the rows and the columns run to in the patient; None if the file does not say."""
+    value = dataset.get("PatientOrientation")
+    return None if value is None or isinstance(value, str) else [str(item) for item in value]
 
 
 def _check_decoder(dataset: Any, path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pneumoscope.imaging.orientation import USUAL, Orientation
 
 
 def to_unit(levels: NDArray[np.integer], full_scale: int) -> NDArray[np.float32]:
@@ -29,6 +31,8 @@ class Radiograph:
         patient: DICOM PatientID as stored. It groups films by patient and is kept out of `repr`.
         notes: what the reader ignored or assumed, in short sentences of its own; they never quote
             the file.
+        orientation: how the pixels lie in the patient, if the file says so.
+        age: the patient's, in years, if the file says so.
 
     Raises:
         ValueError: `pixels` is not a finite float32 picture in [0, 1].
@@ -41,6 +45,8 @@ class Radiograph:
     view: str | None = None
     patient: str | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    orientation: Orientation = USUAL
+    age: float | None = None
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -61,6 +67,16 @@ class Radiograph:
     def width(self) -> int:
         """Columns of the film."""
         return int(self.pixels.shape[1])
+
+    def upright(self) -> Radiograph:
+        """The film hung the usual way: head up, the patient's right on the film's left."""
+        if self.orientation.usual:
+            return self
+        spacing = self.spacing
+        if spacing is not None and self.orientation.transposed:
+            spacing = spacing[1], spacing[0]
+        pixels = self.orientation.upright(self.pixels)
+        return replace(self, pixels=pixels, spacing=spacing, orientation=USUAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,8 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class _Input:
+    """A film with the square that the model sees; square and letterbox are of the upright film."""
+
     name: str
     radiograph: Radiograph
     pixels: NDArray[np.uint8]
@@ -263,7 +265,8 @@ def _decode(
         # The finding names the file already.
         reason = ImageError(error.problem, remedy=error.remedy)
         return Failed(name, Finding.from_error(name, reason, task.engine.info.model_id))
-    return _Input(name, radiograph, *model_input(radiograph, task.engine.info.architecture.size))
+    size = task.engine.info.architecture.size
+    return _Input(name, radiograph, *model_input(radiograph.upright(), size))
 
 
 def _pixels(item: _Decoded) -> int:
@@ -293,7 +296,8 @@ def _finding(entry: _Scored | Failed) -> Finding:
     if not finding.positive or (gate is not None and gate.flagged):
         return _completed(entry, finding, None, None, gate)
     lungs = _lungs(entry) if entry.task.own.lungs else None
-    return _completed(entry, finding, _heatmap(entry, entry.task.own, lungs), lungs, gate)
+    found = _completed(entry, finding, _heatmap(entry, entry.task.own, lungs), lungs, gate)
+    return _on_stored_pixels(found, entry.item.radiograph)
 
 
 def _explained(entry: _Scored | Failed) -> Explained | Failed:
@@ -303,9 +307,31 @@ def _explained(entry: _Scored | Failed) -> Explained | Failed:
     lungs = _lungs(entry)
     heatmap = _heatmap(entry, task.own, lungs)
     finding = _completed(entry, _decided(entry), heatmap, lungs, _gate(entry))
-    others = {str(spec): _heatmap(entry, spec, lungs) for spec in task.others}
-    logit = float(entry.output.logits[entry.index])
-    return Explained(item.name, item.radiograph, logit, heatmap, finding, others, lungs)
+    stored = item.radiograph.orientation.stored
+    return Explained(
+        item.name,
+        item.radiograph,
+        float(entry.output.logits[entry.index]),
+        stored(heatmap),
+        _on_stored_pixels(finding, item.radiograph),
+        {str(spec): stored(_heatmap(entry, spec, lungs)) for spec in task.others},
+        None if lungs is None else stored(lungs),
+    )
+
+
+def _on_stored_pixels(finding: Finding, film: Radiograph) -> Finding:
+    """The finding of the upright film with its regions on the pixels as they are stored."""
+    turn = film.orientation
+    if turn.usual or not finding.regions:
+        return finding
+    shape = (film.width, film.height) if turn.transposed else (film.height, film.width)
+    regions = []
+    for region in finding.regions:
+        box = (region.x, region.y, region.width, region.height)
+        x, y, width, height = turn.stored_box(box, shape)
+        changes = {"x": x, "y": y, "width": width, "height": height}
+        regions.append(region.model_copy(update=changes))
+    return finding.model_copy(update={"regions": tuple(regions)})
 
 
 def _decided(entry: _Scored) -> Finding:

@@ -126,7 +126,7 @@ def cohort_films(
     unreadable: list[tuple[str, str]] = []
     for done, index in enumerate(drawn, start=1):
         try:
-            radiograph = read_radiograph(paths[index])
+            radiograph = read_radiograph(paths[index]).upright()
         except ImageError as error:
             unreadable.append((images[index], error.problem))
         else:

@@ -136,7 +136,7 @@ def _write(path: Path, paths: list[Path], size: int, progress: Progress | None) 
 def _decode(paths: list[Path], size: int) -> Iterator[NDArray[np.uint8]]:
     def one(path: Path) -> NDArray[np.uint8]:
         try:
-            return model_input(read_radiograph(path), size)[0]
+            return model_input(read_radiograph(path).upright(), size)[0]
         except ImageError as error:
             raise CohortError(
                 error.problem,
