@@ -18,9 +18,9 @@ from pneumoscope.findings import ENGLISH, Finding
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Explained, Failed
 
-# What is no frontal chest film at all; an inverted, rotated or cropped one is, and its objects say
-# what is the matter with it.
-_NO_FILM = ("blank", "not_chest")
+# Reasons for which no objects are written; an inverted, rotated or cropped film gets objects that
+# say what is wrong with it.
+_NO_FILM = ("blank", "lateral", "ct", "not_chest")
 
 
 @dataclass(frozen=True, slots=True)

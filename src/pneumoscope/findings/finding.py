@@ -33,7 +33,7 @@ Zone = Literal[
 ]  # fmt: skip
 """A third of one of the patient's lungs, or none; the patient's right is on the film's left."""
 
-GateReason = Literal["blank", "inverted", "rotated", "cropped", "not_chest"]
+GateReason = Literal["blank", "inverted", "rotated", "cropped", "lateral", "ct", "not_chest"]
 """Why a picture is no upright frontal chest radiograph that the model could judge."""
 
 

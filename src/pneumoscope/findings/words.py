@@ -32,6 +32,8 @@ ENGLISH: Mapping[str, str] = {
     "gate.inverted": "the film seems to be inverted, bone dark and air bright",
     "gate.rotated": "the film seems to be rotated",
     "gate.cropped": "the film does not seem to show both lungs",
+    "gate.lateral": "this looks like a lateral chest radiograph",
+    "gate.ct": "this looks like a CT or MR slice",
     "gate.not_chest": "this does not look like a frontal chest radiograph",
 }
 
