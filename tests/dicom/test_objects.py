@@ -180,7 +180,8 @@ def test_the_report_says_what_was_found(tmp_path: Path) -> None:
 
 def test_a_flagged_film_has_no_probability(tmp_path: Path) -> None:
     gate = Gate(flagged=True, reason="rotated")
-    made = result(film(tmp_path / "film.dcm"), gate=gate, uncertain=True, regions=())
+    nothing = dict.fromkeys(("label", "probability", "in_lungs"))
+    made = result(film(tmp_path / "film.dcm"), gate=gate, uncertain=True, regions=(), **nothing)
     objects = written(tmp_path, made)
     report: Any = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
     (group,) = report.content.get_image_measurement_groups()

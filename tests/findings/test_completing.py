@@ -84,7 +84,7 @@ def hot(x: int, y: int) -> Any:
 
 def test_positive_finding_says_where() -> None:
     found = completed(
-        scored(),
+        scored(uncertain=False),
         LABELS,
         heatmap=hot(60, 70),
         lungs=lungs(),
@@ -92,45 +92,94 @@ def test_positive_finding_says_where() -> None:
         gate=Gate(flagged=False, reason=None),
     )
     assert [r.zone for r in found.regions] == ["right_lower"]
-    assert (
-        found.summary
-        == "Opacity likely in the right lower zone, 62 % of the evidence inside the lungs."
+    assert found.summary == (
+        "Opacity likely present in the right lower zone, 62 % of the evidence inside the lungs."
     )
-    assert (found.in_lungs, found.uncertain) == (0.617, None)
+    assert (found.in_lungs, found.uncertain) == (0.617, False)
 
 
 def test_several_places_and_doubt() -> None:
     both = np.maximum(hot(60, 70), hot(140, 30))
     found = completed(scored(uncertain=True), LABELS, heatmap=both, lungs=lungs())
-    assert found.summary is not None
-    assert (
-        "the left upper zone and the right lower zone; uncertain: please review." in found.summary
+    assert found.summary == (
+        "Indeterminate for opacity, most suspicious in the left upper zone and the right lower "
+        "zone; please review."
     )
 
 
 def test_evidence_outside_the_lungs_is_said_to_be_there() -> None:
-    found = completed(scored(), LABELS, heatmap=hot(100, 60), lungs=lungs(), in_lungs=0.04)
+    found = completed(
+        scored(uncertain=False), LABELS, heatmap=hot(100, 60), lungs=lungs(), in_lungs=0.04
+    )
     assert found.summary == (
-        "Opacity likely by the score, but its regions lie outside the lungs, "
+        "Opacity likely present, but the regions lie outside the lungs, "
         "4 % of the evidence inside the lungs."
     )
 
 
 def test_negative_finding_has_no_regions() -> None:
-    found = completed(scored(0.2), LABELS, heatmap=hot(60, 70), lungs=lungs(), in_lungs=0.9)
+    found = completed(
+        scored(0.2, uncertain=False), LABELS, heatmap=hot(60, 70), lungs=lungs(), in_lungs=0.9
+    )
     assert (found.regions, found.in_lungs) == ((), None)
-    assert found.summary == "No sign of opacity found."
-    assert completed(scored(0.2), ("A", "EFFUSION")).summary == "No sign of EFFUSION found."
+    assert found.summary == "Opacity likely absent."
+    assert completed(scored(0.2, uncertain=False), ("A", "EFFUSION")).summary == (
+        "EFFUSION likely absent."
+    )
+
+
+@pytest.mark.parametrize(
+    ("probability", "threshold", "review", "words"),
+    [
+        # The film of the issue, with the default bundle's band and without one.
+        (0.636, 0.66, (0.071, 0.917), "Indeterminate for opacity, below the threshold; please"),
+        (0.636, 0.66, None, "Score for opacity below the threshold."),
+        (0.7, 0.66, None, "Score for opacity at or above the threshold, but no place"),
+        (0.7, 0.66, (0.071, 0.917), "Indeterminate for opacity, but no place stands out; please"),
+        (0.009, 0.66, (0.071, 0.917), "Opacity likely absent."),
+        (0.97, 0.66, (0.071, 0.917), "Opacity likely present, but no place stands out."),
+        # A user's own threshold outside the band: band and label disagree in between.
+        (0.05, 0.01, (0.071, 0.917), "Indeterminate for opacity, but no place stands out; please"),
+        (0.95, 0.99, (0.071, 0.917), "Indeterminate for opacity, below the threshold; please"),
+        # A band and a threshold below .5: more likely absent than present is never "likely".
+        (0.4, 0.2, (0.1, 0.3), "Indeterminate for opacity, but no place stands out; please"),
+        (0.6, 0.8, (0.7, 0.9), "Indeterminate for opacity, below the threshold; please"),
+    ],
+)
+def test_words_follow_probability_and_band(
+    probability: float, threshold: float, review: tuple[float, float] | None, words: str
+) -> None:
+    finding = Finding.from_prediction(
+        "x.png",
+        probability=probability,
+        threshold=threshold,
+        labels=LABELS,
+        model="m",
+        review=review,
+    )
+    said = completed(finding, LABELS).summary
+    assert said is not None
+    assert said.startswith(words)
+
+
+def test_known_weaknesses_are_quoted() -> None:
+    found = completed(scored(0.2, uncertain=False), LABELS, weaknesses=["half of 26 were missed"])
+    assert found.weaknesses == ("half of 26 were missed",)
+    assert found.summary == "Opacity likely absent. Known weakness: half of 26 were missed."
 
 
 @pytest.mark.parametrize("reason", get_args(GateReason))
-def test_flagged_picture_is_not_relied_on(reason: GateReason) -> None:
+def test_flagged_picture_is_not_judged(reason: GateReason) -> None:
     gate = Gate(flagged=True, reason=reason)
-    found = completed(scored(), LABELS, gate=gate, heatmap=hot(60, 70), lungs=lungs())
-    assert (found.regions, found.uncertain, found.gate) == ((), True, gate)
-    assert (
-        found.summary == f"Not to be relied on: {ENGLISH[f'gate.{reason}']}. Please check the film."
+    found = completed(
+        scored(), LABELS, gate=gate, heatmap=hot(60, 70), lungs=lungs(), weaknesses=["weak"]
     )
+    assert (found.label, found.probability, found.threshold) == (None, None, 0.5)
+    assert (found.regions, found.uncertain, found.gate, found.weaknesses) == ((), True, gate, ())
+    assert not found.judged
+    assert not found.positive
+    assert found.summary == f"Not judged: {ENGLISH[f'gate.{reason}']}. Please check the film."
+    assert Finding.model_validate_json(found.json_line()) == found
 
 
 def test_every_zone_has_words() -> None:
@@ -143,8 +192,9 @@ def test_every_zone_has_words() -> None:
 
 
 def test_another_language_needs_one_table() -> None:
-    table = {**ENGLISH, "negative": "Kein Hinweis auf {finding}", "label.PNEUMONIA": "Verschattung"}
-    assert summary(scored(0.1), "PNEUMONIA", table) == "Kein Hinweis auf Verschattung."
+    table = {**ENGLISH, "absent": "Kein Hinweis auf {finding}", "label.PNEUMONIA": "Verschattung"}
+    finding = scored(0.1, uncertain=False)
+    assert summary(finding, "PNEUMONIA", table) == "Kein Hinweis auf Verschattung."
 
 
 def test_a_radiograph_that_failed_stays_as_it_is() -> None:

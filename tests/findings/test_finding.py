@@ -16,7 +16,7 @@ LABELS = ("NORMAL", "PNEUMONIA")
 MODEL = "efficientnet_lite0@ab12cd34"
 KEYS = [
     "image", "label", "probability", "threshold", "uncertain", "gate", "regions", "in_lungs",
-    "heatmap", "summary", "notes", "model", "error",
+    "heatmap", "summary", "weaknesses", "notes", "model", "error",
 ]  # fmt: skip
 
 
@@ -87,6 +87,7 @@ def test_error_leaves_everything_else_empty() -> None:
         "in_lungs": None,
         "heatmap": None,
         "summary": None,
+        "weaknesses": [],
         "notes": [],
         "model": MODEL,
         "error": "x.dcm: is empty. Export it again",
@@ -119,6 +120,9 @@ def test_an_error_without_words_is_named() -> None:
         {"gate": {"flagged": True, "reason": None}},
         {"gate": {"flagged": False, "reason": "blank"}},
         {"gate": {"flagged": True, "reason": "ugly"}},
+        # What the gate flagged has no result.
+        {"gate": {"flagged": True, "reason": "blank"}},
+        {"gate": {"flagged": True, "reason": "blank"}, "label": None, "probability": None},
     ],
 )
 def test_what_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:

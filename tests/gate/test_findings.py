@@ -1,7 +1,8 @@
-"""A film that the gate flags has a finding that says so, and no regions."""
+"""A film that the gate flags is not judged: no label, no probability, no heat, no regions."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from pneumoscope.findings import Finding
 from pneumoscope.imaging import read_radiograph
-from pneumoscope.inference import Engine, explain_files, find_in, load_engine
+from pneumoscope.inference import Engine, Explained, explain_files, find_in, load_engine
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,19 @@ def test_noise_is_flagged_on_both_ways_through(
         assert finding.uncertain
         assert finding.regions == ()
         assert finding.summary is not None
-        assert finding.summary.startswith("Not to be relied on")
+        assert finding.summary.startswith("Not judged: ")
+        assert (finding.label, finding.probability) == (None, None)
+
+
+def test_what_was_flagged_has_neither_heat_nor_log_odds(
+    engine: Engine, noise: list[tuple[str, Path]]
+) -> None:
+    (item,) = explain_files(engine, noise, gate=True, others=["gradcam+mirror"], lungs=True)
+    assert isinstance(item, Explained)
+    assert math.isnan(item.logit)
+    assert item.heatmap.shape == item.radiograph.pixels.shape
+    assert not item.heatmap.any()
+    assert not any(heatmap.any() for heatmap in item.others.values())
 
 
 def test_without_the_gate_nothing_is_said_of_it(

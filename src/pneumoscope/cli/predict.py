@@ -160,8 +160,8 @@ def _show(folder: FindingsFolder, total: int) -> None:
     if folder.flagged:
         reasons = ", ".join(f"{n} {reason}" for reason, n in folder.flagged.most_common())
         errors.print(
-            f"[yellow]{folder.flagged.total()} of {total} flagged as no frontal chest film that "
-            f"the model could judge ({reasons})[/yellow]"
+            f"[yellow]{folder.flagged.total()} of {total} not judged: not a frontal chest film "
+            f"that the model can judge ({reasons})[/yellow]"
         )
     console.print(f"Findings: [bold]{folder.folder / 'findings.jsonl'}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
@@ -217,6 +217,16 @@ def predict_files(
     return folder
 
 
+def _decision(finding: Finding) -> tuple[str, str]:
+    """What a table says was decided, and the probability; none where the film was not judged."""
+    if finding.error is not None:
+        return "[red]error[/red]", ""
+    if finding.gate is not None and finding.gate.flagged:
+        return f"[yellow]not judged: {finding.gate.reason}[/yellow]", ""
+    doubt = ", [yellow]indeterminate[/yellow]" if finding.uncertain else ""
+    return f"{finding.label}{doubt}", f"{finding.probability:.3f}"
+
+
 def show_findings(first: Sequence[Finding], total: int, failed: int) -> None:
     """Print a table of the first findings, and how many there are."""
     from rich.table import Table
@@ -225,18 +235,8 @@ def show_findings(first: Sequence[Finding], total: int, failed: int) -> None:
     for column in ("radiograph", "finding", "probability", "in plain words"):
         table.add_column(column, overflow="fold")
     for finding in first:
-        if finding.error is not None:
-            table.add_row(finding.image, "[red]error[/red]", "", finding.error)
-        else:
-            doubt = ", [yellow]uncertain[/yellow]" if finding.uncertain else ""
-            if finding.gate is not None and finding.gate.flagged:
-                doubt = f", [yellow]flagged: {finding.gate.reason}[/yellow]"
-            table.add_row(
-                finding.image,
-                f"{finding.label}{doubt}",
-                f"{finding.probability:.3f}",
-                " ".join([finding.summary or "", *finding.notes]).strip(),
-            )
+        words = " ".join([finding.summary or "", *finding.notes]).strip()
+        table.add_row(finding.image, *_decision(finding), finding.error or words)
     console.print(table)
     if total > len(first):
         console.print(f"... and {total - len(first)} more")

@@ -19,7 +19,7 @@ from pneumoscope import __version__
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.dicom.source import Source
-from pneumoscope.findings import Finding
+from pneumoscope.findings import Finding, indeterminate
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Explained
@@ -86,15 +86,16 @@ class Result:
         return self.finding.gate is not None and self.finding.gate.flagged
 
     def lines(self) -> list[str]:
-        """What people read on a picture: decision, probability, model, what it is not."""
-        finding = self.finding
+        """What people read on a picture: the words, probability, model, what it is not."""
+        finding, review = self.finding, self.info.review
         found = [finding.summary] if finding.summary else []
-        if not self.flagged:  # Otherwise the probability means nothing.
-            doubt = ", uncertain: please review" if finding.uncertain else ""
-            found += [
-                f"{finding.label}{doubt}",
-                f"Probability {finding.probability:.3f}, decided from {finding.threshold:.3f} on",
-            ]
+        if finding.probability is not None and finding.threshold is not None:
+            numbers = f"Probability of {self.info.labels[1]} {finding.probability:.3f}"
+            numbers += f"; threshold {finding.threshold:.3f}"
+            if review is not None:
+                low, high = indeterminate((review.low, review.high), finding.threshold)
+                numbers += f"; indeterminate from {low:.3f} to {high:.3f}"
+            found.append(numbers)
         return [*found, *finding.notes, f"Pneumoscope {__version__}, {finding.model}", NOT_VERIFIED]
 
 

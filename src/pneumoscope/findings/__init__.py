@@ -15,6 +15,7 @@ from pneumoscope.findings.finding import (
     Zone,
     decide,
     finding_schema,
+    indeterminate,
 )
 from pneumoscope.findings.regions import find_regions
 from pneumoscope.findings.words import ENGLISH, summary
@@ -30,5 +31,6 @@ __all__ = [
     "decide",
     "find_regions",
     "finding_schema",
+    "indeterminate",
     "summary",
 ]

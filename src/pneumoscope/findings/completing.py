@@ -22,12 +22,12 @@ def completed(
     heatmap: NDArray[np.floating[Any]] | None = None,
     lungs: NDArray[np.bool_] | None = None,
     in_lungs: float | None = None,
+    weaknesses: Sequence[str] = (),
 ) -> Finding:
     """The finding with its regions, their zones, and the plain line.
 
     Regions say where the model sees what it found, so a film called negative has none. A picture
-    that the gate flags is uncertain whatever its probability, and has none either: the model was
-    not made for it.
+    that the gate flags was not judged: it keeps neither label nor probability.
 
     Args:
         finding: of the probability alone.
@@ -37,15 +37,18 @@ def completed(
             regions.
         lungs: (height, width), where lung is; None where none were found or nobody asked.
         in_lungs: share of the evidence inside the lungs, 0 to 1, if known.
+        weaknesses: what was measured of the model where it is weak on such radiographs.
     """
     if finding.error is not None:
         return finding
     changes: dict[str, Any] = {"gate": gate}
     if gate is not None and gate.flagged:
-        changes["uncertain"] = True
-    elif finding.positive and heatmap is not None:
-        shape = (heatmap.shape[0], heatmap.shape[1])
-        changes["regions"] = with_zones(find_regions(heatmap), lungs, shape)
-        changes["in_lungs"] = in_lungs
+        changes |= {"label": None, "probability": None, "uncertain": True}
+    else:
+        changes["weaknesses"] = tuple(weaknesses)
+        if finding.positive and heatmap is not None:
+            shape = (heatmap.shape[0], heatmap.shape[1])
+            changes["regions"] = with_zones(find_regions(heatmap), lungs, shape)
+            changes["in_lungs"] = in_lungs
     found = finding.model_copy(update=changes)
     return found.model_copy(update={"summary": summary(found, labels[1])})

@@ -1,8 +1,10 @@
 """What is said about one radiograph, and how it is written down.
 
-A `Finding` is one line of `findings.jsonl`, the same from the command line and from Python. A
-radiograph that could not be read or scored still gets a line: its `error` says why and everything
-that would have been a result is null, so that an archive's output has as many lines as its input.
+A `Finding` is one line of `findings.jsonl`, the same from the command line and from Python. It has
+one of three states: judged; not judged, because the input gate flagged the picture (`gate` says
+why, and there is neither label nor probability); or in error, because it could not be read or
+scored (`error` says why, and all results are null). An archive's output has as many lines as its
+input.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ Zone = Literal[
     "right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower",
     "outside_lungs",
 ]  # fmt: skip
-"""A third of one of the patient's lungs, or none; the patient's right is on the film's left."""
+"""A third of one of the patient's lungs, by PatientOrientation or by the usual hanging; or none."""
 
 GateReason = Literal["blank", "inverted", "rotated", "cropped", "lateral", "ct", "not_chest"]
 """Why a picture is no upright frontal chest radiograph that the model could judge."""
@@ -75,29 +77,36 @@ class Region(BaseModel):
 class Finding(BaseModel):
     """The prediction for a radiograph, or why there is none.
 
-    Either `error` is null and `label`, `probability` and `threshold` are given, or `error` is a
-    message and everything but `image` and `model` is null or empty.
+    A judged radiograph has `label`, `probability` and `threshold`. One that the gate flagged was
+    not judged: `label`, `probability`, `in_lungs` and `heatmap` are null, `regions` is empty. If
+    `error` is a message, everything but `image` and `model` is null or empty.
     """
 
     model_config = _CONFIG | ConfigDict(title="Finding")
 
     image: str = Field(min_length=1, description="The radiograph's file, as it was given")
-    label: str | None = Field(description="The decision, one of the model's labels")
+    label: str | None = Field(
+        description="The decision, one of the model's labels; null if the picture was not judged"
+    )
     probability: float | None = Field(
-        ge=0, le=1, description="Calibrated probability of the positive label"
+        ge=0,
+        le=1,
+        description="Calibrated probability of the positive label; null if the picture was not "
+        "judged",
     )
     threshold: float | None = Field(
         ge=0, le=1, description="The positive label is decided from this probability on"
     )
     uncertain: bool | None = Field(
-        description="Whether the probability lies where the model should not decide alone, so that "
-        "somebody should look; null where the model does not say"
+        description="Whether the probability is indeterminate, so that somebody should look: it "
+        "lies in the model's review band, or between the band, the threshold and 0.5. True if the "
+        "gate flagged the picture. Null if the model has no review band"
     )
     # Lax for the container only: JSON has lists and callers have lists; a frozen model has tuples.
     gate: Gate | None = Field(
         default=None,
         description="Whether the picture looks like a frontal chest radiograph at all; if flagged, "
-        "the probability means nothing. Null where nobody asked",
+        "it was not judged. Null if the gate was switched off",
     )
     regions: tuple[Region, ...] = Field(
         strict=False, description="Where the evidence is, the strongest first"
@@ -113,6 +122,12 @@ class Finding(BaseModel):
         description="Heatmap file (16-bit grayscale PNG), relative to the findings file"
     )
     summary: str | None = Field(default=None, description="The finding in plain words")
+    weaknesses: tuple[str, ...] = Field(
+        default=(),
+        strict=False,
+        description="What was measured of the model where it is weak on radiographs such as this "
+        "one, by its tags (view, age), in plain words",
+    )
     notes: tuple[str, ...] = Field(
         default=(),
         strict=False,
@@ -134,25 +149,30 @@ class Finding(BaseModel):
     @model_validator(mode="after")
     def _result_or_error(self) -> Self:
         result = (self.label, self.probability, self.threshold)
-        if self.error is None:
+        evidence = bool(self.regions) or (self.in_lungs, self.heatmap) != (None, None)
+        if self.error is None and not self.judged:
+            if self.threshold is None or result[:2] != (None, None) or evidence:
+                raise ValueError("a flagged picture has a threshold and no result")
+        elif self.error is None:
             if None in result:
                 raise ValueError("a finding without an error needs label, probability, threshold")
         elif not self.error:
             raise ValueError("an error must say what was wrong")
-        elif (
-            self.regions
-            or self.notes
-            or any(value is not None for value in (*result, *self._further()))
-        ):
+        elif evidence or any(value not in (None, ()) for value in (*result, *self._further())):
             raise ValueError("a finding with an error has no result")
         return self
 
     def _further(self) -> tuple[object, ...]:
-        return (self.uncertain, self.gate, self.in_lungs, self.heatmap, self.summary)
+        return (self.uncertain, self.gate, self.summary, self.weaknesses, self.notes)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the model judged it: it could be used, and the input gate did not flag it."""
+        return self.error is None and not (self.gate is not None and self.gate.flagged)
 
     @property
     def positive(self) -> bool:
-        """Whether it was called positive; False for a radiograph that could not be used."""
+        """Whether it was called positive; False for a radiograph that was not judged."""
         if self.probability is None or self.threshold is None:
             return False
         return self.probability >= self.threshold
@@ -179,8 +199,7 @@ class Finding(BaseModel):
             threshold: the bundle's or the user's, 0 to 1.
             labels: the two labels, negative first.
             model: a short identifier such as `efficientnet_lite0@ab12cd34`.
-            review: probabilities from the first to the second are uncertain, both included; None
-                where the model does not say.
+            review: the bundle's review band; None if it has none. See `indeterminate`.
             regions: boxes in pixels of the film.
             heatmap: relative path of the heatmap file, if one was written.
             notes: what the reader ignored or assumed; see `Radiograph.notes`.
@@ -188,12 +207,13 @@ class Finding(BaseModel):
         Raises:
             BundleError, SettingsError: as `decide`.
         """
+        band = None if review is None else indeterminate(review, float(threshold))
         return cls(
             image=image,
             label=decide(probability, threshold, labels),
             probability=float(probability),
             threshold=float(threshold),
-            uncertain=None if review is None else review[0] <= float(probability) <= review[1],
+            uncertain=None if band is None else band[0] <= float(probability) <= band[1],
             regions=tuple(regions),
             heatmap=heatmap,
             notes=tuple(notes),
@@ -219,6 +239,19 @@ class Finding(BaseModel):
     def json_line(self) -> str:
         """One line of `findings.jsonl`, without the line end."""
         return self.model_dump_json()
+
+
+def indeterminate(review: tuple[float, float], threshold: float) -> tuple[float, float]:
+    """Lowest and highest probability that is indeterminate, both included.
+
+    The review band, widened to the threshold in use and to 0.5: a label is never called likely
+    against the probability, nor against the band.
+
+    Args:
+        review: lowest and highest probability of the bundle's review band.
+        threshold: the bundle's or the user's, 0 to 1.
+    """
+    return min(*review, threshold, 0.5), max(*review, threshold, 0.5)
 
 
 def decide(probability: float, threshold: float, labels: Sequence[str]) -> str:

@@ -10,17 +10,25 @@ ENGLISH: Mapping[str, str] = {
     # What the labels are called in a sentence; others are used as they are.
     "label.PNEUMONIA": "opacity",
     # The sentences.
-    "flagged": "Not to be relied on: {reason}. Please check the film.",
-    "positive": "{finding} likely in {places}",
-    "positive.nowhere": "{finding} likely, but no place stands out",
-    "positive.outside": "{finding} likely by the score, but its regions lie outside the lungs",
-    "negative": "No sign of {finding} found",
+    "flagged": "Not judged: {reason}. Please check the film.",
+    "present": "{finding} likely present",
+    "absent": "{finding} likely absent",
+    "indeterminate": "Indeterminate for {finding}",
+    "indeterminate.below": "Indeterminate for {finding}, below the threshold",
+    # Of a model without a review band.
+    "above": "Score for {finding} at or above the threshold",
+    "below": "Score for {finding} below the threshold",
+    "places": " in {places}",
+    "places.suspected": ", most suspicious in {places}",
+    "nowhere": ", but no place stands out",
+    "outside": ", but the regions lie outside the lungs",
     "inside": ", {percent} % of the evidence inside the lungs",
-    "uncertain": "; uncertain: please review",
+    "review": "; please review",
     "end": ".",
+    "weakness": " Known weakness: {weakness}.",
     "and": " and ",
     "comma": ", ",
-    # Zones; the patient's right is on the film's left.
+    # Zones of the patient's lungs.
     "zone.right_upper": "the right upper zone",
     "zone.right_middle": "the right middle zone",
     "zone.right_lower": "the right lower zone",
@@ -51,23 +59,35 @@ def summary(finding: Finding, positive: str, messages: Mapping[str, str] = ENGLI
     if finding.gate is not None and finding.gate.reason is not None:
         return messages["flagged"].format(reason=messages[f"gate.{finding.gate.reason}"])
     name = messages.get(f"label.{positive}", positive)
-    line = _positive(finding, name, messages) if finding.positive else ""
-    line = line or messages["negative"].format(finding=name)
-    if finding.positive and finding.in_lungs is not None:
-        line += messages["inside"].format(percent=round(100 * finding.in_lungs))
+    line = messages[_verdict(finding)].format(finding=name)
+    if finding.positive:
+        line += _places(finding, messages)
+        if finding.in_lungs is not None:
+            line += messages["inside"].format(percent=round(100 * finding.in_lungs))
     if finding.uncertain:
-        line += messages["uncertain"]
-    return line[:1].upper() + line[1:] + messages["end"]
+        line += messages["review"]
+    line = line[:1].upper() + line[1:] + messages["end"]
+    weak = (messages["weakness"].format(weakness=text.rstrip(".")) for text in finding.weaknesses)
+    return line + "".join(weak)
 
 
-def _positive(finding: Finding, name: str, messages: Mapping[str, str]) -> str:
+def _verdict(finding: Finding) -> str:
+    """The message that follows from probability, review band and threshold."""
+    if finding.uncertain is None:
+        return "above" if finding.positive else "below"
+    if finding.uncertain:
+        return "indeterminate" if finding.positive else "indeterminate.below"
+    return "present" if finding.positive else "absent"
+
+
+def _places(finding: Finding, messages: Mapping[str, str]) -> str:
+    """Where a film called positive shows it."""
     zones = [region.zone for region in finding.regions if region.zone is not None]
     inside = list(dict.fromkeys(zone for zone in zones if zone != "outside_lungs"))
-    if inside:
-        places = _listed([messages[f"zone.{zone}"] for zone in inside], messages)
-        return messages["positive"].format(finding=name, places=places)
-    key = "positive.outside" if zones else "positive.nowhere"
-    return messages[key].format(finding=name)
+    if not inside:
+        return messages["outside" if zones else "nowhere"]
+    key = "places" if finding.uncertain is False else "places.suspected"
+    return messages[key].format(places=_listed([messages[f"zone.{z}"] for z in inside], messages))
 
 
 def _listed(words: Sequence[str], messages: Mapping[str, str]) -> str:

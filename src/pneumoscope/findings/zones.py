@@ -37,7 +37,7 @@ def with_zones(
     """Regions with the zone of each.
 
     Each lung is cut into three parts of equal height between its own top and bottom. The patient's
-    right lung is the one on the film's left, as frontal films are hung.
+    right lung is the one on the film's left: the film has to be hung the usual way.
 
     Args:
         regions: on the film's pixels.

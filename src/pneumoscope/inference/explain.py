@@ -44,8 +44,9 @@ class Explained:
     Attributes:
         name: the radiograph's name as given.
         radiograph: what was read.
-        logit: log-odds of the positive class before calibration.
-        heatmap: (height, width) float32 in [0, 1] on the film's grid; all zero without evidence.
+        logit: log-odds of the positive class before calibration; NaN if the gate flagged it.
+        heatmap: (height, width) float32 in [0, 1] on the film's grid; all zero without evidence,
+            and if the gate flagged it.
         finding: probability, decision, regions.
         others: heatmaps of further methods, as they were asked for.
         lungs: (height, width) float32 in [0, 1], probability of lung (one everywhere where none
@@ -293,7 +294,7 @@ def _finding(entry: _Scored | Failed) -> Finding:
     if isinstance(entry, Failed):
         return entry.finding
     finding, gate = _decided(entry), _gate(entry)
-    if not finding.positive or (gate is not None and gate.flagged):
+    if _flagged(gate) or not finding.positive:
         return _completed(entry, finding, None, None, gate)
     lungs = _lungs(entry) if entry.task.own.lungs else None
     found = _completed(entry, finding, _heatmap(entry, entry.task.own, lungs), lungs, gate)
@@ -303,10 +304,12 @@ def _finding(entry: _Scored | Failed) -> Finding:
 def _explained(entry: _Scored | Failed) -> Explained | Failed:
     if isinstance(entry, Failed):
         return entry
-    task, item = entry.task, entry.item
+    task, item, gate = entry.task, entry.item, _gate(entry)
+    if _flagged(gate):
+        return _not_judged(entry, gate)
     lungs = _lungs(entry)
     heatmap = _heatmap(entry, task.own, lungs)
-    finding = _completed(entry, _decided(entry), heatmap, lungs, _gate(entry))
+    finding = _completed(entry, _decided(entry), heatmap, lungs, gate)
     stored = item.radiograph.orientation.stored
     return Explained(
         item.name,
@@ -316,6 +319,25 @@ def _explained(entry: _Scored | Failed) -> Explained | Failed:
         _on_stored_pixels(finding, item.radiograph),
         {str(spec): stored(_heatmap(entry, spec, lungs)) for spec in task.others},
         None if lungs is None else stored(lungs),
+    )
+
+
+def _flagged(gate: Gate | None) -> bool:
+    return gate is not None and gate.flagged
+
+
+def _not_judged(entry: _Scored, gate: Gate | None) -> Explained:
+    """What is left of a picture that the gate flagged: no score, no heat, no lungs."""
+    film, task = entry.item.radiograph, entry.task
+    nothing = np.zeros_like(film.pixels)
+    return Explained(
+        entry.item.name,
+        film,
+        float("nan"),
+        nothing,
+        _completed(entry, _decided(entry), None, None, gate),
+        dict.fromkeys(map(str, task.others), nothing),
+        None if task.segmenter is None else np.ones_like(film.pixels),
     )
 
 

@@ -102,7 +102,7 @@ class FindingsFolder:
             if self._overlays:
                 path = self.folder / "overlays" / file_name(finding.image, ".jpg")
                 save_overlay(path, pixels, heatmap, finding.regions)
-            if self._heatmaps:
+            if self._heatmaps and finding.judged:
                 name = file_name(finding.image)
                 save_heatmap(self.folder / "heatmaps" / name, heatmap)
                 finding = finding.model_copy(update={"heatmap": f"heatmaps/{name}"})

@@ -103,12 +103,19 @@ def read_findings(out: Place) -> list[Finding]:
     parts = [part for part in out.below(FOLDER).names() if part.endswith(_SUFFIX)]
     tables = [_read(out, part) for part in parts]
     rows = [row for table in tables if table is not None for row in table.to_pylist()]
-    return [Finding.model_validate(row) for row in rows]
+    return [_finding(row) for row in rows]
 
 
 def _finding_row(row: dict[str, Any]) -> dict[str, Any]:
     """A row of a part, with the fields that an earlier version did not write."""
-    return Finding.model_validate(row).model_dump(mode="json")
+    return _finding(row).model_dump(mode="json")
+
+
+def _finding(row: dict[str, Any]) -> Finding:
+    """The finding of a row; an earlier version wrote a probability where the gate flagged."""
+    if (row["gate"] or {}).get("flagged"):
+        row = row | {"label": None, "probability": None}
+    return Finding.model_validate(row)
 
 
 def _content(out: Place, part: str) -> tuple[list[str], list[str]]:
@@ -155,6 +162,7 @@ def _schema() -> Any:
             ("in_lungs", pa.float64()),
             ("heatmap", pa.string()),
             ("summary", pa.string()),
+            ("weaknesses", pa.list_(pa.string())),
             ("notes", pa.list_(pa.string())),
             pa.field("model", pa.string(), nullable=False),
             ("error", pa.string()),

@@ -152,7 +152,8 @@ def _answer(item: Explained | Failed, *, dicom: bool) -> Answer:
 
     if isinstance(item, Failed):
         return Answer(item.name, item.finding.json_line())
-    film, heat = map(encode_unit, (item.radiograph.pixels, item.heatmap))
+    film = encode_unit(item.radiograph.pixels)
+    heat = encode_unit(item.heatmap) if item.finding.judged else None
     height, width = item.radiograph.pixels.shape
     source = _source(item) if dicom else None
     return Answer(item.name, item.finding.json_line(), film, heat, width, height, source)

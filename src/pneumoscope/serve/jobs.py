@@ -17,6 +17,7 @@ class Answer:
         key: the film's id.
         finding: as JSON.
         film, heatmap: 16-bit gray PNG on the film's pixels; None for a film that cannot be used.
+            A film that the gate flagged has no heatmap.
         width, height: of the film in pixels; 0 for a film that cannot be used.
         source: what DICOM objects carry of a DICOM film, its patient's name among it; None for
             other films, and where nobody asked.

@@ -55,14 +55,15 @@ def zipped_objects(answer: Answer, info: BundleInfo, kinds: tuple[Kind, ...]) ->
     Raises:
         OutputError: an object cannot be written, or does not read back.
     """
-    if answer.source is None or answer.film is None or answer.heatmap is None:
+    if answer.source is None or answer.film is None:
         raise ValueError("there are no objects for this film")
     known = json.loads(answer.source)
     spacing = known["spacing"]
+    film = _levels(answer.film)
     result = Result(
         Source.from_text(known["source"]),
-        _levels(answer.film),
-        _levels(answer.heatmap),
+        film,
+        np.zeros_like(film) if answer.heatmap is None else _levels(answer.heatmap),
         Finding.model_validate_json(answer.finding),
         info,
         None if spacing is None else (spacing[0], spacing[1]),

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pneumoscope import __version__
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.errors import SettingsError
-from pneumoscope.findings import Finding
+from pneumoscope.findings import Finding, indeterminate
 from pneumoscope.serve import metrics
 from pneumoscope.serve.jobs import Answer
 from pneumoscope.serve.problems import Problem, responses
@@ -33,7 +33,9 @@ class FoundFilm(BaseModel):
     height: int = Field(ge=0, description="Of the film in pixels; 0 if it cannot be used")
     finding: Finding
     film: str | None = Field(description="Where the film is, as 16-bit PNG")
-    heatmap: str | None = Field(description="Where the heatmap is, as 16-bit PNG on its pixels")
+    heatmap: str | None = Field(
+        description="Where the heatmap is, as 16-bit PNG on its pixels; null if not judged"
+    )
     dicom: str | None = Field(description="Where its DICOM objects are, if there can be any")
 
     @classmethod
@@ -47,7 +49,7 @@ class FoundFilm(BaseModel):
             height=answer.height,
             finding=Finding.model_validate_json(answer.finding),
             film=f"{place}/film.png" if usable else None,
-            heatmap=f"{place}/heatmap.png" if usable else None,
+            heatmap=None if answer.heatmap is None else f"{place}/heatmap.png",
             dicom=None if answer.source is None else f"{place}/dicom.zip",
         )
 
@@ -77,7 +79,9 @@ class Model(BaseModel):
     runtime: str
     labels: tuple[str, str]
     threshold: float
-    review: tuple[float, float] | None = Field(description="Probabilities that are uncertain")
+    review: tuple[float, float] | None = Field(
+        description="Lowest and highest probability that is indeterminate"
+    )
     heatmap: str
     regions: RegionRule = RegionRule()
     card: str | None = Field(description="Where the model card is")
@@ -225,7 +229,10 @@ async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Res
 
 def _picture(content: bytes | None) -> Response:
     if content is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "The film could not be used, so there is no picture.")
+        raise Problem(
+            HTTPStatus.NOT_FOUND,
+            "There is no such picture: the film could not be used, or was not judged.",
+        )
     return Response(content, media_type="image/png")
 
 
@@ -235,12 +242,13 @@ async def get_model(request: Request) -> Model:
     service = service_of(request)
     info: BundleInfo = service.info
     settings = service.settings
+    review = None if info.review is None else (info.review.low, info.review.high)
     return Model(
         model=info.model_id,
         runtime=service.dispatcher.runtime,
         labels=info.labels,
         threshold=info.threshold,
-        review=None if info.review is None else (info.review.low, info.review.high),
+        review=review if review is None else indeterminate(review, info.threshold),
         heatmap=info.heatmap,
         card=None if service.card is None else "v1/model/card",
         downloads=["png", "json", *(["dicom"] if settings.engine.dicom else [])],

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { colours } from "./colours.js";
-import { showFinding, showRegions } from "./panel.js";
+import { isJudged, showFinding, showRegions } from "./panel.js";
 import { decodeGray16 } from "./png16.js";
 import { findRegions } from "./regions.js";
 import { View } from "./view.js";
@@ -68,10 +68,12 @@ async function judgeNext() {
 async function pixels(entry) {
   const { id, film, heatmap } = entry.found;
   if (!decoded.has(id)) {
+    // A film that was not judged has no heatmap.
     const [gray, heat] = await Promise.all(
-      [film, heatmap].map(async (path) => decodeGray16(await api.getBytes(path))),
+      [film, heatmap].map(async (path) => path && decodeGray16(await api.getBytes(path))),
     );
-    decoded.set(id, { name: entry.name, width: gray.width, height: gray.height, gray: gray.levels, heat: heat.levels });
+    const { width, height, levels } = gray, cold = () => new Uint16Array(width * height);
+    decoded.set(id, { name: entry.name, width, height, gray: levels, heat: heat?.levels ?? cold() });
     for (const old of decoded.keys()) if (decoded.size > DECODED && old !== id) decoded.delete(old);
   }
   return decoded.get(id);
@@ -95,7 +97,7 @@ async function open(entry, view = active) {
 /** The server's own regions until the slider is moved, then those of the same rule. */
 function regionsOf(view, film = view.film) {
   const { finding } = view.entry.found, { threshold } = view.display;
-  if (finding.gate?.flagged || finding.probability < finding.threshold) return [];
+  if (!isJudged(finding) || finding.probability < finding.threshold) return [];
   if (threshold === null) return finding.regions;
   return findRegions(film.heat, film.width, film.height, { ...model.regions, threshold });
 }

@@ -7,13 +7,14 @@ const percent = (value) => `${100 * value}%`;
 export function showFinding(found, model) {
   $("finding").hidden = !found;
   if (!found) return;
-  const { finding } = found, { probability, threshold, gate } = finding;
-  $("label").textContent = finding.uncertain ? `${finding.label}, uncertain` : finding.label;
-  const flagged = Boolean(gate?.flagged);
-  $("gate").hidden = !flagged;
-  $("gate").textContent = flagged ? finding.summary : "";
-  $("summary").hidden = flagged;
-  $("summary").textContent = finding.summary;
+  const { finding } = found, { probability, threshold } = finding, judged = isJudged(finding);
+  $("label").textContent = verdict(finding);
+  $("gate").hidden = judged;
+  $("gate").textContent = judged ? "" : finding.summary;
+  $("summary").hidden = !judged;
+  $("summary").textContent = [finding.summary, ...finding.notes].join(" ");
+  $("meter").hidden = $("scale").hidden = !judged;
+  if (!judged) return;
   const review = model?.review ?? null;
   $("mark").style.left = percent(probability);
   $("tick").style.left = percent(threshold);
@@ -22,10 +23,18 @@ export function showFinding(found, model) {
     $("band").style.left = percent(review[0]);
     $("band").style.width = percent(review[1] - review[0]);
   }
-  const band = review ? `; uncertain from ${review[0].toFixed(2)} to ${review[1].toFixed(2)} (hatched)` : "";
-  const text = `Probability ${probability.toFixed(2)}; decided at ${threshold.toFixed(2)} (white line)${band}.`;
+  const band = review ? `; indeterminate from ${review[0].toFixed(2)} to ${review[1].toFixed(2)} (hatched)` : "";
+  const text = `Probability ${probability.toFixed(2)}; threshold ${threshold.toFixed(2)} (white line)${band}.`;
   $("scale").textContent = text;
   $("meter").setAttribute("aria-label", text);
+}
+
+/** Whether the model judged the film: the input gate did not flag it. */
+export const isJudged = (finding) => !finding.gate?.flagged;
+
+function verdict(finding) {
+  if (!isJudged(finding)) return "Not judged";
+  return finding.uncertain ? "Indeterminate: please review" : finding.label;
 }
 
 /** regions: those on the film now. */
@@ -41,7 +50,7 @@ export function showRegions(found, regions) {
 function note(found, regions) {
   if (!found) return "";
   const { finding } = found;
-  if (finding.gate?.flagged) return "None: the film was not judged.";
+  if (!isJudged(finding)) return "None: the film was not judged.";
   if (finding.probability < finding.threshold) return "None: a film below the threshold has no regions.";
   return regions.length ? "" : "None reaches this heat.";
 }

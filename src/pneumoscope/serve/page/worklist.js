@@ -1,5 +1,7 @@
 // The films that were dropped, in the order somebody chose.
 
+import { isJudged } from "./panel.js";
+
 export class Worklist {
   /** chosen: called with the entry somebody picks. */
   constructor(chosen) {
@@ -71,19 +73,22 @@ export class Worklist {
     name.append(button);
     const state = document.createElement("span");
     state.className = "state";
-    state.textContent = finding?.probability == null ? entry.state : `${finding.probability.toFixed(2)} ${word(finding)}`;
+    state.textContent = finding && finding.error === null ? word(finding) : entry.state;
     value.append(state);
     row.append(name, value);
     row.setAttribute("aria-current", String(entry === this.current));
-    row.classList.toggle("positive", Boolean(finding && finding.probability >= finding.threshold));
+    row.classList.toggle("positive", Boolean(finding && isPositive(finding)));
     row.classList.toggle("warned", Boolean(finding?.uncertain));
     row.classList.toggle("failed", entry.state === "unusable");
     return row;
   }
 }
 
+const isPositive = ({ probability, threshold }) => probability !== null && probability >= threshold;
+
 function word(finding) {
-  if (finding.gate?.flagged) return "check";
-  if (finding.uncertain) return "review";
-  return finding.probability >= finding.threshold ? "likely" : "";
+  if (!isJudged(finding)) return "not judged";
+  const value = finding.probability.toFixed(2);
+  if (finding.uncertain) return `${value} review`;
+  return isPositive(finding) ? `${value} likely` : value;
 }
