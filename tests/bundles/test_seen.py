@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
-from pneumoscope.bundles import SeenInfo, read_bundle, read_onnx, record_seen
+from pneumoscope.bundles import SeenInfo, amend_bundle, read_bundle, read_onnx
 from pneumoscope.bundles.info import INFO_FILE, write_onnx
 from pneumoscope.bundles.onnx_file import unseal
 from pneumoscope.cli.app import app
@@ -133,7 +133,7 @@ def test_an_old_bundle_gets_its_list_and_nothing_else_changes(
     file = read_onnx(bundle / "model.onnx")
     assert file.info == read_bundle(bundle)[1]
     assert unseal(file.model) == graph
-    assert record_seen(bundle / "model.onnx", SeenInfo.model_validate(seen)) == [
+    assert amend_bundle(bundle / "model.onnx", seen=SeenInfo.model_validate(seen)) == [
         bundle / "model.onnx"
     ]
     assert read_onnx(bundle / "model.onnx").model == file.model

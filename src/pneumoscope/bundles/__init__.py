@@ -17,14 +17,15 @@ from pneumoscope.bundles.info import (
     OnnxBundle,
     Quality,
     TrainingInfo,
+    amend_bundle,
     find_bundle,
     read_bundle,
     read_onnx,
-    record_seen,
     write_bundle,
     write_onnx,
 )
 from pneumoscope.bundles.seen import SeenInfo
+from pneumoscope.bundles.weakness import WeaknessInfo, weaknesses_of
 
 __all__ = [
     "DEFAULT",
@@ -37,10 +38,12 @@ __all__ = [
     "Quality",
     "SeenInfo",
     "TrainingInfo",
+    "WeaknessInfo",
+    "amend_bundle",
     "find_bundle",
     "read_bundle",
     "read_onnx",
-    "record_seen",
+    "weaknesses_of",
     "write_bundle",
     "write_onnx",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pneumoscope.bundles.heatmap_spec import HeatmapSpec
 from pneumoscope.bundles.onnx_file import read_sealed, seal, unseal
 from pneumoscope.bundles.seen import SeenInfo
+from pneumoscope.bundles.weakness import WeaknessInfo
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.files import atomic_path, sha256_file, write_json
 
@@ -128,6 +129,7 @@ class BundleInfo(_Part):
         review: which probabilities are uncertain; None in bundles of earlier versions.
         export: of a bundle in one ONNX file, how the file was made; None in a folder.
         seen: which radiographs and patients it was made with; None in bundles of earlier versions.
+        weaknesses: subgroups in which it was measured to be weak; findings quote them.
     """
 
     format: Literal[1] = 1
@@ -144,6 +146,7 @@ class BundleInfo(_Part):
     review: ReviewInfo | None = None
     export: ExportInfo | None = None
     seen: SeenInfo | None = None
+    weaknesses: tuple[WeaknessInfo, ...] = ()
 
     @field_validator("heatmap")
     @classmethod
@@ -335,12 +338,15 @@ def write_bundle(folder: Path, fields: Mapping[str, Any], names: list[str]) -> B
     return info
 
 
-def record_seen(path: Path, seen: SeenInfo) -> list[Path]:
-    """Write what a model was made with into its bundle, and into the exported file beside it.
+def amend_bundle(
+    path: Path, *, seen: SeenInfo | None = None, weaknesses: Sequence[WeaknessInfo] | None = None
+) -> list[Path]:
+    """Write what became known of a model into its bundle, and into the exported file beside it.
 
     Args:
         path: a bundle, a run, or a file of `pneumoscope export`.
-        seen: of the manifest that the model was trained on.
+        seen: of the manifest that the model was trained on; None to leave it as it is.
+        weaknesses: where it is weak, instead of those in the bundle; None to leave them.
 
     Returns:
         The files that were rewritten; all else in them is as it was.
@@ -350,11 +356,15 @@ def record_seen(path: Path, seen: SeenInfo) -> list[Path]:
         OutputError: a file cannot be written.
     """
     found, info = read_bundle(path, weights=True)
+    changes: dict[str, Any] = {} if seen is None else {"seen": seen}
+    if weaknesses is not None:
+        changes["weaknesses"] = tuple(weaknesses)
+    described = info.model_copy(update=changes)
     if found.is_file():
-        write_onnx(found, unseal(read_onnx(found).model), info.model_copy(update={"seen": seen}))
+        write_onnx(found, unseal(read_onnx(found).model), described)
         return [found]
-    described = info.model_copy(update={"seen": seen})
     write_json(found / INFO_FILE, described.model_dump(mode="json"))
     exported = found / ONNX_FILE
-    beside = exported.is_file() and read_onnx(exported).info.model_id == info.model_id
-    return [found / INFO_FILE, *(record_seen(exported, seen) if beside else ())]
+    if not exported.is_file() or read_onnx(exported).info.model_id != info.model_id:
+        return [found / INFO_FILE]
+    return [found / INFO_FILE, *amend_bundle(exported, seen=seen, weaknesses=weaknesses)]

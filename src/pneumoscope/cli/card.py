@@ -53,6 +53,12 @@ def card(
             help="The manifest it was trained on: list its films and patients in the bundle."
         ),
     ] = None,
+    weaknesses: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML list of subgroups in which it is weak, for the bundle: findings quote them."
+        ),
+    ] = None,
 ) -> None:
     """Write a bundle's MODEL_CARD.md and model_card.json from what was measured of it.
 
@@ -60,6 +66,7 @@ def card(
       pneumoscope card RUN --evaluation hospital=evaluation
       pneumoscope card RUN --evaluation a=eval-a --evaluation b=eval-b --other a:b=other-b
       pneumoscope card old-bundle --trained-on run/manifest.csv
+      pneumoscope card RUN --weaknesses weaknesses.yaml
     """
     from pneumoscope.bundles import find_bundle, read_bundle
     from pneumoscope.files import write_json, write_text
@@ -68,8 +75,11 @@ def card(
 
     if trained_on is not None:
         _list_seen(bundle, trained_on)
-        if not any((evaluation, other, audit, audit_before, gate, words)):
-            return
+    if weaknesses is not None:
+        _list_weaknesses(bundle, weaknesses)
+    amended = trained_on is not None or weaknesses is not None
+    if amended and not any((evaluation, other, audit, audit_before, gate, words)):
+        return
     folder, info = read_bundle(bundle, weights=True)
     if folder.is_file():
         folder = find_bundle(folder.parent)
@@ -99,7 +109,7 @@ def card(
 
 def _list_seen(bundle: Path, cohort: Path) -> None:
     """Write into a bundle which films and patients it was made with; its card stays as it is."""
-    from pneumoscope.bundles import SeenInfo, read_bundle, record_seen
+    from pneumoscope.bundles import SeenInfo, amend_bundle, read_bundle
     from pneumoscope.cohort.manifest import Manifest
 
     _, info = read_bundle(bundle, weights=True)
@@ -111,8 +121,25 @@ def _list_seen(bundle: Path, cohort: Path) -> None:
             path=cohort,
             remedy="give the manifest.csv of its run, with the radiographs as they were",
         )
-    for path in record_seen(bundle, SeenInfo.of(digest, *manifest.keys_by_split())):
+    for path in amend_bundle(bundle, seen=SeenInfo.of(digest, *manifest.keys_by_split())):
         console.print(f"Lists what the model was made with: [bold]{path}[/bold]")
+
+
+def _list_weaknesses(bundle: Path, file: Path) -> None:
+    """Write into a bundle where the model is weak; its card stays as it is."""
+    from pneumoscope.bundles import amend_bundle, weaknesses_of
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        known = weaknesses_of(content)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise SettingsError(
+            f"is not a list of weaknesses ({' '.join(str(error).split())})",
+            path=file,
+            remedy="give a YAML list of measured, n, and views, from_age or below_age",
+        ) from error
+    for path in amend_bundle(bundle, weaknesses=known):
+        console.print(f"Lists {len(known)} weaknesses of the model: [bold]{path}[/bold]")
 
 
 def read_card(folder: Path) -> dict[str, Any] | None:

@@ -7,14 +7,8 @@ imported when a bundle needs it.
 """
 
 from pneumoscope.inference.engine import RANDOMISED, Engine, EngineOutput, Runtime
-from pneumoscope.inference.explain import (
-    Explained,
-    Failed,
-    explain_files,
-    explain_in,
-    find_in,
-    process_files,
-)
+from pneumoscope.inference.explain import explain_files, explain_in, find_in, process_files
+from pneumoscope.inference.explained import Explained, Failed
 from pneumoscope.inference.heatmaps import film_heatmap
 from pneumoscope.inference.loading import load_engine
 from pneumoscope.inference.selection import streams_for

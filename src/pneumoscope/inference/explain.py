@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -19,6 +19,7 @@ from pneumoscope.findings import Finding, Gate, completed
 from pneumoscope.gate import InputGate
 from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
 from pneumoscope.inference.engine import Engine
+from pneumoscope.inference.explained import Explained, Failed, on_stored_pixels
 from pneumoscope.inference.file_engine import available_cpus
 from pneumoscope.inference.heatmaps import (
     RawOutput,
@@ -35,39 +36,6 @@ Made = TypeVar("Made")
 
 # What counts as lung.
 _LUNG = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """A radiograph with its finding.
-
-    Attributes:
-        name: the radiograph's name as given.
-        radiograph: what was read.
-        logit: log-odds of the positive class before calibration; NaN if the gate flagged it.
-        heatmap: (height, width) float32 in [0, 1] on the film's grid; all zero without evidence,
-            and if the gate flagged it.
-        finding: probability, decision, regions.
-        others: heatmaps of further methods, as they were asked for.
-        lungs: (height, width) float32 in [0, 1], probability of lung (one everywhere where none
-            were found); None if nobody asked.
-    """
-
-    name: str
-    radiograph: Radiograph
-    logit: float
-    heatmap: NDArray[np.float32]
-    finding: Finding
-    others: Mapping[str, NDArray[np.float32]]
-    lungs: NDArray[np.float32] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A file that could not be used, with the reason as a finding."""
-
-    name: str
-    finding: Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +266,7 @@ def _finding(entry: _Scored | Failed) -> Finding:
         return _completed(entry, finding, None, None, gate)
     lungs = _lungs(entry) if entry.task.own.lungs else None
     found = _completed(entry, finding, _heatmap(entry, entry.task.own, lungs), lungs, gate)
-    return _on_stored_pixels(found, entry.item.radiograph)
+    return on_stored_pixels(found, entry.item.radiograph)
 
 
 def _explained(entry: _Scored | Failed) -> Explained | Failed:
@@ -316,7 +284,7 @@ def _explained(entry: _Scored | Failed) -> Explained | Failed:
         item.radiograph,
         float(entry.output.logits[entry.index]),
         stored(heatmap),
-        _on_stored_pixels(finding, item.radiograph),
+        on_stored_pixels(finding, item.radiograph),
         {str(spec): stored(_heatmap(entry, spec, lungs)) for spec in task.others},
         None if lungs is None else stored(lungs),
     )
@@ -339,21 +307,6 @@ def _not_judged(entry: _Scored, gate: Gate | None) -> Explained:
         dict.fromkeys(map(str, task.others), nothing),
         None if task.segmenter is None else np.ones_like(film.pixels),
     )
-
-
-def _on_stored_pixels(finding: Finding, film: Radiograph) -> Finding:
-    """The finding of the upright film with its regions on the pixels as they are stored."""
-    turn = film.orientation
-    if turn.usual or not finding.regions:
-        return finding
-    shape = (film.width, film.height) if turn.transposed else (film.height, film.width)
-    regions = []
-    for region in finding.regions:
-        box = (region.x, region.y, region.width, region.height)
-        x, y, width, height = turn.stored_box(box, shape)
-        changes = {"x": x, "y": y, "width": width, "height": height}
-        regions.append(region.model_copy(update=changes))
-    return finding.model_copy(update={"regions": tuple(regions)})
 
 
 def _decided(entry: _Scored) -> Finding:
@@ -386,8 +339,17 @@ def _completed(
     if finding.positive and mask is not None:
         raw = entry.output.maps[entry.task.own][entry.index]
         inside = share_inside(raw, mask, entry.item.letterbox)
-    labels = entry.task.engine.info.labels
-    return completed(finding, labels, gate=gate, heatmap=heatmap, lungs=mask, in_lungs=inside)
+    info, film = entry.task.engine.info, entry.item.radiograph
+    weak = [each.words for each in info.weaknesses if each.concerns(film.view, film.age)]
+    return completed(
+        finding,
+        info.labels,
+        gate=gate,
+        heatmap=heatmap,
+        lungs=mask,
+        in_lungs=inside,
+        weaknesses=weak,
+    )
 
 
 def _gate(entry: _Scored) -> Gate | None:

@@ -1,0 +1,60 @@
+"""What inference gives for a file: an explained radiograph, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumoscope.findings import Finding
+from pneumoscope.imaging import Radiograph
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A radiograph with its finding.
+
+    Attributes:
+        name: the radiograph's name as given.
+        radiograph: what was read.
+        logit: log-odds of the positive class before calibration; NaN if the gate flagged it.
+        heatmap: (height, width) float32 in [0, 1] on the film's grid; all zero without evidence,
+            and if the gate flagged it.
+        finding: probability, decision, regions.
+        others: heatmaps of further methods, as they were asked for.
+        lungs: (height, width) float32 in [0, 1], probability of lung (one everywhere where none
+            were found); None if nobody asked.
+    """
+
+    name: str
+    radiograph: Radiograph
+    logit: float
+    heatmap: NDArray[np.float32]
+    finding: Finding
+    others: Mapping[str, NDArray[np.float32]]
+    lungs: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A file that could not be used, with the reason as a finding."""
+
+    name: str
+    finding: Finding
+
+
+def on_stored_pixels(finding: Finding, film: Radiograph) -> Finding:
+    """The finding of the upright film with its regions on the pixels as they are stored."""
+    turn = film.orientation
+    if turn.usual or not finding.regions:
+        return finding
+    shape = (film.width, film.height) if turn.transposed else (film.height, film.width)
+    regions = []
+    for region in finding.regions:
+        box = (region.x, region.y, region.width, region.height)
+        x, y, width, height = turn.stored_box(box, shape)
+        changes = {"x": x, "y": y, "width": width, "height": height}
+        regions.append(region.model_copy(update=changes))
+    return finding.model_copy(update={"regions": tuple(regions)})
