@@ -114,8 +114,11 @@ class _Sample:
 def _sample(
     engine: Engine, cohort: Path | None, split: str, n: int, n_scored: int, seed: int
 ) -> _Sample:
-    from pneumoscope.cli.evaluation import suitable
+    from pneumoscope.cli.evaluation import only, suitable
+    from pneumoscope.cli.overlap import shared
     from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.files import sha256_file
+    from pneumoscope.report.overlap import overlap_sentences
     from pneumoscope.sanity import cohort_films, phantom_films, table_scores
 
     size = engine.info.architecture.size
@@ -136,19 +139,23 @@ def _sample(
         scored, _ = cohort_films(part, n_scored, seed, size, update)
     table = {} if split in ("train", "all") else table_scores(manifest, part)
     digest = manifest.digest()
-    trained_on = digest == engine.info.training.data_digest
-    notes = []
-    if trained_on and split != "test":
-        notes.append("These radiographs were used to train or tune the model.")
+    drawn = only(part, {film.name for film in (*films, *scored)})
+    seen = shared(engine.info, drawn, [sha256_file(path) for path in drawn.paths()])
+    told = {
+        "n": len(drawn),
+        "split": split,
+        "overlap": None if seen is None else seen.counts(),
+        "trained_on_this_cohort": digest == engine.info.training.data_digest,
+    }
+    notes = overlap_sentences(told)
     if unreadable:
         first = "; ".join(f"{image}: {reason}" for image, reason in unreadable[:3])
         notes.append(f"{len(unreadable)} radiographs could not be read: {first}.")
     sample = {
         "what": "radiographs",
         "seed": seed,
-        "split": split,
         "data_digest": digest,
-        "trained_on_this_cohort": trained_on,
+        **{key: value for key, value in told.items() if key != "n"},
         "unreadable": len(unreadable),
     }
     return _Sample(films, scored, table, sample, notes)

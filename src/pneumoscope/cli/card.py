@@ -17,7 +17,7 @@ CARD, CARD_DATA = "MODEL_CARD.md", "model_card.json"
 # What the card keeps of an evaluation; the rest is details of its own report.
 _OF_METRICS = (
     "model", "split", "n", "n_patients", "prevalence", "classification", "confusion", "threshold",
-    "calibration", "abstention", "subgroups", "localization", "localization_method",
+    "overlap", "calibration", "abstention", "subgroups", "localization", "localization_method",
 )  # fmt: skip
 
 

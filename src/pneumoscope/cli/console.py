@@ -108,6 +108,22 @@ def show_metrics(title: str, metrics: Mapping[str, Any]) -> None:
         console.print(localization_table(metrics))
 
 
+def show_overlap(metrics: Mapping[str, Any]) -> None:
+    """Print what the cohort shares with the radiographs that the model was trained on."""
+    from pneumoscope.report.overlap import overlap_sentences, overlap_table
+
+    found = overlap_table(metrics)
+    if found is not None:
+        table = Table(header_style="dim")
+        for column in found.columns:
+            table.add_column(column, overflow="fold")
+        for line in found.lines:
+            table.add_row(*line)
+        console.print(table)
+    for sentence in overlap_sentences(metrics):
+        errors.print(sentence, style="yellow", markup=False)
+
+
 def localization_table(metrics: Mapping[str, Any]) -> Table:
     """Heatmap methods and baselines in lines, the main localization figures in columns."""
     from pneumoscope.report.numbers import interval_text, method_name, metric_name

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, show_metrics
+from pneumoscope.cli.console import (
+    NOT_FOR_DIAGNOSIS,
+    console,
+    errors,
+    progress,
+    show_metrics,
+    show_overlap,
+)
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 
 if TYPE_CHECKING:
@@ -44,7 +51,9 @@ def evaluate(
 ) -> None:
     """Measure classification, calibration and, with annotations, localization; write a report.
 
-    Every figure has a 95 % interval from a patient-level bootstrap. Threshold and calibration are
+    A bundle lists the radiographs that it was trained on: those in the cohort are counted, and the
+    figures of the others are given beside. Every figure has a 95 % interval from a patient-level
+    bootstrap. Threshold and calibration are
     the bundle's, fitted on val. Lesion annotations measure and never train: half of the patients
     choose the heat thresholds, the other half is reported. Writes
     [bold]metrics.json[/bold], [bold]predictions.csv[/bold], [bold]figures/[/bold] and
@@ -57,7 +66,7 @@ def evaluate(
       pneumoscope evaluate cohort.csv --bundle model.onnx --engine openvino --precision bfloat16
       pneumoscope evaluate cohort.csv --bundle RUN --lungs lung_masks --methods all
     """
-    from pneumoscope.cli.evaluation import measure, suitable, write_evaluation
+    from pneumoscope.cli.evaluation import changed_sentence, measure, suitable, write_evaluation
     from pneumoscope.cli.gallery import gallery, rule
     from pneumoscope.cli.localization import Truth
     from pneumoscope.cli.pages import evaluation_page
@@ -99,6 +108,11 @@ def evaluate(
         page = evaluation_page(runs.info, evaluation, figures, pictures, rule(truth))
         write_text(out / "report.html", page)
     show_metrics(f"{runs.info.model_id} on {split}", evaluation.metrics)
+    show_overlap(evaluation.metrics)
+    if evaluation.changed:
+        errors.print(
+            f"warning: {changed_sentence(evaluation.changed)}", style="yellow", markup=False
+        )
     for image, reason in evaluation.unreadable[:10]:
         errors.print(f"[yellow]left out[/yellow] {image}: {reason}", markup=True)
     console.print(f"Report: [bold]{out / 'report.html'}[/bold]")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.cli.localization import LocalizationStudy, Truth
+from pneumoscope.cli.overlap import overlap_figures, shared
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import (
@@ -31,7 +32,7 @@ from pneumoscope.evaluate.calibration import (
     expected_calibration_error,
 )
 from pneumoscope.evaluate.subgroups import subgroup_figures
-from pneumoscope.files import atomic_path, write_json, write_text
+from pneumoscope.files import atomic_path, sha256_file, write_json, write_text
 from pneumoscope.inference import Engine, Failed, explain_files
 from pneumoscope.report.curves import precision_recall_figure, risk_figure, roc_figure
 from pneumoscope.report.figures import confusion_figure, reliability_figure, score_figure
@@ -51,6 +52,7 @@ class Evaluation:
         unreadable: (image, reason).
         overlaps: of the reported true positives with lesions, image to area-matched overlap of the
             bundle's own heatmap.
+        changed: images whose file is not the one that the manifest names.
     """
 
     manifest: Manifest
@@ -58,6 +60,16 @@ class Evaluation:
     metrics: dict[str, Any]
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     overlaps: dict[str, float] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+
+
+def changed_sentence(images: Sequence[str]) -> str:
+    """What to know of files that are not those of the manifest."""
+    first = ", ".join(images[:5])
+    return (
+        f"{len(images)} file{'s' * (len(images) > 1)} changed since the manifest was written "
+        f"(SHA-256 differs), so labels may be of other radiographs: {first}. Scan the cohort again."
+    )
 
 
 def measure(
@@ -132,6 +144,10 @@ def measure(
         probabilities=np.array([probabilities[image] for image in readable.table["image"]]),
     )
     report = classification_report(predictions, engine.info.threshold)
+    digests = [sha256_file(path) for path in readable.paths()]
+    named = zip(readable.table["image"], readable.table["sha256"], digests, strict=True)
+    changed = [image for image, known, now in named if known not in ("", now)]
+    seen = shared(engine.info, readable, digests)
     metrics = {
         "split": split,
         **report.to_dict(),
@@ -145,11 +161,13 @@ def measure(
         **({"localization": None} if study is None else study.to_dict()),
         "model": engine.info.model_id,
         "data_digest": manifest.digest(),
+        "overlap": overlap_figures(seen, predictions, engine.info.threshold),
         "trained_on_this_cohort": manifest.digest() == engine.info.training.data_digest,
         "unreadable": len(unreadable),
+        "changed": len(changed),
     }
     overlaps = {} if study is None else study.overlaps
-    return Evaluation(readable, predictions, metrics, unreadable, overlaps)
+    return Evaluation(readable, predictions, metrics, unreadable, overlaps, changed)
 
 
 def suitable(engine: Engine, manifest: Manifest, split: str) -> Manifest:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from pneumoscope.bundles import BundleInfo
-from pneumoscope.cli.evaluation import Evaluation
+from pneumoscope.cli.evaluation import Evaluation, changed_sentence
 from pneumoscope.report.figures import history_figure
 from pneumoscope.report.html import Picture, ReportContent, render_report
 from pneumoscope.report.localization_figures import localization_pictures
 from pneumoscope.report.model_card import ModelCard, render_model_card
+from pneumoscope.report.overlap import overlap_sentences
 from pneumoscope.report.style import figure_png
 
 
@@ -38,7 +39,7 @@ def evaluation_page(
             localization_figures=list(localization_pictures(metrics).values()),
             gallery=pictures,
             gallery_rule=rule if pictures else "",
-            notes=_notes(info, evaluation),
+            notes=_notes(evaluation),
             labels=info.labels,
         )
     )
@@ -69,15 +70,10 @@ def model_facts(info: BundleInfo) -> list[tuple[str, str]]:
     ]
 
 
-def _notes(info: BundleInfo, evaluation: Evaluation) -> list[str]:
-    metrics = evaluation.metrics
-    notes = []
-    if not metrics["trained_on_this_cohort"]:
-        notes.append("This cohort is not the one the model was trained on: an external test.")
-    elif metrics["split"] in ("train", "val", "all"):
-        notes.append(
-            "These radiographs were used to train or tune the model: the figures flatter it."
-        )
+def _notes(evaluation: Evaluation) -> list[str]:
+    notes = overlap_sentences(evaluation.metrics)
+    if evaluation.changed:
+        notes.append(changed_sentence(evaluation.changed))
     if evaluation.unreadable:
         first = ", ".join(image for image, _ in evaluation.unreadable[:5])
         notes.append(f"{len(evaluation.unreadable)} radiographs could not be read: {first}.")

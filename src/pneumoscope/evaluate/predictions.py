@@ -56,3 +56,21 @@ class Predictions:
     def n_patients(self) -> int:
         """How many different patients there are."""
         return len(set(self.patients))
+
+    def only(self, chosen: NDArray[np.bool_]) -> Predictions:
+        """The chosen rows.
+
+        Args:
+            chosen: bool (n,).
+
+        Raises:
+            EvaluationError: none is chosen.
+        """
+        rows = np.flatnonzero(chosen)
+        return Predictions(
+            images=[self.images[row] for row in rows],
+            patients=[self.patients[row] for row in rows],
+            targets=self.targets[rows],
+            logits=self.logits[rows],
+            probabilities=self.probabilities[rows],
+        )

@@ -70,14 +70,7 @@ def _band(text: str) -> str:
 def _group(
     predictions: Predictions, rows: np.ndarray[Any, np.dtype[np.bool_]], threshold: float
 ) -> dict[str, Any]:
-    chosen = np.flatnonzero(rows)
-    part = Predictions(
-        images=[predictions.images[row] for row in chosen],
-        patients=[predictions.patients[row] for row in chosen],
-        targets=predictions.targets[chosen],
-        logits=predictions.logits[chosen],
-        probabilities=predictions.probabilities[chosen],
-    )
+    part = predictions.only(rows)
     positive = int(part.targets.sum())
     counts = {"n": len(part), "n_patients": part.n_patients, "n_positive": positive}
     if len(part) < FEWEST or positive in (0, len(part)):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pneumoscope.report.numbers import MISSING, figure_text, metric_name, number_text
+from pneumoscope.report.overlap import seen_text
 
 Measured = Mapping[str, Any]
 
@@ -50,11 +51,12 @@ def card_tables(measured: Measured) -> list[CardTable]:
 def _classification(cohorts: Measured) -> CardTable:
     return CardTable(
         "Figures per cohort",
-        "On radiographs of patients that were neither trained nor tuned on.",
+        _seen_words(cohorts),
         [
             "Cohort",
             "Radiographs",
             "Patients",
+            "In train or val",
             *map(metric_name, (*_CLASSIFICATION, "ece_of_chance")),
         ],
         [
@@ -62,11 +64,23 @@ def _classification(cohorts: Measured) -> CardTable:
                 name,
                 number_text(metrics["n"]),
                 number_text(metrics["n_patients"]),
+                seen_text(metrics),
                 *_figures(metrics["classification"], _CLASSIFICATION),
                 *_figures(metrics.get("calibration") or {}, ("ece_of_chance",)),
             ]
             for name, metrics in cohorts.items()
         ],
+    )
+
+
+def _seen_words(cohorts: Measured) -> str:
+    """Whether the model was made with some of these radiographs."""
+    checked = all(metrics.get("overlap") is not None for metrics in cohorts.values())
+    if checked and all(seen_text(metrics) == "0" for metrics in cohorts.values()):
+        return "No radiograph of these was used to train or tune the model, by SHA-256 of its file."
+    return (
+        "Radiographs in train or val were used to train or tune the model: figures of a cohort "
+        f"that holds some are optimistic. {MISSING}: not checked."
     )
 
 

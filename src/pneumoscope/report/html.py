@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pneumoscope.report import tables
 from pneumoscope.report.localization import localization_view
+from pneumoscope.report.overlap import optimistic, overlap_table
 from pneumoscope.report.pages import render
 
 Picture = tuple[str, str, bytes]
@@ -73,6 +74,8 @@ def render_report(content: ReportContent) -> str:
         groups=tables.figure_groups(metrics),
         confusion=confusion,
         sentences=tables.confusion_sentences(confusion, content.labels) if confusion else [],
+        optimistic=optimistic(metrics),
+        overlap=overlap_table(metrics),
         localization=localization_view(metrics),
         localization_figures=[embedded(*picture) for picture in content.localization_figures],
         flow_columns=columns,

@@ -13,6 +13,7 @@ from pneumoscope.report import tables
 from pneumoscope.report.card_tables import card_tables
 from pneumoscope.report.localization import ALL, TRUE_POSITIVES, headline_table
 from pneumoscope.report.numbers import metric_name, number_text
+from pneumoscope.report.overlap import overlap_sentences
 from pneumoscope.report.pages import render
 
 _WEIGHTS_FILE = "model.safetensors"
@@ -143,6 +144,7 @@ def render_model_card(card: ModelCard) -> str:
         metrics=metrics,
         groups=tables.figure_groups(metrics),
         sentences=tables.confusion_sentences(confusion, card.labels) if confusion else [],
+        overlap=overlap_sentences(metrics) if metrics else [],
         measured=card_tables(card.measured),
         localization=[headline_table(metrics, of) for of in (TRUE_POSITIVES, ALL)],
         flow_columns=columns,
