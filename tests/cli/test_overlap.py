@@ -53,7 +53,7 @@ def mixed(run_folder: Path, tmp_path: Path) -> Manifest:
     own = Manifest.read(run_folder / "manifest.csv")
     folder = tmp_path / "other"
     folder.mkdir()
-    rows = []
+    rows: list[tuple[str, str, str]] = []
     for split, number in (("train", 12), ("val", 4), ("test", 3)):
         part = own.subset(split)
         for index, path in enumerate(part.paths()[:number]):

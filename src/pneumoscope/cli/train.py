@@ -157,7 +157,7 @@ def run_training(
         progress("Finding lungs") as lungs,
         progress("Training steps") as steps,
     ):
-        listener = RunListener(decoding, lungs, _show_epoch, steps)
+        listener = RunListener(decoding, lungs, _show_epoch, steps, _show_resumed)
         if cohort is None:
             result = resume_run(out, listener, chosen)
         else:
@@ -190,6 +190,15 @@ def _show_epoch(row: dict[str, float]) -> None:
         f"{row['val_loss']:.4f}, val accuracy {row['val_accuracy']:.4f}, val ROC-AUC "
         f"{row['val_roc_auc']:.4f}, {row['seconds']:.0f} s"
     )
+
+
+def _show_resumed(done: int, epochs: int) -> None:
+    if done >= epochs:
+        errors.print("Training had ended: nothing is left to train.")
+    elif done:
+        errors.print(f"{done} of {epochs} epochs are trained: training goes on with {done + 1}.")
+    else:
+        errors.print("No epoch was finished: training starts with epoch 1.")
 
 
 def document_run(result: Any, update: Callable[[int, int], None] | None = None) -> dict[str, Any]:

@@ -18,9 +18,12 @@ class RunListener:
         lungs: called with (done, total) while their lungs are segmented.
         epoch: called with each finished epoch's figures.
         step: called with (steps taken, steps in all) after each.
+        resumed: called with (epochs done, epochs in all) where a run is resumed; they are equal
+            where nothing is left to train.
     """
 
     decoding: Progress | None = None
     lungs: Progress | None = None
     epoch: Callable[[Row], None] | None = None
     step: Progress | None = None
+    resumed: Progress | None = None

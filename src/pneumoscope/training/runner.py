@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +14,14 @@ from torch import Tensor
 
 from pneumoscope.bundles import BundleInfo, read_bundle
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.errors import RunError
+from pneumoscope.errors import BundleError, RunError
 from pneumoscope.files import new_folder
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.normalisation import is_folded, unfold
 from pneumoscope.models.weights import WeightRecord, pretrained_classifier
 from pneumoscope.training.bundling import make_bundle
 from pneumoscope.training.cache import cached_lungs, cached_pixels
+from pneumoscope.training.checkpoints import BEST, CHECKPOINTS, next_epoch, read_checkpoint
 from pneumoscope.training.data import PixelDataset, even_draws, plain_loader, train_loader
 from pneumoscope.training.devices import (
     Devices,
@@ -36,8 +36,6 @@ from pneumoscope.training.loss import balanced_alpha
 from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.settings import TrainingSettings, read_settings, write_settings
 from pneumoscope.training.trainer import (
-    BEST,
-    CHECKPOINTS,
     HISTORY,
     computes_in_bfloat16,
     ema_decay,
@@ -131,10 +129,10 @@ def resume_run(
 ) -> RunResult:
     """Continue a run that was interrupted, from its last finished epoch, or report a finished one.
 
-    The devices need not be those it was started on.
+    The devices need not be those it was started on. A finished run is left as it is.
 
     Raises:
-        RunError: `out` is no run.
+        RunError: `out` is no run, or a checkpoint is cut off or damaged.
         SettingsError: the batches cannot be shared by the devices.
     """
     for name in (CONFIG, MANIFEST):
@@ -142,12 +140,35 @@ def resume_run(
             raise RunError(
                 f"holds no {name}, so it is no run", path=out, remedy="start it without --resume"
             )
+    listener = listener or RunListener()
     settings, manifest = read_settings(out / CONFIG), Manifest.read(out / MANIFEST)
+    finished = _finished(out)
+    if finished is not None:
+        _tell(listener, settings.epochs, settings.epochs)
+        return finished
+    done = next_epoch(out, settings.epochs)
     processes = _processes(devices, manifest, settings)
     if processes.local_rank is None:
         return _launched(partial(resume_run, out), processes, listener, out)
     with joined(processes) as world, told_as_run_errors(out):
-        return _run(out, manifest, settings, _start(settings), listener or RunListener(), world)
+        if world.leads:
+            _tell(listener, done, settings.epochs)
+        return _run(out, manifest, settings, _start(settings), listener, world)
+
+
+def _tell(listener: RunListener, done: int, epochs: int) -> None:
+    if listener.resumed is not None:
+        listener.resumed(done, epochs)
+
+
+def _finished(out: Path) -> RunResult | None:
+    """A run whose bundle is written and whole; None for one with something left to do."""
+    if not (out / "bundle").is_dir():
+        return None
+    try:
+        return _found(out)
+    except BundleError:
+        return None
 
 
 def _processes(
@@ -262,7 +283,7 @@ def _finish(
     weights: WeightRecord,
 ) -> RunResult:
     best = folder / CHECKPOINTS / BEST
-    checkpoint: dict[str, Any] = torch.load(best, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(best)
     module.load_state_dict(checkpoint["state_dict"])
     module.eval().cpu()
     info = make_bundle(

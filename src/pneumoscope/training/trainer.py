@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 from pneumoscope.errors import OutputError, RunError
 from pneumoscope.models.precision import has_bfloat16
+from pneumoscope.training.checkpoints import BEST, CHECKPOINTS, LAST, LastEpoch, WholeFiles
 from pneumoscope.training.data import Batch
 from pneumoscope.training.devices import Processes
 from pneumoscope.training.history import History, Row, StepCounter
@@ -32,8 +33,6 @@ from pneumoscope.training.settings import TrainingSettings
 from pneumoscope.training.world import lost_another
 
 HISTORY = "history.csv"
-CHECKPOINTS = "checkpoints"
-BEST, LAST = "best.ckpt", "last.ckpt"
 
 
 def make_trainer(
@@ -62,11 +61,11 @@ def make_trainer(
         filename=Path(BEST).stem,
         monitor=f"val_{settings.monitor}",
         mode="max",
-        save_last=True,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    callbacks: list[Callback] = [History(folder / HISTORY, on_epoch), best]
+    last = LastEpoch(folder / CHECKPOINTS)
+    callbacks: list[Callback] = [History(folder / HISTORY, on_epoch), best, last]
     if settings.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=ema_decay(settings.ema_decay, steps)))
     if settings.patience is not None:
@@ -81,6 +80,7 @@ def make_trainer(
         default_root_dir=folder,
         logger=TensorBoardLogger(str(folder), name="", version="tensorboard"),
         callbacks=callbacks,
+        plugins=[WholeFiles()],
         max_epochs=settings.epochs,
         precision="bf16-mixed" if computes_in_bfloat16(settings.precision) else "32-true",
         num_sanity_val_steps=0,
