@@ -29,6 +29,7 @@ from pneumoscope.inference import (
     streams_for,
 )
 from pneumoscope.inference.selection import EngineChoice, PrecisionChoice
+from pneumoscope.names import written
 
 Film = str | os.PathLike[str] | NDArray[Any]
 """A file, or pixels: a 2-D array, bright = dense; see `Reader.find`."""
@@ -191,7 +192,7 @@ def _taken(films: Iterable[object]) -> Iterator[tuple[str, Path | Radiograph | I
     for index, film in enumerate(films):
         if isinstance(film, str | os.PathLike):
             name = os.fspath(film) or "."
-            yield name, Path(name)
+            yield written(name), Path(name)
             continue
         name = f"array-{index}"
         try:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pneumoscope.names import plain
+
 
 class PneumoscopeError(Exception):
     """A problem with the input or the environment, with its remedy.
@@ -29,11 +31,11 @@ class PneumoscopeError(Exception):
     def __str__(self) -> str:
         where = "" if self.path is None else f"{self.path}: "
         if self.remedy is None:
-            return f"{where}{self.problem}"
+            return plain(f"{where}{self.problem}")
         # A command is to be copied as it stands.
         command = self.remedy.startswith(("pip ", "pneumoscope "))
         first = self.remedy[:1] if command else self.remedy[:1].upper()
-        return f"{where}{self.problem}. {first}{self.remedy[1:]}"
+        return plain(f"{where}{self.problem}. {first}{self.remedy[1:]}")
 
 
 class ImageError(PneumoscopeError):

@@ -11,7 +11,6 @@ import warnings
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from pneumoscope import __version__
 from pneumoscope.cli import (
@@ -35,7 +34,7 @@ from pneumoscope.cli import (
     train_gate,
     train_lungs,
 )
-from pneumoscope.cli.console import errors
+from pneumoscope.cli.console import errors, let_print_anything, shown
 from pneumoscope.errors import PneumoscopeError
 
 BAD_INPUT = 2
@@ -94,6 +93,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; every foreseen problem is one line and exit code 2."""
+    let_print_anything()
     warnings.showwarning = _show_warning
     # Looking for plugins of pydantic among all packages takes longer than loading a model.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -116,9 +116,9 @@ def main() -> None:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as people read it: one line, without the place in the code."""
-    errors.print(f"[yellow]warning:[/yellow] {escape(str(message))}")
+    errors.print(f"[yellow]warning:[/yellow] {shown(message)}")
 
 
 def _fail(message: str) -> None:
-    errors.print(f"[bold red]error:[/bold red] {escape(message)}")
+    errors.print(f"[bold red]error:[/bold red] {shown(message)}")
     sys.exit(BAD_INPUT)

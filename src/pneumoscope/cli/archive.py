@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown
 from pneumoscope.cli.options import PrecisionChoice
 from pneumoscope.errors import SettingsError
 
@@ -66,7 +66,9 @@ def predict_archive(
         console.print(f"{done.before} of {len(names)} were finished before.")
     if done.failed:
         errors.print(f"[yellow]{done.failed} of {len(names)} files could not be used[/yellow]")
-    console.print(f"Findings of {len(names)} radiographs: [bold]{out}/findings[/bold] (Parquet)")
+    console.print(
+        f"Findings of {len(names)} radiographs: [bold]{shown(out)}/findings[/bold] (Parquet)"
+    )
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown
 from pneumoscope.cli.options import BundleOption
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def audit(
     _show(content)
     for table in tables:
         show_table(table)
-    console.print(f"Report: [bold]{out / 'report.html'}[/bold]")
+    console.print(f"Report: [bold]{shown(out / 'report.html')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 
@@ -171,7 +171,6 @@ def _facts(sample: Mapping[str, Any], model: list[tuple[str, str]]) -> list[tupl
 
 def _show(content: Mapping[str, Any]) -> None:
     """Print verdicts and figures, then the warnings."""
-    from rich.markup import escape
     from rich.table import Table
 
     from pneumoscope.report.audit_words import FIGURES
@@ -190,9 +189,9 @@ def _show(content: Mapping[str, Any]) -> None:
         table.add_section()
     console.print(table)
     console.print(
-        f"{content['model']}, heatmap {content['heatmap']}, on {content['n']} "
+        f"{shown(content['model'])}, heatmap {content['heatmap']}, on {content['n']} "
         f"{content['sample']['what']} of {content['n_patients']} patients, "
         f"{content['n_called_positive']} called positive"
     )
     for sentence in (*content["warnings"], *content["notes"]):
-        errors.print(f"[yellow]warning:[/yellow] {escape(sentence)}")
+        errors.print(f"[yellow]warning:[/yellow] {shown(sentence)}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, shown
 from pneumoscope.errors import EvaluationError, SettingsError
 
 CARD, CARD_DATA = "MODEL_CARD.md", "model_card.json"
@@ -103,7 +103,7 @@ def card(
     write_json(folder / CARD_DATA, content)
     for table in card_tables(measured):
         show_table(table)
-    console.print(f"Card: [bold]{folder / CARD}[/bold]")
+    console.print(f"Card: [bold]{shown(folder / CARD)}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 
@@ -152,12 +152,13 @@ def show_table(table: Any) -> None:
     """Print a `report.card_tables.CardTable`."""
     from rich.table import Table
 
-    shown = Table(title=table.title, caption=table.words, header_style="dim", title_justify="left")
+    title, caption = shown(table.title), shown(table.words)
+    printed = Table(title=title, caption=caption, header_style="dim", title_justify="left")
     for column in table.columns:
-        shown.add_column(column, overflow="fold")
+        printed.add_column(shown(column), overflow="fold")
     for line in table.lines:
-        shown.add_row(*line)
-    console.print(shown)
+        printed.add_row(*map(shown, line))
+    console.print(printed)
 
 
 def _contents(pairs: Sequence[str] | None, file: str) -> dict[str, Any]:

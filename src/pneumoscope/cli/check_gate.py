@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pneumoscope.cli.console import console, progress
+from pneumoscope.cli.console import console, progress, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,7 +44,6 @@ def check_gate(
     """
     import numpy as np
 
-    from pneumoscope.cli.collecting import collect
     from pneumoscope.cli.train_gate import cohort_names
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import write_json
@@ -69,14 +68,15 @@ def check_gate(
         rows = np.flatnonzero(cohorts == name)
         found, whose = [own[row] for row in rows], [patients[row] for row in rows]
         alarms[str(name)] = _share(found, whose)
-    beyond = {name: _judge_file(gate, path) for name, path in collect(chests or [])}
+    unreadable: list[str] = []
+    beyond = _judge_files(gate, chests or [], unreadable)
     if beyond:
         alarms["further chest films"] = _share(list(beyond.values()), list(beyond))
     detection = {
         kind: {**_share(found, patients), "auroc": _auroc(own, found), "reasons": _reasons(found)}
         for kind, found in spoilt.items()
     }
-    strange = {name: _judge_file(gate, path) for name, path in collect(others or [])}
+    strange = _judge_files(gate, others or [], unreadable)
     if strange:
         found = list(strange.values())
         detection["other pictures"] = {
@@ -91,11 +91,12 @@ def check_gate(
         "detection": detection,
         "accepted_others": sorted(Path(n).name for n, v in strange.items() if not v.flagged),
         "flagged_chests": sorted(Path(n).name for n, v in beyond.items() if v.flagged),
+        "unreadable": unreadable,
     }
     _show(figures)
     if out is not None:
         write_json(out, figures)
-        console.print(f"Figures: [bold]{out}[/bold]")
+        console.print(f"Figures: [bold]{shown(out)}[/bold]")
 
 
 def spoil(pixels: NDArray[np.float32], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
@@ -130,8 +131,24 @@ def _judge(gate: InputGate, pixels: NDArray[np.float32]) -> Verdict:
     return gate.judge(*model_input(Radiograph(pixels, Path("film")), _SIDE))
 
 
-def _judge_file(gate: InputGate, path: Path) -> Verdict:
-    """Of a file; a picture that no radiograph can be is judged in gray."""
+def _judge_files(
+    gate: InputGate, places: Sequence[str], unreadable: list[str]
+) -> dict[str, Verdict]:
+    """Verdicts by name; names of files that hold no picture go to `unreadable`."""
+    from pneumoscope.cli.collecting import collect
+
+    found = {}
+    for name, path in collect(places):
+        verdict = _judge_file(gate, path)
+        if verdict is None:
+            unreadable.append(name)
+        else:
+            found[name] = verdict
+    return found
+
+
+def _judge_file(gate: InputGate, path: Path) -> Verdict | None:
+    """The verdict on a file, in gray if it is in colour; None if it holds no picture."""
     import numpy as np
     from PIL import Image
 
@@ -141,8 +158,11 @@ def _judge_file(gate: InputGate, path: Path) -> Verdict:
     try:
         return _judge(gate, read_radiograph(path).upright().pixels)
     except ImageError:
-        with Image.open(path) as picture:
-            levels = np.asarray(picture.convert("L"), dtype=np.float32)
+        try:
+            with Image.open(path) as picture:
+                levels = np.asarray(picture.convert("L"), dtype=np.float32)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return None
         return _judge(gate, levels / np.float32(255))
 
 
@@ -180,7 +200,7 @@ def _reasons(found: Iterable[Verdict]) -> dict[str, int]:
 def _show(figures: dict[str, Any]) -> None:
     from rich.table import Table
 
-    table = Table(header_style="dim", title=f"{figures['model']}")
+    table = Table(header_style="dim", title=shown(figures["model"]))
     for column in ("pictures", "number", "flagged", "95 % interval", "AUROC"):
         table.add_column(column)
     rows = [*figures["false_alarms"].items(), *figures["detection"].items()]
@@ -189,8 +209,12 @@ def _show(figures: dict[str, Any]) -> None:
         ends = [flagged["low"], flagged["high"]]
         between = "" if None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"
         auroc = f"{entry['auroc']:.4f}" if "auroc" in entry else ""
-        table.add_row(name, str(entry["n"]), f"{flagged['value']:.4f}", between, auroc)
+        table.add_row(shown(name), str(entry["n"]), f"{flagged['value']:.4f}", between, auroc)
     console.print(table)
-    for key, words in (("accepted_others", "Not flagged"), ("flagged_chests", "Flagged chests")):
+    for key, words in (
+        ("accepted_others", "Not flagged"),
+        ("flagged_chests", "Flagged chests"),
+        ("unreadable", "Left out, not readable as pictures"),
+    ):
         if figures[key]:
-            console.print(f"{words}: {', '.join(figures[key][:40])}")
+            console.print(f"{words}: {shown(', '.join(figures[key][:40]))}")

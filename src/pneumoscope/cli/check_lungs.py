@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import console, progress
+from pneumoscope.cli.console import console, progress, shown
 
 
 def check_lungs(
@@ -39,7 +39,7 @@ def check_lungs(
     show_lung_figures(segmenter.info.id, figures)
     worst = sorted(scores, key=lambda score: float(score["dice"]))[:5]
     lowest = ", ".join(f"{score['image']} {score['dice']:.3f}" for score in worst)
-    console.print(f"Lowest Dice: {lowest}")
+    console.print(f"Lowest Dice: {shown(lowest)}")
     if out is not None:
         write_json(out, figures)
-        console.print(f"Figures: [bold]{out}[/bold]")
+        console.print(f"Figures: [bold]{shown(out)}[/bold]")

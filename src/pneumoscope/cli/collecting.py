@@ -7,10 +7,13 @@ from glob import glob
 from pathlib import Path
 
 from pneumoscope.errors import PneumoscopeError
+from pneumoscope.names import written
 
 
 def collect(paths: Iterable[str]) -> list[tuple[str, Path]]:
     """Files meant by files, folders (searched for radiographs) and globs, in order, each once.
+
+    Each stands beside its name as `names.written` gives it.
 
     Raises:
         PneumoscopeError: a path matches nothing.
@@ -30,5 +33,5 @@ def collect(paths: Iterable[str]) -> list[tuple[str, Path]]:
             raise PneumoscopeError(
                 "no radiograph there", path=path, remedy="give PNG, JPEG, TIFF or DICOM files"
             )
-        found.update({member.as_posix(): member for member in inside if member.is_file()})
+        found.update({written(member.as_posix()): member for member in inside if member.is_file()})
     return list(found.items())

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown
 from pneumoscope.cli.evaluate import names
 from pneumoscope.cli.train import document_run, parse_settings
 from pneumoscope.errors import SettingsError
+from pneumoscope.names import plain
 
 if TYPE_CHECKING:
     from pneumoscope.cohort.manifest import Manifest
@@ -183,7 +183,7 @@ def _watched(standings: Sequence[Standing]) -> Iterator[Board]:
             said.append(f"about {duration_text(left)} left")
         if run.state == "failed":
             said.append(run.detail)
-        errors.print(f"{run.name}: {', '.join(said)}", markup=False)
+        errors.print(plain(f"{run.name}: {', '.join(said)}"), markup=False)
 
     if not errors.is_terminal:
         board = make_board(standings, line)
@@ -208,9 +208,9 @@ def _board_table(board: Board) -> Table:
         auc = "" if run.val_roc_auc is None else f"{run.val_roc_auc:.4f}"
         pace = f"{run.seconds[-1]:.0f}" if run.seconds else ""
         share = f"{run.share:.0%}" if run.state == "training" else ""
-        detail = escape(run.detail or share)
+        detail = shown(run.detail or share)
         state = f"[{style}]{run.words}[/]" if style else run.words
-        table.add_row(run.name, state, auc, pace, detail)
+        table.add_row(shown(run.name), state, auc, pace, detail)
     return table
 
 
@@ -224,7 +224,7 @@ def _show_plan(standings: Sequence[Standing], task: Task, name: str) -> None:
     for one in standings:
         settings = one.run.settings
         now = f"after epoch {one.epochs}" if one.stage == "unfinished" else one.stage
-        table.add_row(one.run.name, settings.weights, str(settings.epochs), now)
+        table.add_row(shown(one.run.name), shown(settings.weights), str(settings.epochs), now)
     console.print(table)
     facts = cohort_facts(task.manifest, name, task.split, task.data_digest)
     console.print(", ".join(f"{key} {value}" for key, value in facts.items()), markup=False)
@@ -289,12 +289,18 @@ def _show(content: ComparisonContent, out: Path) -> None:
         auc = interval_text(row.figures["roc_auc"].to_dict())
         accuracy = number_text(row.figures["accuracy"].value)
         start = content.starts.get(row.name, "").partition(" (")[0].removeprefix("from ")
-        table.add_row(row.name, start, ",".join(map(str, row.seeds)), auc, accuracy, *costs)
+        table.add_row(
+            shown(row.name), shown(start), ",".join(map(str, row.seeds)), auc, accuracy, *costs
+        )
     console.print(table)
     for sentence in content.comparison.verdict:
         console.print(sentence, markup=False, soft_wrap=True)
     for backbone, problem in content.failures.items():
-        errors.print(f"[red]failed[/red] {backbone}: {escape(problem)}")
-    console.print(f"Report: [bold]{out / 'report.html'}[/bold]   Table: {out / 'table.md'}")
-    console.print(f"Heatmaps: {out / 'heatmaps.png'}   Figures: {out / 'metrics.json'}")
+        errors.print(f"[red]failed[/red] {shown(backbone)}: {shown(problem)}")
+    console.print(
+        f"Report: [bold]{shown(out / 'report.html')}[/bold]   Table: {shown(out / 'table.md')}"
+    )
+    console.print(
+        f"Heatmaps: {shown(out / 'heatmaps.png')}   Figures: {shown(out / 'metrics.json')}"
+    )
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")

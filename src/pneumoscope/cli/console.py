@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,6 +22,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
+
+from pneumoscope.names import plain
 
 NOT_FOR_DIAGNOSIS = "Research use only. Not a medical device; not for diagnosis."
 
@@ -26,8 +32,38 @@ _LOCALIZATION = (
     "peak_in_box", "area_matched", "mean_iou@0.5", "mean_iou", "energy_in_lungs", "peak_in_lungs",
 )  # fmt: skip
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class _Console(Console):
+    """A console on which no text can move the cursor, ring the bell or turn the line around."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As of rich, without the control characters that names of files may hold."""
+        lines = (plain(line) for line in text.split("\n"))
+        return super().render_str("\n".join(lines), **options)
+
+
+console = _Console(highlight=False, emoji=False)
+errors = _Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+
+def shown(value: object) -> str:
+    """A file's name, a path or an error inside text that may have markup: one line, taken as it is.
+
+    For `markup=False`, `names.plain` does the same.
+    """
+    return escape(plain(value))
+
+
+def quoted(path: object) -> str:
+    """As `shown`, for a command that is to be copied: in quotes where a shell needs them."""
+    return shown(shlex.quote(str(path)))
+
+
+def let_print_anything() -> None:
+    """Characters that the terminal's encoding lacks are printed as escapes, and end nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def log_to_terminal() -> None:
@@ -85,7 +121,7 @@ def figures_table(
     from pneumoscope.report.numbers import figure_text, metric_name
 
     table = Table(header_style="dim")
-    table.add_column(title, header_style="bold")
+    table.add_column(shown(title), header_style="bold")
     table.add_column("value (95 % interval)", justify="right")
     for name, interval in figures.items():
         table.add_row(names.get(name) or metric_name(name), figure_text(interval))
@@ -132,11 +168,13 @@ def localization_table(metrics: Mapping[str, Any]) -> Table:
     own = metrics["localization_method"]
     columns = [name for name in _LOCALIZATION if name in localization[own]]
     table = Table(header_style="dim")
-    table.add_column(f"Heatmap, {details['slice']}", header_style="bold")
+    table.add_column(shown(f"Heatmap, {details['slice']}"), header_style="bold")
     for name in columns:
         table.add_column(metric_name(name), justify="right")
     for method, figures in localization.items():
         title, baseline = method_name(method)
         style = "bold" if method == own else "dim" if baseline else ""
-        table.add_row(title, *(interval_text(figures[name]) for name in columns), style=style)
+        table.add_row(
+            shown(title), *(interval_text(figures[name]) for name in columns), style=style
+        )
     return table

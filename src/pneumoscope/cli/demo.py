@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, progress, show_metrics
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, progress, show_metrics, shown
 
 
 def demo(
@@ -73,9 +73,9 @@ def demo(
 
     console.print()
     show_metrics("Phantoms, test split", evaluation.metrics)
-    console.print(f"Findings and overlays: [bold]{out / 'findings'}[/bold]")
+    console.print(f"Findings and overlays: [bold]{shown(out / 'findings')}[/bold]")
     console.print(
-        f"Report to look at: [bold]{(out / 'report.html').resolve()}[/bold]   "
+        f"Report to look at: [bold]{shown((out / 'report.html').resolve())}[/bold]   "
         f"({time.monotonic() - started:.0f} s)"
     )
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import console
+from pneumoscope.cli.console import console, shown
 from pneumoscope.cli.dicom_objects import require_libraries
 
 
@@ -31,4 +31,4 @@ def dicom_fetch(
 
     hush()
     paths = fetch_study(url, out)
-    console.print(f"{len(paths)} films: [bold]{out}[/bold]")
+    console.print(f"{len(paths)} films: [bold]{shown(out)}[/bold]")

@@ -11,9 +11,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.console import console, progress
+from pneumoscope.cli.console import console, progress, shown
 from pneumoscope.errors import BundleError, ImageError
 from pneumoscope.files import write_text
+from pneumoscope.names import json_text
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.dicom.outcome import Outcome
@@ -112,7 +113,7 @@ def predict_objects(
     names = [name for name, _ in files]
     folder.finish(names)
     lines.finish(names)
-    console.print(f"Objects: [bold]{out / 'objects'}[/bold] ({', '.join(wanted)})")
+    console.print(f"Objects: [bold]{shown(out / 'objects')}[/bold] ({', '.join(wanted)})")
     return folder
 
 
@@ -142,7 +143,7 @@ class _Lines:
         self._lock = Lock()
 
     def add(self, outcome: Outcome) -> None:
-        line = json.dumps(outcome.as_json(), ensure_ascii=False) + "\n"
+        line = json_text(json.dumps(outcome.as_json(), ensure_ascii=False)) + "\n"
         with self._lock:
             self._stream.write(line)
             self._stream.flush()
@@ -153,7 +154,7 @@ class _Lines:
     def finish(self, images: Sequence[str]) -> None:
         """Put the lines in the order of `images`; a line cut off by a kill is dropped."""
         last: dict[str, str] = {}
-        for line in self._path.read_text(encoding="utf-8").splitlines():
+        for line in self._path.read_text(encoding="utf-8").split("\n"):
             try:
                 last[json.loads(line)["image"]] = line
             except ValueError:

@@ -14,6 +14,7 @@ from pneumoscope.cli.console import (
     progress,
     show_metrics,
     show_overlap,
+    shown,
 )
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 
@@ -114,8 +115,8 @@ def evaluate(
             f"warning: {changed_sentence(evaluation.changed)}", style="yellow", markup=False
         )
     for image, reason in evaluation.unreadable[:10]:
-        errors.print(f"[yellow]left out[/yellow] {image}: {reason}", markup=True)
-    console.print(f"Report: [bold]{out / 'report.html'}[/bold]")
+        errors.print(f"[yellow]left out[/yellow] {shown(image)}: {shown(reason)}")
+    console.print(f"Report: [bold]{shown(out / 'report.html')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 

@@ -10,7 +10,7 @@ import typer
 from numpy.typing import NDArray
 
 from pneumoscope.cli.collecting import collect
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown
 from pneumoscope.cli.options import BundleOption
 
 if TYPE_CHECKING:
@@ -53,12 +53,14 @@ def explain(
     content = explain_to_folder(engine, files, chosen, new_folder(out))
     failed = [film for film in content["radiographs"] if "error" in film]
     for film in failed:
-        errors.print(f"left out {film['image']}: {film['error']}", markup=False)
+        errors.print(f"[yellow]left out[/yellow] {shown(film['image'])}: {shown(film['error'])}")
     done = len(content["radiographs"]) - len(failed)
     console.print(
         f"{done} of {len(files)} radiographs explained by {', '.join(content['methods'])}"
     )
-    console.print(f"Pictures: [bold]{out}[/bold], figures: [bold]{out / 'explain.json'}[/bold]")
+    console.print(
+        f"Pictures: [bold]{shown(out)}[/bold], figures: [bold]{shown(out / 'explain.json')}[/bold]"
+    )
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 

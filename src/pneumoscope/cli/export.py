@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, quoted, shown
 from pneumoscope.errors import BundleError, CohortError, OutputError
 
 PrecisionName = Literal["float32", "float16", "int8"]
@@ -87,7 +87,7 @@ def export(
         # What nobody asked for is left out; float32 needs no radiographs.
         if cohort is not None or precision != "float32":
             raise
-        errors.print(f"[yellow]warning: not measured on val: {error}[/yellow]")
+        errors.print(f"[yellow]warning: not measured on val: {shown(error)}[/yellow]")
         exported = write(None)
     _show(exported)
 
@@ -116,7 +116,7 @@ def _show(exported: Any) -> None:
     """What was written, how exact it is, and what to do with it."""
     info, found = exported.info, exported.agreement
     console.print(
-        f"{info.model_id}, heatmap {info.heatmap}, {info.export.precision}, "
+        f"{shown(info.model_id)}, heatmap {info.heatmap}, {info.export.precision}, "
         f"{exported.size / 1e6:.1f} MB"
     )
     console.print(
@@ -132,7 +132,7 @@ def _show(exported: Any) -> None:
             f"{quality.roc_auc:.4f} ({change:+.4f}), {heat}"
         )
     console.print(
-        f"Model: [bold]{exported.path}[/bold]   "
-        f"Next: pneumoscope predict FILMS --bundle {exported.path}"
+        f"Model: [bold]{shown(exported.path)}[/bold]   "
+        f"Next: pneumoscope predict FILMS --bundle {quoted(exported.path)}"
     )
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import console
+from pneumoscope.cli.console import console, quoted, shown
 
 
 def join(
@@ -34,5 +34,5 @@ def join(
     joined.write(out)
     counts = joined.table.value_counts(["cohort", "split"], sort=False).reset_index()
     for cohort, split, count in counts.itertuples(index=False):
-        console.print(f"{cohort}  {split:<9}{count:>7}")
-    console.print(f"Manifest: [bold]{out}[/bold]   Next: pneumoscope train {out}")
+        console.print(f"{shown(cohort)}  {split:<9}{count:>7}")
+    console.print(f"Manifest: [bold]{shown(out)}[/bold]   Next: pneumoscope train {quoted(out)}")

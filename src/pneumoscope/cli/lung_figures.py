@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pneumoscope.cli.console import console
+from pneumoscope.cli.console import console, shown
 from pneumoscope.cohort.lung_masks import LungCase, read_lung_film, read_lung_mask
 from pneumoscope.errors import CohortError
 from pneumoscope.evaluate import bootstrap_patients, weighted_means
@@ -93,14 +93,14 @@ def show_lung_figures(title: str, figures: dict[str, Any]) -> None:
     """Print the figures and those of their groups."""
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", header_style="dim")
+    table = Table(title=shown(title), title_justify="left", header_style="dim")
     table.add_column("")
     for name in ("films", "patients", "Dice", "IoU", "plausible"):
         table.add_column(name, justify="right", no_wrap=True)
     groups: dict[str, Any] = next(iter(figures.get("by", {}).values()), {})
     for name, part in {"all": figures, **groups}.items():
         numbers = [_text(part[score]) for score in _SCORES]
-        table.add_row(name, str(part["n"]), str(part["n_patients"]), *numbers)
+        table.add_row(shown(name), str(part["n"]), str(part["n_patients"]), *numbers)
     console.print(table)
 
 

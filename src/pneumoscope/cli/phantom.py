@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import console, progress
+from pneumoscope.cli.console import console, progress, quoted, shown
 
 
 def phantom(
@@ -41,6 +41,6 @@ def phantom(
         cohort = write_cohort(out, settings, update)
     console.print(
         f"{cohort.radiographs} radiographs of {cohort.patients} phantom patients, "
-        f"{cohort.positives} with {cohort.lesions} lesions, in [bold]{out}[/bold]"
+        f"{cohort.positives} with {cohort.lesions} lesions, in [bold]{shown(out)}[/bold]"
     )
-    console.print(f"Next: pneumoscope scan {cohort.cohort_csv} --out phantoms.csv")
+    console.print(f"Next: pneumoscope scan {quoted(cohort.cohort_csv)} --out phantoms.csv")

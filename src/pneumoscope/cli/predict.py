@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pneumoscope.cli.collecting import collect
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, starting
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown, starting
 from pneumoscope.cli.options import BundleOption, EngineChoice, PrecisionOption, ThreadsOption
 from pneumoscope.errors import SettingsError
 
@@ -151,7 +151,7 @@ def predict(
         gate=gate,
     )
     if overlays:
-        console.print(f"Overlays: [bold]{folder.folder / 'overlays'}[/bold]")
+        console.print(f"Overlays: [bold]{shown(folder.folder / 'overlays')}[/bold]")
     _show(folder, len(files))
 
 
@@ -163,7 +163,7 @@ def _show(folder: FindingsFolder, total: int) -> None:
             f"[yellow]{folder.flagged.total()} of {total} not judged: not a frontal chest film "
             f"that the model can judge ({reasons})[/yellow]"
         )
-    console.print(f"Findings: [bold]{folder.folder / 'findings.jsonl'}[/bold]")
+    console.print(f"Findings: [bold]{shown(folder.folder / 'findings.jsonl')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 
@@ -236,7 +236,7 @@ def show_findings(first: Sequence[Finding], total: int, failed: int) -> None:
         table.add_column(column, overflow="fold")
     for finding in first:
         words = " ".join([finding.summary or "", *finding.notes]).strip()
-        table.add_row(finding.image, *_decision(finding), finding.error or words)
+        table.add_row(shown(finding.image), *_decision(finding), shown(finding.error or words))
     console.print(table)
     if total > len(first):
         console.print(f"... and {total - len(first)} more")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pneumoscope.cli.console import console, errors, progress
+from pneumoscope.cli.console import console, errors, progress, quoted, shown
 
 if TYPE_CHECKING:
     from pneumoscope.cohort.audit import Audit
@@ -54,7 +54,9 @@ def scan(
         seed=seed, keep_official=keep_official, patient_pattern=patient_pattern, positive=positive
     )
     show_audit(run_scan(path, out, settings).audit)
-    console.print(f"Manifest: [bold]{out}[/bold]   Next: pneumoscope train {out} --out RUN")
+    console.print(
+        f"Manifest: [bold]{shown(out)}[/bold]   Next: pneumoscope train {quoted(out)} --out RUN"
+    )
 
 
 def run_scan(path: Path, out: Path, settings: ScanSettings) -> ScanResult:
@@ -74,7 +76,7 @@ def show_audit(audit: Audit) -> None:
     table.add_column("what", style="dim")
     table.add_column("found")
     for name, value in audit.summary():
-        table.add_row(name, value)
+        table.add_row(shown(name), shown(value))
     console.print(table)
     for warning in audit.warnings:
-        errors.print(f"[yellow]warning:[/yellow] {warning}")
+        errors.print(f"[yellow]warning:[/yellow] {shown(warning)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal, shown
 from pneumoscope.cli.dicom_objects import has_libraries, require_libraries
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 from pneumoscope.errors import SettingsError
@@ -111,7 +111,7 @@ def serve(
 
     def listening(address: str, service: Service) -> None:
         console.print(f"[bold]{address}[/bold]  [dim]Ctrl-C ends it.[/dim]")
-        console.print(f"[dim]{service.info.model_id}, {service.dispatcher.runtime}.[/dim]")
+        console.print(f"[dim]{shown(service.info.model_id)}, {service.dispatcher.runtime}.[/dim]")
         console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
         if open_page:
             typer.launch(address)

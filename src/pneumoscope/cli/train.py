@@ -9,7 +9,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, show_metrics
+from pneumoscope.cli.console import (
+    NOT_FOR_DIAGNOSIS,
+    console,
+    errors,
+    progress,
+    quoted,
+    show_metrics,
+    shown,
+)
 from pneumoscope.errors import SettingsError
 
 
@@ -86,7 +94,8 @@ def train(
         from pneumoscope.training.settings import make_settings
 
         settings = make_settings(preset, **overrides)
-        console.print(yaml.safe_dump(settings.model_dump(), sort_keys=False), end="")
+        text = yaml.safe_dump(settings.model_dump(), sort_keys=False)
+        console.print(text, end="", markup=False, soft_wrap=True)
         return
     if resume:
         given = [name for name, value in overrides.items() if value is not None]
@@ -101,9 +110,11 @@ def train(
     if metrics is None:
         return
     show_metrics(f"{metrics['model']} on val", metrics)
-    console.print(f"Bundle: [bold]{out / 'bundle'}[/bold]   Report: {out / 'report.html'}")
+    console.print(
+        f"Bundle: [bold]{shown(out / 'bundle')}[/bold]   Report: {shown(out / 'report.html')}"
+    )
     console.print("[dim]Val chose the epoch and the threshold: measure on test with[/dim]")
-    command = f"  pneumoscope evaluate {out / 'manifest.csv'} --bundle {out}"
+    command = f"  pneumoscope evaluate {quoted(out / 'manifest.csv')} --bundle {quoted(out)}"
     console.print(command, soft_wrap=True)
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pneumoscope.cli.console import console, errors, progress
+from pneumoscope.cli.console import console, errors, progress, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,8 +85,8 @@ def train_gate(
         for name in np.unique(cohorts)
     }
     replace(info, threshold=threshold, figures=figures).write(model)
-    console.print(f"Threshold {threshold:.3f}; flagged: {figures}")
-    console.print(f"Model: [bold]{model}[/bold]")
+    console.print(f"Threshold {threshold:.3f}; flagged: {shown(figures)}")
+    console.print(f"Model: [bold]{shown(model)}[/bold]")
 
 
 def cohort_names(manifest: Manifest) -> NDArray[np.str_]:

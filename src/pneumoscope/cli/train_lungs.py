@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pneumoscope.cli.console import console, errors, progress
+from pneumoscope.cli.console import console, errors, progress, shown
 
 if TYPE_CHECKING:
     from pneumoscope.cohort.lung_masks import LungCase
@@ -63,7 +63,7 @@ def train_lungs(
         net = train_lung_net(train, val, settings, epoch=_show_epoch, step=steps)
     origin = about or f"films of {films.resolve().name}"
     model = deliver(net, settings, manifest, cases, origin, out)
-    console.print(f"Model: [bold]{model}[/bold]")
+    console.print(f"Model: [bold]{shown(model)}[/bold]")
 
 
 def deliver(

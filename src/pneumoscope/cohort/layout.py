@@ -14,6 +14,7 @@ from pneumoscope.cohort.split import EXCLUDED
 from pneumoscope.cohort.tables import read_table
 from pneumoscope.errors import CohortError
 from pneumoscope.imaging import is_radiograph_file
+from pneumoscope.names import written
 
 OFFICIAL = "official"
 """The extra column that keeps the part (train, val, test) a radiograph came in."""
@@ -97,7 +98,7 @@ def _from_folder(root: Path) -> Listing:
             for file in _walk(label):
                 image = file.relative_to(root).as_posix()
                 if is_radiograph_file(file):
-                    rows.append((image, label.name, name))
+                    rows.append((written(image), written(label.name), name))
                 else:
                     ignored.append(image)
     if not rows:
@@ -108,7 +109,8 @@ def _from_folder(root: Path) -> Listing:
         )
     columns = pd.Index(["image", "label", OFFICIAL])
     table = pd.DataFrame(sorted(rows), columns=columns, dtype=str)
-    return Listing(root, table if parts else table.drop(columns=OFFICIAL), tuple(sorted(ignored)))
+    names = tuple(sorted(map(written, ignored)))
+    return Listing(root, table if parts else table.drop(columns=OFFICIAL), names)
 
 
 def _unwrapped(root: Path) -> Path:

@@ -28,6 +28,7 @@ from pneumoscope.cohort.split import (
     split_rows,
     split_rows_keeping_test,
 )
+from pneumoscope.cohort.tables import unwritable
 from pneumoscope.errors import CohortError, ImageError, SettingsError
 from pneumoscope.files import sha256_file
 from pneumoscope.imaging import read_radiograph
@@ -188,6 +189,8 @@ def _read_all(
 
 
 def _read(root: Path, image: str) -> _Film | Unreadable:
+    if reason := unwritable(image):
+        return Unreadable(image, reason)
     path = root / image
     try:
         radiograph = read_radiograph(path)

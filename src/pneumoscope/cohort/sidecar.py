@@ -10,6 +10,7 @@ from typing import Any
 
 from pneumoscope.errors import CohortError
 from pneumoscope.files import write_json
+from pneumoscope.names import meant, written
 
 VERSION = 1
 _NEAR = 3
@@ -72,8 +73,8 @@ def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     """
     content = {
         "version": VERSION,
-        "name": path.stem,
-        "root": portable_root(Path(sidecar.root), path.parent),
+        "name": written(path.stem),
+        "root": written(portable_root(Path(sidecar.root), path.parent)),
         "labels": sidecar.labels,
         "seed": sidecar.seed,
     }
@@ -110,4 +111,4 @@ def _checked(value: dict[str, Any], beside: Path) -> Sidecar:
             path=beside,
             remedy="correct it or scan the cohort again",
         )
-    return Sidecar(root, (labels[0], labels[1]) if labels else None, seed)
+    return Sidecar(meant(root), (labels[0], labels[1]) if labels else None, seed)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import pandas as pd
 
 from pneumoscope.errors import CohortError
+from pneumoscope.names import is_unicode, meant
 
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -75,6 +76,24 @@ def safe_image_path(image: str, *, table: Path, line: int) -> str:
     if not parts:
         raise CohortError(f"line {line} names no image ({image})", path=table)
     return "/".join(parts)
+
+
+def unwritable(image: str) -> str | None:
+    """Why a file below the root cannot be named in a table; None if it can.
+
+    Args:
+        image: its name, `written`.
+
+    Tables are UTF-8, separate folders by `/` and `\\` alike, and drop white space around a name.
+    """
+    if not is_unicode(meant(image)):
+        return "has a name that is not UTF-8; rename it"
+    if "\\" in image or image != image.strip() or "\r" in image or "\n" in image:
+        return (
+            "has a name with a backslash, a line break or white space at an end, which a "
+            "table cannot hold; rename it"
+        )
+    return None
 
 
 def _read_rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:

@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pneumoscope.errors import BundleError, SettingsError
+from pneumoscope.names import is_unicode, json_text, plain, written
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -84,7 +85,11 @@ class Finding(BaseModel):
 
     model_config = _CONFIG | ConfigDict(title="Finding")
 
-    image: str = Field(min_length=1, description="The radiograph's file, as it was given")
+    image: str = Field(
+        min_length=1,
+        description="The radiograph's file, as it was given; a byte that is not UTF-8 is written "
+        "\\xHH, and in such a name a backslash is doubled",
+    )
     label: str | None = Field(
         description="The decision, one of the model's labels; null if the picture was not judged"
     )
@@ -135,6 +140,12 @@ class Finding(BaseModel):
     )
     model: str = Field(min_length=1, description="Which model said it: architecture@digest")
     error: str | None = Field(description="Why there is no prediction, or null")
+
+    @field_validator("image", mode="before")
+    @classmethod
+    def _name_is_unicode(cls, value: Any) -> Any:
+        # A name that was written before stays as it is.
+        return written(value) if isinstance(value, str) and not is_unicode(value) else value
 
     @field_validator("heatmap")
     @classmethod
@@ -233,12 +244,12 @@ class Finding(BaseModel):
             regions=(),
             heatmap=None,
             model=model,
-            error=str(error) or type(error).__name__,
+            error=plain(error) or type(error).__name__,
         )
 
     def json_line(self) -> str:
         """One line of `findings.jsonl`, without the line end."""
-        return self.model_dump_json()
+        return json_text(self.model_dump_json())
 
 
 def indeterminate(review: tuple[float, float], threshold: float) -> tuple[float, float]:

@@ -173,5 +173,7 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
 def file_name(image: str, suffix: str = ".png") -> str:
     """A flat name for a radiograph's outputs, unique through a digest of its path."""
     path = PurePosixPath(image.replace("\\", "/"))
-    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in path.stem)[:80]
+    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in path.stem)
+    # File systems count bytes, and a temporary name beside it is longer still.
+    stem = stem.encode("utf-8", "replace")[:80].decode("utf-8", "ignore")
     return f"{stem}-{hashlib.sha256(image.encode()).hexdigest()[:8]}{suffix}"

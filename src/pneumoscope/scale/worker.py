@@ -13,6 +13,7 @@ import pneumoscope
 from pneumoscope.errors import SettingsError
 from pneumoscope.findings import Finding
 from pneumoscope.inference import Runtime, find_in, load_engine
+from pneumoscope.names import meant
 from pneumoscope.scale.parts import Unit, write_part
 from pneumoscope.scale.storage import Place, is_uri, read_anywhere
 
@@ -87,7 +88,7 @@ class Finder:
     def _find(self, unit: Unit) -> Iterator[Finding]:
         job = self._job
         sources = (
-            (name, name if is_uri(name) else os.path.join(job.base, name))  # noqa: PTH118
+            (name, name if is_uri(name) else os.path.join(job.base, meant(name)))  # noqa: PTH118
             for name in unit.names
         )
         return find_in(
