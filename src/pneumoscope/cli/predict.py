@@ -224,7 +224,7 @@ def _decision(finding: Finding) -> tuple[str, str]:
     if finding.gate is not None and finding.gate.flagged:
         return f"[yellow]not judged: {finding.gate.reason}[/yellow]", ""
     doubt = ", [yellow]indeterminate[/yellow]" if finding.uncertain else ""
-    return f"{finding.label}{doubt}", f"{finding.probability:.3f}"
+    return f"{shown(finding.label)}{doubt}", f"{finding.probability:.3f}"
 
 
 def show_findings(first: Sequence[Finding], total: int, failed: int) -> None:
