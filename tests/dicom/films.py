@@ -106,7 +106,7 @@ def result(path: Path, **changes: Any) -> Result:
         "regions": (BOX,),
         "in_lungs": 0.8,
         "heatmap": None,
-        "summary": "Opacity likely in the right lower zone.",
+        "summary": "Opacity likely present in the right lower zone.",
         "model": info().model_id,
         "error": None,
         **changes,

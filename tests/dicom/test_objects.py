@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,40 @@ from pneumoscope.dicom.result import NOT_VERIFIED, Result
 from pneumoscope.dicom.source import Source, read_source
 from pneumoscope.dicom.validation import check_file, report_regions, state_regions
 from pneumoscope.errors import OutputError, SettingsError, UnsupportedImage
-from pneumoscope.findings import Gate
+from pneumoscope.findings import Gate, Zone
 from tests.dicom.films import BOX, CODES, NAME, PATIENT, film, info, result
 from tests.imaging.films import lookup_table
 
+PNEUMONIA, FINDING, SITE, SIDE = "233604007", "121071", "363698007", "272741003"
+# What a film of each state has, over that of `result`, and what its report answers (SNOMED CT).
+STATES: dict[str, tuple[dict[str, Any], str]] = {
+    "present": ({}, "52101004"),
+    "indeterminate": ({"uncertain": True, "probability": 0.5}, "82334004"),
+    "indeterminate below": (
+        {
+            "uncertain": True,
+            "probability": 0.35,
+            "label": "NORMAL",
+            "regions": (),
+            "in_lungs": None,
+        },
+        "82334004",
+    ),
+    "absent": (
+        {"probability": 0.009, "label": "NORMAL", "regions": (), "in_lungs": None},
+        "272519000",
+    ),
+    "not judged": (
+        {
+            "gate": Gate(flagged=True, reason="rotated"),
+            "uncertain": True,
+            "regions": (),
+            "summary": "Not judged: the film seems to be rotated. Please check the film.",
+            **dict.fromkeys(("label", "probability", "in_lungs")),
+        },
+        "373121007",
+    ),
+}
 CORNERS = [[12, 30], [29, 30], [29, 39], [12, 39], [12, 30]]
 
 
@@ -45,7 +76,16 @@ def written(tmp_path: Path, made: Result, *kinds: Kind) -> dict[str, Any]:
 )
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
 def test_an_independent_validator_finds_no_error(tmp_path: Path, elements: dict[str, Any]) -> None:
-    made = result(film(tmp_path / "film.dcm", **elements))
+    validated(result(film(tmp_path / "film.dcm", **elements)), tmp_path)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
+def test_the_validator_finds_no_error_in_any_state(tmp_path: Path, state: str) -> None:
+    validated(result(film(tmp_path / "film.dcm"), **STATES[state][0]), tmp_path)
+
+
+def validated(made: Result, tmp_path: Path) -> None:
     for path in write_objects(made, KINDS, tmp_path / "out"):
         done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
         said = done.stdout + done.stderr
@@ -145,8 +185,93 @@ def test_boxes_and_heat_lie_on_the_stored_pixels(tmp_path: Path, turns: int) -> 
     assert (edges[0].max(), edges[1].max()) == (rows.max(), columns.max())
 
 
+def coded(path: Path) -> list[tuple[str, str]]:
+    """(concept, value) of every coded item of a report, read by pydicom alone."""
+    return [
+        (item.ConceptNameCodeSequence[0].CodeValue, item.ConceptCodeSequence[0].CodeValue)
+        for item in walk(dcmread(path))
+        if item.ValueType == "CODE"
+    ]
+
+
+def walk(dataset: Any) -> list[Any]:
+    items = list(dataset.get("ContentSequence", []))
+    return [*items, *(below for item in items for below in walk(item))]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_report_answers_present_absent_indeterminate_or_not_evaluated(
+    tmp_path: Path, state: str
+) -> None:
+    changes, answer = STATES[state]
+    made = result(film(tmp_path / "film.dcm"), **changes)
+    objects = written(tmp_path, made)
+    found = coded(tmp_path / "out" / "sr.dcm")
+    regions = len(made.finding.regions)
+    assert [value for name, value in found if name == PNEUMONIA] == [answer] * (1 + regions)
+    finding = [value for name, value in found if name == FINDING]
+    assert finding == ([PNEUMONIA] * (1 + regions) if state == "present" else [])
+    assert ("seg" in objects) == (state == "present")
+    numbers = {
+        item.ConceptNameCodeSequence[0].CodeMeaning: float(
+            item.MeasuredValueSequence[0].NumericValue
+        )
+        for item in walk(dcmread(tmp_path / "out" / "sr.dcm"))
+        if item.ValueType == "NUM"
+    }
+    if state == "not judged":
+        assert numbers == {}
+    else:
+        assert numbers["Probability"] == pytest.approx(made.finding.probability)
+    # Heat and boxes are drawn on films called positive alone; the others show the bare film.
+    picture = objects["sc"].pixel_array[:80].astype(int)
+    assert bool(np.ptp(picture, axis=2).any()) == made.finding.positive
+    assert "graphic" in str(objects["gsps"]).lower()
+
+
+@pytest.mark.parametrize(
+    ("zone", "site", "side"),
+    [
+        ("right_upper", "281392002", "24028007"),
+        ("right_middle", "281393007", "24028007"),
+        ("left_lower", "281394001", "7771000"),
+        ("outside_lungs", None, None),
+    ],
+)
+def test_a_region_has_a_finding_site_and_a_side(
+    tmp_path: Path, zone: Zone, site: str | None, side: str | None
+) -> None:
+    region = BOX.model_copy(update={"zone": zone})
+    written(tmp_path, result(film(tmp_path / "film.dcm"), regions=(region,)), "sr")
+    found = coded(tmp_path / "out" / "sr.dcm")
+    sites = [value for name, value in found if name == SITE]
+    sides = [value for name, value in found if name == SIDE]
+    assert sites == (["39607008"] if site is None else ["39607008", site])
+    assert sides == ([] if side is None else [side, side])
+
+
+@pytest.mark.parametrize("number", ["52101004", "272519000", "82334004", "373121007"])
+def test_codes_are_in_the_standards_dictionaries(number: str) -> None:
+    from pydicom.sr._concepts_dict import concepts
+
+    table: Any = concepts["SCT"]
+    known = {code for values in table.values() for code in values}
+    assert number in known
+    zones = {"281392002", "281393007", "281394001", "39607008", "24028007", "7771000", "51440002"}
+    assert zones <= known
+
+
+def test_a_label_without_a_public_code_has_one_of_this_program(tmp_path: Path) -> None:
+    made = result(film(tmp_path / "film.dcm"), label="TUBERCULOSIS")
+    other = made.info.model_copy(update={"labels": ("NORMAL", "TUBERCULOSIS")})
+    written(tmp_path, replace(made, info=other), "sr")
+    found = coded(tmp_path / "out" / "sr.dcm")
+    assert PNEUMONIA not in {part for pair in found for part in pair}
+    assert ("positive-label", "52101004") in found
+
+
 def test_the_report_says_what_was_found(tmp_path: Path) -> None:
-    written(tmp_path, result(film(tmp_path / "film.dcm"), uncertain=True), "sr")
+    written(tmp_path, result(film(tmp_path / "film.dcm")), "sr")
     report: Any = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
     assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
     assert (report.VerificationFlag, report.CompletionFlag, report.PreliminaryFlag) == (
@@ -163,34 +288,39 @@ def test_the_report_says_what_was_found(tmp_path: Path) -> None:
     }
     said = {item.name.meaning: item.value.meaning for item in group.get_qualitative_evaluations()}
     assert said == {
+        "Pneumonia": "Present",
         "Verification": "Not verified, research use",
-        "Decision": "PNEUMONIA",
-        "Uncertain": "Yes, please review",
+        "Decision at the threshold": "PNEUMONIA",
+        "Indeterminate probability": "No",
     }
     (region,) = report.content.get_planar_roi_measurement_groups()
     assert region.roi.value.tolist() == CORNERS
     (heat,) = region.get_measurements()
     assert heat.value == pytest.approx(0.75)
     content = [str(element.value) for element in report.iterall()]
-    for text in (NOT_VERIFIED, "Opacity likely", info().model_id, "ab12" * 16, "ece_after: 0.03"):
+    texts = (
+        NOT_VERIFIED,
+        "Opacity likely present",
+        info().model_id,
+        "ab12" * 16,
+        "ece_after: 0.03",
+    )
+    for text in texts:
         assert any(text in value for value in content), text
     source = dcmread(tmp_path / "film.dcm")
     assert source.SOPInstanceUID in str(report.CurrentRequestedProcedureEvidenceSequence)
 
 
-def test_a_flagged_film_has_no_probability(tmp_path: Path) -> None:
-    gate = Gate(flagged=True, reason="rotated")
-    nothing = dict.fromkeys(("label", "probability", "in_lungs"))
-    made = result(film(tmp_path / "film.dcm"), gate=gate, uncertain=True, regions=(), **nothing)
+def test_a_flagged_film_is_said_not_to_be_judged(tmp_path: Path) -> None:
+    made = result(film(tmp_path / "film.dcm"), **STATES["not judged"][0])
     objects = written(tmp_path, made)
     report: Any = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
     (group,) = report.content.get_image_measurement_groups()
-    assert "Probability" not in {item.name.meaning for item in group.get_measurements()}
     said = {item.name.meaning: item.value.value for item in group.get_qualitative_evaluations()}
     assert said["Input gate"] == "rotated"
-    assert "Decision" not in said
+    assert "Decision at the threshold" not in said
     text = str(objects["gsps"].GraphicAnnotationSequence[0].TextObjectSequence)
-    assert "0.93" not in text
+    assert "Not judged" in text
     assert "PNEUMONIA" not in text
 
 

@@ -14,6 +14,7 @@ from pneumoscope.report.overlay import (
     LESION_COLOUR,
     REGION_COLOUR,
     _colours,
+    colour_bar,
     load_heatmap,
     overlay,
     save_heatmap,
@@ -53,6 +54,22 @@ def test_heat_is_not_stretched() -> None:
     faint[0, 0] = 0.03
     change = np.abs(overlay(film(), faint).astype(int) - np.rint(film() * 255)[..., None])
     assert change.max() <= 4
+
+
+def test_the_colour_bar_shows_what_each_heat_looks_like_on_every_film() -> None:
+    bar = colour_bar(600)
+    middle = bar[bar.shape[0] // 3 - 1].astype(int)
+    inside = np.flatnonzero(middle.sum(axis=1) > 0)
+    left, right = int(inside[inside > 60].min()), int(inside.max())
+    gray = np.full((2, 2), 0.5, dtype=np.float32)
+    for heat in (0.1, 0.4, 0.6, 0.9):
+        there = middle[round(left + heat * (right - left))]
+        drawn = overlay(gray, np.full_like(gray, heat))[0, 0].astype(int)
+        assert np.abs(there - drawn).max() <= 3, heat
+    # A faint map has the same colours as the faint part of a hot one: nothing is stretched.
+    faint, hot = np.full((90, 120), 0.2, np.float32), np.full((90, 120), 0.2, np.float32)
+    hot[:45] = 1
+    assert np.array_equal(overlay(film(), faint)[45:], overlay(film(), hot)[45:])
 
 
 def test_opacity_zero_and_nan_heat_leave_the_film() -> None:
@@ -106,7 +123,9 @@ def test_save_overlay_writes_the_same_picture(tmp_path: Path) -> None:
     region = Region(x=1, y=2, width=30, height=40, score=0.5)
     save_overlay(tmp_path / "new" / "a.png", film(), heat, [region], opacity=0.3)
     with Image.open(tmp_path / "new" / "a.png") as image:
-        assert np.array_equal(np.asarray(image), overlay(film(), heat, [region], opacity=0.3))
+        picture = np.asarray(image)
+    assert np.array_equal(picture[:90], overlay(film(), heat, [region], opacity=0.3))
+    assert np.array_equal(picture[90:], colour_bar(120, opacity=0.3))
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
 
 

@@ -12,7 +12,7 @@ from pneumoscope.cli.evaluation import Evaluation, only
 from pneumoscope.cli.localization import Truth
 from pneumoscope.inference import Engine, Explained, explain_files
 from pneumoscope.report.html import Picture
-from pneumoscope.report.overlay import overlay
+from pneumoscope.report.overlay import overlay, with_colour_bar
 
 RULE = (
     "By rule: the surest true positives, the surest misses and false alarms, and the "
@@ -101,10 +101,11 @@ def _png(item: Explained, truth: Truth | None) -> bytes:
     if truth is not None and truth.has_lesions:
         annotation = truth.lesions(item.name, *item.heatmap.shape)
         mask = None if annotation is None else annotation.mask
-    picture = Image.fromarray(
+    film = Image.fromarray(
         overlay(item.radiograph.pixels, item.heatmap, item.finding.regions, lesion_mask=mask)
     )
-    picture.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+    film.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
+    picture = Image.fromarray(with_colour_bar(np.asarray(film)))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.inference import Explained, explain_files, load_engine
-from pneumoscope.report.overlay import overlay
+from pneumoscope.report.overlay import overlay, with_colour_bar
 from pneumoscope.report.sheet import contact_sheet, shortened
 
 POSITIVES, NEGATIVES = 4, 2
@@ -97,7 +97,7 @@ def heatmap_sheet(
         tile=_TILE,
     )
     buffer = io.BytesIO()
-    _with_footer(Image.fromarray(sheet), note).save(buffer, "PNG", optimize=True)
+    _with_footer(Image.fromarray(with_colour_bar(sheet)), note).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

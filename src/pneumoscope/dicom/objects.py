@@ -45,9 +45,16 @@ def parse_kinds(text: str) -> tuple[Kind, ...]:
 
 
 def kinds_for(result: Result, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
-    """Those of `kinds` that there can be for a film: a presentation state is for gray ones."""
-    gray = result.source.dataset.SamplesPerPixel == 1
-    return tuple(kind for kind in kinds if gray or kind != "gsps")
+    """Those of `kinds` that there can be for a film.
+
+    A presentation state is for gray films; a segmentation for films where the disease is asserted.
+    """
+    none: set[Kind] = set()
+    if result.source.dataset.SamplesPerPixel != 1:
+        none.add("gsps")
+    if result.verdict != "present":
+        none.add("seg")
+    return tuple(kind for kind in kinds if kind not in none)
 
 
 def write_objects(

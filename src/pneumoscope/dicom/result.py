@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # For start-up time.
 MANUFACTURER = "Pneumoscope"
 NOT_VERIFIED = "Research use only. Not verified. Not a medical device."
 CODING_SCHEME = "99PNEUMOSCOPE"
+Verdict = Literal["present", "absent", "indeterminate", "not_judged"]
 _NAMESPACE = UUID("6b0d3f5e-6a0c-4c3f-8d0e-0f8a1f5a7a10")
 _FIRST_SERIES = 9001
 
@@ -85,6 +86,29 @@ class Result:
         """Whether the input gate found that the model could not judge this picture."""
         return self.finding.gate is not None and self.finding.gate.flagged
 
+    @property
+    def verdict(self) -> Verdict:
+        """What the objects assert. Without a review band, only what the probability supports."""
+        finding = self.finding
+        if finding.probability is None or finding.threshold is None:
+            return "not_judged"
+        doubt = finding.uncertain
+        if doubt is None:
+            low, high = indeterminate((0.5, 0.5), finding.threshold)
+            doubt = low < finding.probability < high
+        if doubt:
+            return "indeterminate"
+        return "present" if finding.positive else "absent"
+
+    def disease(self) -> Any:
+        """The code of the positive label: a public one for pneumonia, else one of this program."""
+        from highdicom.sr import CodedConcept
+
+        label = self.info.labels[1]
+        if label.upper() == "PNEUMONIA":
+            return CodedConcept("233604007", "SCT", "Pneumonia")
+        return CodedConcept("positive-label", CODING_SCHEME, label[:64])
+
     def lines(self) -> list[str]:
         """What people read on a picture: the words, probability, model, what it is not."""
         finding, review = self.finding, self.info.review
@@ -97,13 +121,6 @@ class Result:
                 numbers += f"; indeterminate from {low:.3f} to {high:.3f}"
             found.append(numbers)
         return [*found, *finding.notes, f"Pneumoscope {__version__}, {finding.model}", NOT_VERIFIED]
-
-
-def pneumonia() -> Any:
-    """The code of the disease."""
-    from highdicom.sr import CodedConcept
-
-    return CodedConcept("233604007", "SCT", "Pneumonia")
 
 
 def series(result: Result, kind: str, number: int, description: str) -> Mapping[str, Any]:

@@ -1,11 +1,13 @@
 """Secondary Capture: the film with its heatmap and boxes as a colour picture, and text below it.
 
+Heat is drawn only on a film called positive: on others there is nothing that it would show.
 Any viewer shows it. The film keeps its own pixel grid, so that a place on the picture is the same
 place on the film; the text stands under it and hides nothing.
 """
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from pneumoscope.dicom.result import Result, series
 
 _LINE = 1.35
+_LETTERS = 90
 _BACKGROUND, _INK = (0, 0, 0), (255, 255, 255)
 
 
@@ -48,14 +51,18 @@ def secondary_capture(result: Result) -> Any:
 
 
 def captioned(result: Result) -> NDArray[np.uint8]:
-    """(height + caption, width, 3): overlay of the film, and the lines of the result under it."""
+    """(height + caption, width, 3): overlay of the film; under it colour bar and lines of text."""
     from PIL import Image, ImageDraw, ImageFont
 
-    from pneumoscope.report.overlay import overlay
+    from pneumoscope.report.overlay import overlay, with_colour_bar
 
-    film = overlay(result.pixels, result.heatmap, result.finding.regions)
-    height, width = film.shape[:2]
-    lines = result.lines()
+    height, width = result.pixels.shape
+    if result.finding.positive:
+        film = overlay(result.pixels, result.heatmap, result.finding.regions)
+        film = with_colour_bar(film)
+    else:
+        film = overlay(result.pixels, np.zeros_like(result.heatmap))
+    lines = [part for line in result.lines() for part in textwrap.wrap(line, _LETTERS)]
     size = _font_size(lines, width, height)
     font = ImageFont.load_default(size)
     step = round(_LINE * size)

@@ -2,7 +2,8 @@
 
 A Parametric Map would carry heat in floating point, but highdicom writes none for an image without
 a position in the patient, which a projection never has, and few viewers show one. A Segmentation
-has 256 steps. Its values are heat, no probability of tissue: its description says so.
+has 256 steps. Its values are heat, no probability of tissue: its description says so. There is one
+only where the result asserts the disease: it names what the segment shows.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from pneumoscope import __version__
-from pneumoscope.dicom.result import MANUFACTURER, Result, pneumonia, series
+from pneumoscope.dicom.result import MANUFACTURER, Result, series
 
 STEPS = 255
 _NOMINAL_THICKNESS = 1.0
 
 
 def segmentation(result: Result) -> Any:
-    """The heatmap as a Segmentation of one segment: (1, height, width), 0 to `STEPS`.
+    """The heatmap of a result "present" as a Segmentation of one segment, 0 to `STEPS`.
 
     Pixel spacing is the film's; the frame of reference too, where the film has one.
     """
@@ -29,9 +30,9 @@ def segmentation(result: Result) -> Any:
 
     segment = SegmentDescription(
         segment_number=1,
-        segment_label="Heatmap",
+        segment_label="Activation map",
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=pneumonia(),
+        segmented_property_type=result.disease(),
         algorithm_type="AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
             name=MANUFACTURER,

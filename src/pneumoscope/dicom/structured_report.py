@@ -1,7 +1,9 @@
 """Structured Report, TID 1500: what was found, where, by which model, and that nobody verified it.
 
-One measurement group is about the whole film: probability, threshold, decision. Each region has a
-group with its box as a polyline on the film's pixels (SCOORD). Concepts that no public scheme has
+Written as IHE AI Results asks for qualitative findings: the disease is the question, and the coded
+answer is present, absent, indeterminate or not evaluated. A "Finding" stands only where the answer
+is present. One measurement group is about the whole film. Each region has a group with its box as a
+polyline on the film's pixels (SCOORD) and its site in the lungs. Concepts that no public scheme has
 are in the private scheme of this program.
 """
 
@@ -16,10 +18,25 @@ from pneumoscope.dicom.result import (
     MANUFACTURER,
     NOT_VERIFIED,
     Result,
-    pneumonia,
+    Verdict,
     series,
 )
-from pneumoscope.findings import ENGLISH, Zone
+from pneumoscope.findings import ENGLISH, Zone, indeterminate
+
+_ANSWERS: dict[Verdict, tuple[str, str]] = {
+    "present": ("52101004", "Present"),
+    "absent": ("272519000", "Absent"),
+    "indeterminate": ("82334004", "Indeterminate"),
+    "not_judged": ("373121007", "Not Evaluated"),
+}
+_ZONES = {
+    "upper": ("281392002", "Upper zone of lung"),
+    "middle": ("281393007", "Middle zone of lung"),
+    "lower": ("281394001", "Lower zone of lung"),
+}
+_LUNG = ("39607008", "Lung")
+_SIDES = {"right": ("24028007", "Right"), "left": ("7771000", "Left")}
+_BOTH_SIDES = ("51440002", "Right and left")
 
 
 def structured_report(result: Result) -> Any:
@@ -53,6 +70,10 @@ def _code(value: str, scheme: str, meaning: str) -> Any:
     from highdicom.sr import CodedConcept
 
     return CodedConcept(value, scheme, meaning)
+
+
+def _sct(code: tuple[str, str]) -> Any:
+    return _code(code[0], "SCT", code[1])
 
 
 def _own(value: str, meaning: str) -> Any:
@@ -104,7 +125,7 @@ def _algorithm(result: Result) -> Any:
 
 
 def _film_group(result: Result) -> Any:
-    """Probability, threshold and decision, about the whole film."""
+    """The answer, probability, threshold and decision, about the whole film."""
     from highdicom.sr import (
         MeasurementsAndQualitativeEvaluations,
         SourceImageForMeasurementGroup,
@@ -114,10 +135,11 @@ def _film_group(result: Result) -> Any:
     source = result.source.dataset
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=result.uid("film"), identifier="film"),
-        finding_type=pneumonia(),
+        finding_type=result.disease() if result.verdict == "present" else None,
+        finding_sites=[_site_of_film(result)],
         algorithm_id=_algorithm(result),
-        measurements=_measurements(result),
-        qualitative_evaluations=_evaluations(result),
+        measurements=_measurements(result) or None,
+        qualitative_evaluations=[_answer(result), *_evaluations(result)],
         source_images=[
             SourceImageForMeasurementGroup(
                 referenced_sop_class_uid=source.SOPClassUID,
@@ -129,17 +151,53 @@ def _film_group(result: Result) -> Any:
     return group
 
 
+def _answer(result: Result) -> Any:
+    """Whether the disease is there, in public codes."""
+    from highdicom.sr import QualitativeEvaluation
+
+    return QualitativeEvaluation(result.disease(), _sct(_ANSWERS[result.verdict]))
+
+
+def _site_of_film(result: Result) -> Any:
+    """The lungs; with the side of the regions, if there are any inside the lungs."""
+    from highdicom.sr import FindingSite
+
+    zones = [str(region.zone) for region in result.finding.regions]
+    found = [side for side in _SIDES if any(zone.startswith(side) for zone in zones)]
+    side = _BOTH_SIDES if len(found) == 2 else _SIDES[found[0]] if found else None
+    return FindingSite(_sct(_LUNG), laterality=side and _sct(side))
+
+
+def _site(zone: Zone | None) -> Any:
+    """Zone and side of the lung that a region is in; None outside the lungs."""
+    from highdicom.sr import FindingSite
+
+    if zone is None or zone == "outside_lungs":
+        return None
+    side, third = zone.split("_")
+    return FindingSite(_sct(_ZONES[third]), laterality=_sct(_SIDES[side]))
+
+
 def _measurements(result: Result) -> list[Any]:
-    """Numbers about the film; without a probability where the gate says that it means nothing."""
+    """Numbers about the film; none of a film that was not judged."""
     from highdicom.sr import Measurement
     from pydicom.sr.codedict import codes
 
-    finding = result.finding
-    found = [(_own("threshold", "Decision threshold"), finding.threshold)]
-    if not result.flagged:
-        found.insert(0, (codes.DCM.Probability, finding.probability))
-    found.append((_own("in-lungs", "Share of the evidence inside the lungs"), finding.in_lungs))
-    return [Measurement(name, value, _ratio()) for name, value in found if value is not None]
+    finding, review = result.finding, result.info.review
+    if finding.probability is None or finding.threshold is None:
+        return []
+    found = [
+        (codes.DCM.Probability, finding.probability),
+        (_own("threshold", "Decision threshold"), finding.threshold),
+    ]
+    if review is not None:
+        low, high = indeterminate((review.low, review.high), finding.threshold)
+        found.append((_own("review-low", "Lowest indeterminate probability"), low))
+        found.append((_own("review-high", "Highest indeterminate probability"), high))
+    if finding.in_lungs is not None:
+        name = _own("in-lungs", "Share of the evidence inside the lungs")
+        found.append((name, finding.in_lungs))
+    return [Measurement(name, value, _ratio()) for name, value in found]
 
 
 def _ratio() -> Any:
@@ -147,18 +205,18 @@ def _ratio() -> Any:
 
 
 def _evaluations(result: Result) -> list[Any]:
-    """What is said in words with codes: decision, doubt, gate, and that nobody verified it."""
+    """What is said in words with private codes: decision, gate, and that nobody verified it."""
     from highdicom.sr import QualitativeEvaluation
 
     finding = result.finding
     said = [("verification", "Verification", "unverified", "Not verified, research use")]
-    if not result.flagged:
-        label = str(finding.label)
-        number = result.info.labels.index(label)
-        said.append(("decision", "Decision", f"label-{number}", label[:64]))
-    if finding.uncertain is not None:
+    if finding.label is not None:
+        number = result.info.labels.index(finding.label)
+        name = "Decision at the threshold"
+        said.append(("decision", name, f"label-{number}", finding.label[:64]))
+    if finding.uncertain is not None and not result.flagged:
         answer = ("yes", "Yes, please review") if finding.uncertain else ("no", "No")
-        said.append(("uncertain", "Uncertain", *answer))
+        said.append(("uncertain", "Indeterminate probability", *answer))
     if finding.gate is not None:
         reason = finding.gate.reason
         meaning = ENGLISH[f"gate.{reason}"][:64] if reason else "Looks like a frontal chest film"
@@ -171,29 +229,25 @@ def _evaluations(result: Result) -> list[Any]:
 
 def _comments(result: Result) -> list[Any]:
     """Text for people, as the group's comments (TID 1501 is extensible)."""
+    finding = result.finding
+    meaning = None
+    if finding.probability is not None:
+        meaning = f"Probability: that the radiograph shows {result.info.labels[1]}, calibrated."
+    texts = (NOT_VERIFIED, finding.summary, meaning, *finding.notes)
+    return [_comment(text) for text in texts if text]
+
+
+def _comment(text: str) -> Any:
     from highdicom.sr import RelationshipTypeValues, TextContentItem
     from pydicom.sr.codedict import codes
 
-    return [
-        TextContentItem(
-            name=codes.DCM.Comment,
-            value=text,
-            relationship_type=RelationshipTypeValues.CONTAINS,
-        )
-        for text in (NOT_VERIFIED, result.finding.summary, *result.finding.notes)
-        if text
-    ]
-
-
-def _zone(zone: Zone) -> Any:
-    from highdicom.sr import QualitativeEvaluation
-
-    meaning = ENGLISH.get(f"zone.{zone}", "outside the lungs")
-    return QualitativeEvaluation(_own("zone", "Zone of the lungs"), _own(zone, meaning))
+    return TextContentItem(
+        name=codes.DCM.Comment, value=text, relationship_type=RelationshipTypeValues.CONTAINS
+    )
 
 
 def _region_groups(result: Result) -> list[Any]:
-    """A group per region: its box on the film, and the highest heat in it."""
+    """A group per region: its box on the film, its site, and the highest heat in it."""
     from highdicom.sr import (
         ImageRegion,
         Measurement,
@@ -210,16 +264,19 @@ def _region_groups(result: Result) -> list[Any]:
             referenced_sop_class_uid=source.SOPClassUID,
             referenced_sop_instance_uid=source.SOPInstanceUID,
         )
-        groups.append(
-            PlanarROIMeasurementsAndQualitativeEvaluations(
-                tracking_identifier=TrackingIdentifier(uid=result.uid(name), identifier=name),
-                referenced_region=ImageRegion("POLYLINE", corners(region), source_image=image),
-                finding_type=pneumonia(),
-                algorithm_id=_algorithm(result),
-                measurements=[
-                    Measurement(_own("heat", "Highest class activation"), region.score, _ratio())
-                ],
-                qualitative_evaluations=[_zone(region.zone)] if region.zone else None,
-            )
+        site = _site(region.zone)
+        group = PlanarROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=TrackingIdentifier(uid=result.uid(name), identifier=name),
+            referenced_region=ImageRegion("POLYLINE", corners(region), source_image=image),
+            finding_type=result.disease() if result.verdict == "present" else None,
+            finding_sites=None if site is None else [site],
+            algorithm_id=_algorithm(result),
+            measurements=[
+                Measurement(_own("heat", "Highest class activation"), region.score, _ratio())
+            ],
+            qualitative_evaluations=[_answer(result)],
         )
+        if region.zone == "outside_lungs":
+            group[0].ContentSequence.append(_comment("The region lies outside the lungs."))
+        groups.append(group)
     return groups

@@ -27,6 +27,7 @@ COLORMAP = Path(__file__).with_name("inferno.rgb")
 REGION_COLOUR = (255, 255, 255)
 LESION_COLOUR = (86, 200, 255)
 _HALO = (0, 0, 0)
+_TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _QUALITY = 90
 
 
@@ -106,18 +107,62 @@ def save_overlay(
 ) -> None:
     """Write `overlay` of the same arguments, atomically: a JPEG, or a PNG if `path` says so.
 
+    Below the film is the `colour_bar`; the picture's first rows are the film's.
     A film's noise makes a PNG seven times as large and twenty times as slow as a JPEG in which
     nobody sees the difference.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    picture = _picture(pixels, heatmap, regions, opacity, lesions, lesion_mask)
+    picture = _with_bar(_picture(pixels, heatmap, regions, opacity, lesions, lesion_mask), opacity)
     with atomic_path(path) as temporary:
         if path.suffix == ".png":
             picture.convert("RGB").save(temporary, format="PNG", compress_level=3)
         else:
             picture.save(temporary, format="JPEG", quality=_QUALITY)
+
+
+def colour_bar(width: int, opacity: float = 0.45) -> NDArray[np.uint8]:
+    """The colours of `overlay` from heat 0 to 1 over a medium gray, with their numbers.
+
+    The scale is that of the heatmap, the same for every film.
+
+    Args:
+        width: of the picture that it belongs to, pixels.
+        opacity: as of the overlay.
+
+    Returns:
+        (height, width, 3) uint8; the height follows from the width.
+    """
+    size = max(9, min(width // 40, 40))
+    font = ImageFont.load_default(size)
+    strip = Image.new("RGB", (width, 3 * size), _HALO)
+    draw = ImageDraw.Draw(strip)
+    left = round(draw.textlength("Heat", font=font)) + 2 * size
+    long = max(width - left - 2 * size, len(_TICKS))
+    heat = np.tile(np.linspace(0, 1, long, dtype=np.float32), (size, 1))
+    strip.paste(
+        Image.fromarray(overlay(np.full_like(heat, 0.5), heat, opacity=opacity)), (left, size // 3)
+    )
+    draw.text((size // 2, size // 3), "Heat", fill=REGION_COLOUR, font=font)
+    for tick in _TICKS:
+        place = left + tick * (long - 1)
+        draw.line((place, size // 3, place, size // 3 + size), fill=REGION_COLOUR)
+        draw.text((place, 2.7 * size), f"{tick:g}", fill=REGION_COLOUR, font=font, anchor="ms")
+    return np.asarray(strip)
+
+
+def with_colour_bar(picture: NDArray[np.uint8], opacity: float = 0.45) -> NDArray[np.uint8]:
+    """A picture (h, w, 3) of `overlay` with the `colour_bar` below it."""
+    return np.concatenate([picture, colour_bar(picture.shape[1], opacity)])
+
+
+def _with_bar(picture: Image.Image, opacity: float) -> Image.Image:
+    bar = Image.fromarray(colour_bar(picture.width, opacity)).convert("RGBX")
+    whole = Image.new("RGBX", (picture.width, picture.height + bar.height))
+    whole.paste(picture, (0, 0))
+    whole.paste(bar, (0, picture.height))
+    return whole
 
 
 def save_heatmap(path: Path, heatmap: NDArray[np.floating[Any]]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pneumoscope.findings import Region
-from pneumoscope.report.overlay import overlay
+from pneumoscope.report.overlay import overlay, with_colour_bar
 from pneumoscope.report.sheet import shortened
 
 Point = tuple[float, float]
@@ -67,7 +67,7 @@ def side_by_side(
         tile: longer side of a film in the picture, pixels.
 
     Returns:
-        (height, width, 3) uint8.
+        (height, width, 3) uint8; the colours' scale, one for all panels, is at the bottom.
     """
     if (columns is not None and columns < 1) or tile < 1:
         raise ValueError(f"{columns} columns of {tile} pixels hold nothing")
@@ -99,7 +99,7 @@ def side_by_side(
             draw.rectangle(edges, outline=_MARKED, width=3)
         words = (panel.title + (" (the model's own)" if panel.marked else ""), panel.note)
         _write(draw, (left, top), box, words, fonts, _MARKED if panel.marked else _INK)
-    return np.array(sheet)
+    return with_colour_bar(np.array(sheet))
 
 
 def _picture(
