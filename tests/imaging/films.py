@@ -58,6 +58,8 @@ def dicom(stored: NDArray[Any], **elements: Any) -> Dataset:
         "HighBit": bits - 1,
         "PixelRepresentation": int(signed),
     }
+    if elements.get("BitsStored"):
+        defaults["HighBit"] = elements["BitsStored"] - 1
     for keyword, value in {**defaults, **elements}.items():
         if value is not None:
             setattr(dataset, keyword, value)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pneumoscope.imaging import Letterbox, Radiograph, model_input
+from pneumoscope.imaging import Letterbox, Orientation, Radiograph, model_input
 
 SIDE = st.integers(1, 5000)
 SIZE = st.integers(1, 1024)
@@ -154,3 +154,38 @@ def test_model_input_letterboxes_and_rounds() -> None:
     assert square.shape == (60, 60)
     assert letterbox == Letterbox.fit(80, 120, 60)
     assert set(np.unique(square)) == {0, 128}
+
+
+@pytest.mark.parametrize(("height", "width"), [(200, 400), (400, 200), (300, 300)])
+@pytest.mark.parametrize("aspect", [2.0, 0.5, 1.3])
+def test_pixels_that_are_not_square_keep_the_proportions_of_the_body(
+    height: int, width: int, aspect: float
+) -> None:
+    """A disc on the body is a disc on the model's square, and comes back to its own pixels."""
+    rows, columns = np.mgrid[:height, :width]
+    middle_row, middle_column = height / 2, width / 2
+    radius = 0.3 * min(height * aspect, width)
+    disc = np.hypot((rows + 0.5 - middle_row) * aspect, columns + 0.5 - middle_column) <= radius
+    film = Radiograph(disc.astype(np.float32), Path("disc"), aspect=aspect)
+    square, letterbox = model_input(film, 224)
+    seen = np.argwhere(square > 127)
+    tall, wide = seen.max(axis=0) - seen.min(axis=0) + 1
+    assert abs(tall - wide) <= 2
+    assert tall == pytest.approx(2 * radius * letterbox.scale_x, abs=2)
+    back = letterbox.to_film(square.astype(np.float32)) > 127
+    assert (back & disc).sum() / (back | disc).sum() > 0.95
+    box = letterbox.box_to_film(letterbox.box_to_model((10, 20, 30, 40)))
+    assert box == pytest.approx((10, 20, 30, 40))
+
+
+def test_a_film_on_its_side_turns_its_pixels_too() -> None:
+    lying = Radiograph(
+        np.zeros((100, 50), np.float32),
+        Path("film"),
+        spacing=(0.4, 0.2),
+        aspect=2.0,
+        orientation=Orientation(transposed=True, stated=True),
+    )
+    upright = lying.upright()
+    assert (upright.height, upright.width) == (50, 100)
+    assert (upright.spacing, upright.aspect) == ((0.2, 0.4), 0.5)

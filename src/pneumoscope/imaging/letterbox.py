@@ -32,10 +32,11 @@ class _Cells(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """A film scaled to fit a square and centred in it, on black.
+    """A film scaled to fit a square and centred in it, on black, in its true proportions.
 
-    The scaled film has whole pixels, so its two scales differ by up to half a pixel in `size`;
-    each axis keeps its own, which is what makes the way back exact.
+    The scaled film has whole pixels, so its two scales differ by up to half a pixel in `size`, and
+    by much more where the film's pixels are not square; each axis keeps its own, which is what
+    makes the way back exact.
 
     Args:
         height: rows of the film.
@@ -56,16 +57,22 @@ class Letterbox:
     left: int
 
     @classmethod
-    def fit(cls, height: int, width: int, size: int) -> Letterbox:
+    def fit(cls, height: int, width: int, size: int, aspect: float = 1.0) -> Letterbox:
         """The letterbox of a film of `height` x `width` pixels in a square of `size` pixels.
 
+        Args:
+            height, width: of the film, in its own pixels.
+            size: of the square, whose pixels are square too.
+            aspect: height of a film's pixel over its width.
+
         Raises:
-            ValueError: a side is not positive.
+            ValueError: a side or the aspect is not positive.
         """
-        if min(height, width, size) < 1:
-            raise ValueError(f"sides must be positive: {height} x {width} into {size}")
-        longest = max(height, width)
-        content_height = max(1, round(size * height / longest))
+        if min(height, width, size) < 1 or not aspect > 0:
+            raise ValueError(f"sides must be positive: {height} x {width} ({aspect}) into {size}")
+        tall = height * aspect
+        longest = max(tall, width)
+        content_height = max(1, round(size * tall / longest))
         content_width = max(1, round(size * width / longest))
         return cls(
             height=height,
@@ -194,6 +201,6 @@ def model_input(radiograph: Radiograph, size: int) -> tuple[NDArray[np.uint8], L
     Returns:
         uint8 (size, size), and the letterbox that leads back to the film.
     """
-    letterbox = Letterbox.fit(radiograph.height, radiograph.width, size)
+    letterbox = Letterbox.fit(radiograph.height, radiograph.width, size, radiograph.aspect)
     levels = np.rint(letterbox.apply(radiograph.pixels) * np.float32(255))
     return levels.astype(np.uint8), letterbox

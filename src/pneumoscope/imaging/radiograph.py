@@ -26,6 +26,7 @@ class Radiograph:
             copied: whoever hands the array over no longer writes to it.
         source: the file it came from.
         spacing: millimetres per pixel as (row, column), if the file says so.
+        aspect: height of a pixel over its width; 1 where pixels are square.
         modality: DICOM modality such as "CR" or "DX", if known.
         view: DICOM view position such as "PA" or "AP", if known.
         patient: DICOM PatientID as stored. It groups films by patient and is kept out of `repr`.
@@ -41,6 +42,7 @@ class Radiograph:
     pixels: NDArray[np.float32]
     source: Path
     spacing: tuple[float, float] | None = None
+    aspect: float = 1.0
     modality: str | None = None
     view: str | None = None
     patient: str | None = field(default=None, repr=False)
@@ -72,11 +74,11 @@ class Radiograph:
         """The film hung the usual way: head up, the patient's right on the film's left."""
         if self.orientation.usual:
             return self
-        spacing = self.spacing
-        if spacing is not None and self.orientation.transposed:
-            spacing = spacing[1], spacing[0]
+        spacing, aspect = self.spacing, self.aspect
+        if self.orientation.transposed:
+            spacing, aspect = spacing and (spacing[1], spacing[0]), 1 / aspect
         pixels = self.orientation.upright(self.pixels)
-        return replace(self, pixels=pixels, spacing=spacing, orientation=USUAL)
+        return replace(self, pixels=pixels, spacing=spacing, aspect=aspect, orientation=USUAL)
 
 
 @dataclass(frozen=True, slots=True)

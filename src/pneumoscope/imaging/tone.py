@@ -1,7 +1,7 @@
 """From stored DICOM values to gray: modality transform, window, polarity, padding.
 
 Every step maps one stored value to one gray value, so the whole chain is computed once for each
-value between the film's minimum and maximum (at most 65,536) and then looked up for each pixel.
+value that a film can have between its minimum and maximum, and then looked up for each pixel.
 
 Own code where pydicom has `apply_modality_lut` and `apply_voi_lut`: their table index wraps around
 for 8-bit tables of more than 256 entries and for signed pixels of full range, and a window after a
@@ -15,18 +15,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumoscope.imaging.elements import MalformedElement, code, items, number
+from pneumoscope.imaging.layout import Layout
+from pneumoscope.imaging.tables import read_table
+
 Floats = NDArray[np.float64]
 
 _PERCENTILES = (0.5, 99.5)
 _MOST_CLIPPED = 0.95
+_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _CHUNK = 2**22
+# Values between minimum and maximum; more of them are sorted instead of counted.
+_MOST_LEVELS = 2**20
 
 
-def to_gray(stored: NDArray[np.integer], dataset: Any) -> NDArray[np.float32]:
-    """Gray film from stored values, bright = dense.
+def to_gray(
+    stored: NDArray[np.integer], layout: Layout, dataset: Any
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Gray film from stored values, bright = dense, and what of the header was ignored.
 
     Steps (DICOM PS3.3 C.11.1, C.11.2, C.7.6.3.1.2): modality LUT or rescale; VOI LUT, else window
-    (LINEAR, LINEAR_EXACT, SIGMOID; the first of several); MONOCHROME1 inverted; padding black.
+    (LINEAR, LINEAR_EXACT, SIGMOID; the first of several); MONOCHROME1 or a presentation LUT shape
+    INVERSE inverted; padding black.
 
     A film without a usable window is shown over its full stored range when it has 8 bits and no
     modality transform (it was rendered before, and this is how viewers and exporters show it),
@@ -34,35 +44,49 @@ def to_gray(stored: NDArray[np.integer], dataset: Any) -> NDArray[np.float32]:
     than 95 % of the film fully black or white belongs to other data and counts as absent.
 
     Args:
-        stored: integers (height, width) as decoded, 8 to 16 bits.
+        stored: integers (height, width), as `Layout.values` gives them.
+        layout: how they were stored.
         dataset: the pydicom dataset they came from.
 
     Returns:
-        float32 (height, width) in [0, 1].
-    """
-    low, high = int(stored.min()), int(stored.max())
-    levels = np.arange(low, high + 1)
-    index = stored.astype(np.int32) - low if stored.dtype.kind == "i" else stored - stored.min()
-    counts = _count(index, levels.size)
-    levels = _sign_extended(levels, dataset)
+        float32 (height, width) in [0, 1]; sentences for `Radiograph.notes`.
 
-    padded = _padding(levels, dataset)
+    Raises:
+        MalformedElement: a modality transform is there and cannot be read.
+    """
+    notes: list[str] = []
+    levels, index, counts = _levels(stored)
+    padded = _padding(levels, layout, dataset, notes)
     if not counts[~padded].any():
         padded[:] = False
     counts[padded] = 0
 
-    values, is_identity = _modality(levels, dataset)
-    gray = _declared_window(values, dataset)
-    if gray is None or _is_blown_out(gray, counts):
-        bits = int(dataset.BitsStored)
-        if bits <= 8 and is_identity and low >= 0:
-            gray = _stretch(values, 0, max(2**bits - 1, high))
+    values, bounds, is_identity = _modality(levels, layout, dataset, notes)
+    gray = _declared_window(values, bounds, dataset, notes)
+    if gray is not None and _is_blown_out(gray, counts):
+        gray = None
+        notes.append("The window of the file leaves the film black or white and was ignored.")
+    if gray is None:
+        if layout.stored <= 8 and is_identity and not layout.signed:
+            gray = _stretch(values, 0, layout.highest)
         else:
             gray = _stretch(values, *_percentiles(values, counts))
-    if dataset.PhotometricInterpretation == "MONOCHROME1":
+    if _is_inverted(layout, dataset, notes):
         gray = 1 - gray
     gray[padded] = 0
-    return gray.astype(np.float32)[index]
+    return gray.astype(np.float32)[index], tuple(notes)
+
+
+def _levels(
+    stored: NDArray[np.integer],
+) -> tuple[NDArray[np.int64], NDArray[np.integer], NDArray[np.int64]]:
+    """Values in order, for each pixel the place of its value, and how many pixels have each."""
+    low, high = int(stored.min()), int(stored.max())
+    if high - low >= _MOST_LEVELS:
+        found, places, counts = np.unique(stored, return_inverse=True, return_counts=True)
+        return found.astype(np.int64), places.reshape(stored.shape), counts.astype(np.int64)
+    index = stored.astype(np.int32) - low if stored.dtype.kind == "i" else stored - stored.min()
+    return np.arange(low, high + 1), index, _count(index, high - low + 1)
 
 
 def _count(index: NDArray[np.integer], size: int) -> NDArray[np.int64]:
@@ -74,48 +98,94 @@ def _count(index: NDArray[np.integer], size: int) -> NDArray[np.int64]:
     return counts
 
 
-def _sign_extended(levels: NDArray[np.int64], dataset: Any) -> NDArray[np.int64]:
-    """Two's complement values whose decoder left the sign bit in the middle of the word."""
-    bits = int(dataset.BitsStored)
-    if dataset.PixelRepresentation != 1 or levels[0] < 0 or levels[-1] < 2 ** (bits - 1):
-        return levels
-    return np.where(levels >= 2 ** (bits - 1), levels - 2**bits, levels)
-
-
-def _padding(levels: NDArray[np.int64], dataset: Any) -> NDArray[np.bool_]:
+def _padding(
+    levels: NDArray[np.int64], layout: Layout, dataset: Any, notes: list[str]
+) -> NDArray[np.bool_]:
     """Levels that mark pixels outside the exposed field (PS3.3 C.7.5.1.1.2)."""
-    value = first_number(dataset, "PixelPaddingValue")
+    try:
+        value = number(dataset, "PixelPaddingValue")
+        limit = number(dataset, "PixelPaddingRangeLimit")
+    except MalformedElement as error:
+        notes.append(_ignored(error))
+        value = None
     if value is None:
         return np.zeros(levels.size, dtype=bool)
-    limit = first_number(dataset, "PixelPaddingRangeLimit")
-    low, high = sorted((value, value if limit is None else limit))
+    ends = (value, value if limit is None else limit)
+    low, high = sorted(layout.as_stored(round(end)) for end in ends)
     return (levels >= low) & (levels <= high)
 
 
-def _modality(levels: NDArray[np.int64], dataset: Any) -> tuple[Floats, bool]:
-    """Values after the modality transform, and whether it changed nothing."""
-    sequence = dataset.get("ModalityLUTSequence")
+def _modality(
+    levels: NDArray[np.int64], layout: Layout, dataset: Any, notes: list[str]
+) -> tuple[Floats, tuple[float, float], bool]:
+    """Values after the modality transform, the range they can have, whether it changed nothing.
+
+    A transform that cannot be read is refused: without it, the values have no meaning.
+    """
+    lowest, highest = float(layout.lowest), float(layout.highest)
+    sequence = items(dataset, "ModalityLUTSequence")
+    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
     if sequence:
-        table, first, _ = _table(sequence[0], dataset)
-        return _look_up(levels.astype(np.float64), table, first), False
-    slope = first_number(dataset, "RescaleSlope")
-    intercept = first_number(dataset, "RescaleIntercept") or 0.0
-    slope = 1.0 if slope is None or slope == 0 else slope
-    return levels.astype(np.float64) * slope + intercept, (slope, intercept) == (1.0, 0.0)
+        if (slope, intercept) not in ((None, None), (1.0, 0.0)):
+            notes.append("The file has a modality LUT and a rescale; the rescale was ignored.")
+        table = read_table(sequence[0], lowest, highest)
+        return table(levels.astype(np.float64)), (0.0, 65535.0), False
+    if not slope or intercept is None:  # The standard and dcmtk take both or none.
+        if (slope, intercept) != (None, None):
+            notes.append("The rescale of the file is invalid or incomplete and was ignored.")
+        slope, intercept = 1.0, 0.0
+    low, high = sorted(end * slope + intercept for end in (lowest, highest))
+    is_identity = (slope, intercept) == (1.0, 0.0)
+    return levels.astype(np.float64) * slope + intercept, (low, high), is_identity
 
 
-def _declared_window(values: Floats, dataset: Any) -> Floats | None:
+def _declared_window(
+    values: Floats, bounds: tuple[float, float], dataset: Any, notes: list[str]
+) -> Floats | None:
     """Gray in [0, 1] by the file's own VOI LUT or window; None when it has none that is valid."""
-    sequence = dataset.get("VOILUTSequence")
-    if sequence and "LUTData" in sequence[0] and "LUTDescriptor" in sequence[0]:
-        table, first, full_scale = _table(sequence[0], dataset)
-        return _look_up(np.rint(values), table, first) / full_scale
-    centre = first_number(dataset, "WindowCenter")
-    width = first_number(dataset, "WindowWidth")
-    if centre is None or width is None:
+    try:
+        sequence = items(dataset, "VOILUTSequence")
+        if sequence:
+            table = read_table(sequence[0], *bounds)
+            return table(values) / table.full_scale
+    except MalformedElement:
+        notes.append("The VOI LUT of the file is malformed and was ignored.")
+    try:
+        centre, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
+    except MalformedElement as error:
+        notes.append(_ignored(error))
         return None
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
-    return window(values, centre, width, function)
+    if centre is None and width is None:
+        return None
+    function = code(dataset, "VOILUTFunction") or "LINEAR"
+    if function not in _FUNCTIONS:
+        notes.append("The VOI LUT function of the file is unknown and was taken as LINEAR.")
+        function = "LINEAR"
+    gray = None if centre is None or width is None else window(values, centre, width, function)
+    if gray is None:
+        notes.append("The window of the file is invalid and was ignored.")
+    return gray
+
+
+def _is_inverted(layout: Layout, dataset: Any, notes: list[str]) -> bool:
+    """Whether the lowest value is white: by the photometric interpretation or the LUT's shape."""
+    if "PresentationLUTSequence" in dataset:
+        notes.append("The file holds a presentation LUT, which was ignored.")
+    shape = code(dataset, "PresentationLUTShape")
+    if shape not in (None, "IDENTITY", "INVERSE"):
+        notes.append("The presentation LUT shape of the file is unknown and was ignored.")
+    if layout.photometric != "MONOCHROME1":
+        return shape == "INVERSE"
+    if shape == "IDENTITY":
+        notes.append(
+            "MONOCHROME1 and the presentation LUT shape IDENTITY contradict each other; "
+            "the film was inverted, as MONOCHROME1 says."
+        )
+    return True
+
+
+def _ignored(error: MalformedElement) -> str:
+    return f"{error.keyword} is malformed and was ignored."
 
 
 def window(values: Floats, centre: float, width: float, function: str) -> Floats | None:
@@ -160,38 +230,3 @@ def _stretch(values: Floats, low: float, high: float) -> Floats:
     if high <= low:
         return np.zeros_like(values)
     return np.clip((values - low) / (high - low), 0, 1)
-
-
-def _table(item: Any, dataset: Any) -> tuple[Floats, int, float]:
-    """A DICOM lookup table: its entries, the value that maps to the first, its full scale."""
-    count, first, depth = (int(number) for number in item.LUTDescriptor)
-    count = (count & 0xFFFF) or 2**16
-    data = item.LUTData
-    if isinstance(data, bytes):
-        order = ">" if dataset.original_encoding[1] is False else "<"
-        wide = len(data) >= 2 * count
-        entries = np.frombuffer(data, dtype=f"{order}u2" if wide else "u1")[:count]
-    else:
-        entries = np.atleast_1d(np.asarray(data, dtype=np.int64))[:count] & 0xFFFF
-    if entries.size == 0 or not 0 < depth <= 16:
-        raise ValueError("lookup table without entries")
-    table = entries.astype(np.float64)
-    # Some writers declare fewer bits than they use; the table's own maximum is then full scale.
-    return table, first, max(2.0**depth - 1, float(table.max()))
-
-
-def _look_up(values: Floats, table: Floats, first: int) -> Floats:
-    """Entries for values; those before the first or after the last get the first or the last."""
-    return table[np.clip(values - first, 0, table.size - 1).astype(np.intp)]
-
-
-def first_number(dataset: Any, keyword: str) -> float | None:
-    """First value of a numeric element; None when absent, empty or not a finite number."""
-    value = dataset.get(keyword)
-    if value is not None and not isinstance(value, str | bytes) and hasattr(value, "__getitem__"):
-        value = value[0] if len(value) else None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if np.isfinite(number) else None

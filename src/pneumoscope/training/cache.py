@@ -24,7 +24,7 @@ from pneumoscope.lungs import LungSegmenter, plausible
 
 Progress = Callable[[int, int], None]
 # Raise when `imaging.model_input` gives other pixels for the same file.
-_PREPROCESSING = 1
+_PREPROCESSING = 2
 _SEGMENTED_AT_ONCE = 32
 
 
