@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pneumoscope.errors import OutputError
-from pneumoscope.findings import Finding
+from pneumoscope.findings import Finding, Gate, completed
 from pneumoscope.report.findings_folder import FindingsFolder
 from pneumoscope.report.overlay import load_heatmap
 
@@ -53,20 +53,21 @@ def test_what_was_added_survives_and_errors_are_tried_again(tmp_path: Path) -> N
     folder = FindingsFolder(tmp_path, SETTINGS)
     folder.add(finding(NAMES[0]))
     folder.add(finding(NAMES[1], "bad"))
-    assert folder.failed == 1
     with (tmp_path / "findings.partial.jsonl").open("a") as stream:  # As a kill leaves it.
         stream.write('{"image": "film-2.p')
     again = FindingsFolder(tmp_path, SETTINGS)
-    assert again.finished == {NAMES[0]} and again.failed == 0
+    assert again.finished == {NAMES[0]}
     again.add(finding(NAMES[2]))
     again.add(finding(NAMES[1]))
     again.finish(NAMES[:3])
+    assert (again.judged, again.failed) == (3, 0)
     assert [line["image"] for line in lines(tmp_path)] == NAMES[:3]
     assert all(line["error"] is None for line in lines(tmp_path))
     # A finished folder is continued by more films.
     third = FindingsFolder(tmp_path, SETTINGS)
     third.add(finding("more.png"))
     third.finish(["more.png", *NAMES[:3]])
+    assert third.judged == 4, "those that earlier calls judged count, too"
     assert [line["image"] for line in lines(tmp_path)] == ["more.png", *NAMES[:3]]
 
 
@@ -83,3 +84,15 @@ def test_pictures_that_nobody_wants_are_not_written(
     assert overlays == (tmp_path / "overlays").exists()
     with pytest.raises(OutputError, match="other settings"):
         FindingsFolder(tmp_path, SETTINGS, heatmaps=not heatmaps, overlays=overlays)
+
+
+def test_what_was_not_judged_gets_no_picture_and_is_counted(tmp_path: Path) -> None:
+    folder = FindingsFolder(tmp_path, SETTINGS)
+    gate = Gate(flagged=True, reason="rotated")
+    flagged = completed(finding(NAMES[0]), ("NORMAL", "PNEUMONIA"), gate=gate)
+    film = np.zeros((40, 40), np.float32)
+    assert folder.add(flagged, film, film).heatmap is None
+    folder.add(finding(NAMES[1], "bad"))
+    folder.finish(NAMES[:2])
+    assert (folder.judged, folder.failed, dict(folder.flagged)) == (0, 1, {"rotated": 1})
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".png", ".jpg")]

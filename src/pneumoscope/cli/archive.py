@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown
+from pneumoscope.cli.console import (
+    NOT_FOR_DIAGNOSIS,
+    console,
+    end_unless_judged,
+    errors,
+    progress,
+    shown,
+)
 from pneumoscope.cli.options import PrecisionChoice
 from pneumoscope.errors import SettingsError
 
@@ -70,6 +77,7 @@ def predict_archive(
         f"Findings of {len(names)} radiographs: [bold]{shown(out)}/findings[/bold] (Parquet)"
     )
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    end_unless_judged(scale.count_judged(out, names), len(names))
 
 
 def _names(paths: Iterable[str]) -> Iterator[str]:

@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from glob import glob
 from pathlib import Path
 
+from pneumoscope.cli.console import errors
 from pneumoscope.errors import PneumoscopeError
-from pneumoscope.names import written
+from pneumoscope.names import plain, written
+
+_MOST_KINDS = 5
 
 
 def collect(paths: Iterable[str]) -> list[tuple[str, Path]]:
     """Files meant by files, folders (searched for radiographs) and globs, in order, each once.
 
-    Each stands beside its name as `names.written` gives it.
+    Each stands beside its name as `names.written` gives it. The files of the folders that are no
+    radiographs are counted on stderr.
 
     Raises:
         PneumoscopeError: a path matches nothing.
     """
-    from pneumoscope.imaging import is_radiograph_file
-
     found: dict[str, Path] = {}
+    passed_over: list[Path] = []
     for text in paths:
         path = Path(text)
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and is_radiograph_file(p))
-        elif path.exists():
-            inside = [path]
-        else:
-            inside = sorted(Path(match) for match in glob(text, recursive=True))  # noqa: PTH207
+        meant = [path] if path.exists() else sorted(map(Path, glob(text, recursive=True)))  # noqa: PTH207
+        inside: list[Path] = []
+        for member in meant:
+            films, others = _searched(member) if member.is_dir() else ([member], [])
+            inside += films
+            passed_over += others
         if not inside:
+            kinds = f" among {len(passed_over)} files" if passed_over else ""
             raise PneumoscopeError(
-                "no radiograph there", path=path, remedy="give PNG, JPEG, TIFF or DICOM files"
+                f"no radiograph there{kinds}",
+                path=path,
+                remedy="give PNG, JPEG, TIFF or DICOM files",
             )
-        found.update({written(member.as_posix()): member for member in inside if member.is_file()})
+        found.update({written(member.as_posix()): member for member in inside})
+    if passed_over:
+        errors.print(_words(passed_over), markup=False, style="dim")
     return list(found.items())
+
+
+def _searched(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The radiographs below a folder, and its other files."""
+    from pneumoscope.imaging import is_radiograph_file
+
+    films: list[Path] = []
+    others: list[Path] = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            (films if is_radiograph_file(path) else others).append(path)
+    return films, others
+
+
+def _words(passed_over: list[Path]) -> str:
+    """How many files were passed over, by suffix."""
+    kinds = Counter(plain(path.suffix.lower()) or "no suffix" for path in passed_over)
+    several = [f"{count} {kind}" for kind, count in kinds.most_common(_MOST_KINDS)]
+    if len(kinds) > _MOST_KINDS:
+        several.append("...")
+    number = f"{len(passed_over)} file" + ("s" if len(passed_over) > 1 else "")
+    return f"Passed over {number} that are not PNG, JPEG, TIFF or DICOM: {', '.join(several)}"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -26,6 +27,8 @@ from rich.text import Text
 
 from pneumoscope.names import plain
 
+NOTHING_JUDGED = 3
+"""Exit code of a command that could not judge any of the files it was given."""
 NOT_FOR_DIAGNOSIS = "Research use only. Not a medical device; not for diagnosis."
 
 _LOCALIZATION = (
@@ -72,6 +75,17 @@ def log_to_terminal() -> None:
         stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", level=logging.WARNING
     )
     logging.getLogger("pneumoscope").setLevel(logging.INFO)
+
+
+def end_unless_judged(judged: int, files: int) -> None:
+    """End with `NOTHING_JUDGED` if none of the files could be judged.
+
+    Raises:
+        typer.Exit: there is none.
+    """
+    if not judged:
+        errors.print(f"[yellow]None of {files} files could be judged.[/yellow]")
+        raise typer.Exit(NOTHING_JUDGED)
 
 
 @contextmanager

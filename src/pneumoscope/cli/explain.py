@@ -10,7 +10,14 @@ import typer
 from numpy.typing import NDArray
 
 from pneumoscope.cli.collecting import collect
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown
+from pneumoscope.cli.console import (
+    NOT_FOR_DIAGNOSIS,
+    console,
+    end_unless_judged,
+    errors,
+    progress,
+    shown,
+)
 from pneumoscope.cli.options import BundleOption
 
 if TYPE_CHECKING:
@@ -33,12 +40,16 @@ def explain(
         ),
     ] = ALL,
     out: Annotated[Path, typer.Option(help="New folder for the pictures.")] = Path("explained"),
+    gate: Annotated[
+        bool, typer.Option("--gate/--no-gate", help="Leave out what is no frontal chest film.")
+    ] = True,
 ) -> None:
     """Draw a film and its heatmaps by several methods side by side.
 
     Writes one PNG per film, and [bold]explain.json[/bold]: for each method where its peak is, its
     regions, and the share of its heat that lies in the lungs. Methods that disagree are a warning:
-    at most one of them shows what the model used. A bad file becomes a line with an error.
+    at most one of them shows what the model used. A bad file, or one that the input gate flags,
+    becomes a line with an error. The exit code is 3 if no file could be explained.
 
     [dim]Examples:[/dim]
       pneumoscope explain film.png --bundle RUN
@@ -50,7 +61,7 @@ def explain(
     files = collect(paths)
     engine = load_engine(bundle, every_method=True)
     chosen = choose(engine, methods)
-    content = explain_to_folder(engine, files, chosen, new_folder(out))
+    content = explain_to_folder(engine, files, chosen, new_folder(out), gate=gate)
     failed = [film for film in content["radiographs"] if "error" in film]
     for film in failed:
         errors.print(f"[yellow]left out[/yellow] {shown(film['image'])}: {shown(film['error'])}")
@@ -62,6 +73,7 @@ def explain(
         f"Pictures: [bold]{shown(out)}[/bold], figures: [bold]{shown(out / 'explain.json')}[/bold]"
     )
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    end_unless_judged(done, len(files))
 
 
 def choose(engine: Engine, text: str) -> list[str]:
@@ -91,7 +103,12 @@ def choose(engine: Engine, text: str) -> list[str]:
 
 
 def explain_to_folder(
-    engine: Engine, files: list[tuple[str, Path]], others: list[str], out: Path
+    engine: Engine,
+    files: list[tuple[str, Path]],
+    others: list[str],
+    out: Path,
+    *,
+    gate: bool = False,
 ) -> dict[str, Any]:
     """Explain files into a folder; what was finished is written even if it is interrupted.
 
@@ -113,12 +130,13 @@ def explain_to_folder(
     }
     try:
         with progress("Reading films") as update:
-            stream = explain_files(engine, files, others=others, lungs=True)
+            stream = explain_files(engine, files, others=others, lungs=True, gate=gate)
             for done, item in enumerate(stream, start=1):
-                if isinstance(item, Explained):
+                finding = item.finding
+                if isinstance(item, Explained) and finding.judged:
                     films.append(_draw(item, own, engine.info.labels, out))
                 else:
-                    films.append({"image": item.name, "error": item.finding.error})
+                    films.append({"image": item.name, "error": finding.error or finding.summary})
                 update(done, len(files))
     finally:
         write_json(out / "explain.json", content)
@@ -151,7 +169,7 @@ def _draw(item: Explained, own: str, labels: tuple[str, str], out: Path) -> dict
     picture = side_by_side(
         item.radiograph.pixels,
         panels,
-        title=f"{Path(item.name).name}: {finding.label}",
+        title=f"{Path(item.name).name}: {finding.summary}",
         note=f"Probability of {labels[1]} {finding.probability:.3f}, threshold "
         f"{finding.threshold:.3f}. {_LEGEND if positive else _LEGEND_NEGATIVE}\n"
         f"{NOT_FOR_DIAGNOSIS}",

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pneumoscope.cli.collecting import collect
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown, starting
+from pneumoscope.cli.console import (
+    NOT_FOR_DIAGNOSIS,
+    console,
+    end_unless_judged,
+    errors,
+    progress,
+    shown,
+    starting,
+)
 from pneumoscope.cli.options import BundleOption, EngineChoice, PrecisionOption, ThreadsOption
 from pneumoscope.errors import SettingsError
 
@@ -66,7 +74,7 @@ def predict(
         str, typer.Option(help="Objects of --format dicom: sc, seg, sr, gsps, or all.")
     ] = "sc,sr",
     gate: Annotated[
-        bool, typer.Option("--gate/--no-gate", help="Flag what is no frontal chest film.")
+        bool, typer.Option("--gate/--no-gate", help="Do not judge what is no frontal chest film.")
     ] = True,
     deidentify: Annotated[
         Path | None,
@@ -81,6 +89,9 @@ def predict(
     Writes [bold]findings.jsonl[/bold] (one line each), [bold]heatmaps/[/bold] (16-bit PNG on the
     film's own pixels) and [bold]overlays/[/bold]. A bad file becomes a line with an error. Repeated
     after an interruption, it continues where it stopped.
+
+    The exit code is 0 if any file was judged, 3 if none was (unusable, or flagged by the gate), and
+    2 if the command cannot run.
 
     [dim]Examples:[/dim]
       pneumoscope predict film.png --bundle RUN
@@ -165,6 +176,7 @@ def _show(folder: FindingsFolder, total: int) -> None:
         )
     console.print(f"Findings: [bold]{shown(folder.folder / 'findings.jsonl')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    end_unless_judged(folder.judged, total)
 
 
 def predict_files(

@@ -19,6 +19,7 @@ from pneumoscope.imaging.radiograph import Header, Radiograph
 from pneumoscope.imaging.read import (
     SUFFIXES,
     is_dicom_file,
+    is_dicom_start,
     is_radiograph_file,
     read_header,
     read_radiograph,
@@ -34,6 +35,7 @@ __all__ = [
     "Orientation",
     "Radiograph",
     "is_dicom_file",
+    "is_dicom_start",
     "is_radiograph_file",
     "model_input",
     "read_header",

@@ -82,25 +82,27 @@ def is_dicom_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bool:
 def is_radiograph_file(path: Path) -> bool:
     """Whether a scan of a folder should take `path` for a radiograph.
 
-    True for the suffixes in `SUFFIXES`, and for files without a suffix or with a numeric one (as
-    archives name by UID) that begin as DICOM does. Hidden files (".DS_Store", the "._name" twins
+    True for the suffixes in `SUFFIXES`, and for every other file that begins as DICOM does,
+    whatever its suffix (.IMA, .img, a number, none). Hidden files (".DS_Store", the "._name" twins
     that macOS writes) and DICOMDIR are not radiographs.
     """
     path = Path(path)
     if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
         return False
-    suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         return True
-    if suffix and not suffix[1:].isdigit():
-        return False
-    from pneumoscope.imaging.dicom import has_dicom_start
-
     try:
         with path.open("rb") as stream:
-            return has_dicom_start(stream.read(_HEAD))
+            return is_dicom_start(stream.read(_HEAD))
     except OSError:
         return False
+
+
+def is_dicom_start(head: bytes) -> bool:
+    """Whether a file's first 140 bytes are those of a DICOM file."""
+    from pneumoscope.imaging.dicom import has_dicom_start
+
+    return has_dicom_start(head)
 
 
 def _kind(path: Path, limits: Limits) -> Literal["raster", "dicom"]:

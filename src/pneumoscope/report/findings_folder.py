@@ -40,8 +40,9 @@ class FindingsFolder:
 
     Attributes:
         finished: names of radiographs done by earlier calls; those in error are tried again.
-        failed: how many findings with an error were added.
-        flagged: by reason, how many that the input gate flagged were added.
+        judged: once finished, how many of the radiographs asked for were judged.
+        failed: likewise, how many could not be used.
+        flagged: likewise, by reason, how many the input gate flagged.
 
     Raises:
         OutputError: the folder holds something else, or findings made with other settings.
@@ -56,7 +57,7 @@ class FindingsFolder:
         overlays: bool = True,
     ) -> None:
         self.folder = folder
-        self.failed = 0
+        self.judged = self.failed = 0
         self.flagged: Counter[str] = Counter()
         self._heatmaps, self._overlays = heatmaps, overlays
         self._lock = Lock()
@@ -91,18 +92,18 @@ class FindingsFolder:
         pixels: NDArray[np.float32] | None = None,
         heatmap: NDArray[np.float32] | None = None,
     ) -> Finding:
-        """Write one finding, after its heatmap and overlay if there are any.
+        """Write one finding, after its heatmap and overlay if there are any and it was judged.
 
         Several threads may add at once; `finish` puts the lines in order.
 
         Returns:
             The finding with the path of its heatmap.
         """
-        if pixels is not None and heatmap is not None:
+        if pixels is not None and heatmap is not None and finding.judged:
             if self._overlays:
                 path = self.folder / "overlays" / file_name(finding.image, ".jpg")
                 save_overlay(path, pixels, heatmap, finding.regions)
-            if self._heatmaps and finding.judged:
+            if self._heatmaps:
                 name = file_name(finding.image)
                 save_heatmap(self.folder / "heatmaps" / name, heatmap)
                 finding = finding.model_copy(update={"heatmap": f"heatmaps/{name}"})
@@ -110,9 +111,6 @@ class FindingsFolder:
         with self._lock:
             self._stream.write(line)
             self._stream.flush()
-            self.failed += finding.error is not None
-            if finding.gate is not None and finding.gate.reason is not None:
-                self.flagged[finding.gate.reason] += 1
         return finding
 
     def close(self) -> None:
@@ -122,6 +120,7 @@ class FindingsFolder:
     def finish(self, images: Iterable[str]) -> None:
         """All films are done: give the findings their final name, in the order of `images`."""
         self._stream.close()
+        wanted = dict.fromkeys(images)
         partial = self.folder / PARTIAL
         with partial.open("rb") as stream, atomic_path(self.folder / FINDINGS) as temporary:
             places: dict[str, int] = {}
@@ -130,11 +129,20 @@ class FindingsFolder:
                 places[Finding.model_validate_json(line).image] = place
                 place += len(line)
             with temporary.open("wb") as ordered:
-                for image in dict.fromkeys([*images, *places]):
+                for image in dict.fromkeys([*wanted, *places]):
                     if image in places:
                         stream.seek(places[image])
-                        ordered.write(stream.readline())
+                        line = stream.readline()
+                        ordered.write(line)
+                        if image in wanted:
+                            self._count(Finding.model_validate_json(line))
         partial.unlink()
+
+    def _count(self, finding: Finding) -> None:
+        self.judged += finding.judged
+        self.failed += finding.error is not None
+        if finding.gate is not None and finding.gate.reason is not None:
+            self.flagged[finding.gate.reason] += 1
 
     def first(self, number: int) -> list[Finding]:
         """The first findings of a finished folder."""

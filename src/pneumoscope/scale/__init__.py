@@ -5,7 +5,8 @@ Leaves: a folder of Parquet files with one finding per row.
 May import: imaging, findings, bundles, inference; ray and pyarrow inside functions. No torch.
 """
 
+from pneumoscope.scale.parts import count_judged
 from pneumoscope.scale.run import ArchiveSettings, predict_archive
 from pneumoscope.scale.storage import is_uri, list_radiographs
 
-__all__ = ["ArchiveSettings", "is_uri", "list_radiographs", "predict_archive"]
+__all__ = ["ArchiveSettings", "count_judged", "is_uri", "list_radiographs", "predict_archive"]

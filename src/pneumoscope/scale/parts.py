@@ -106,6 +106,28 @@ def read_findings(out: Place) -> list[Finding]:
     return [_finding(row) for row in rows]
 
 
+def count_judged(out: str, names: Sequence[str]) -> int:
+    """How many of these radiographs have a finding in a folder and were judged.
+
+    Args:
+        out: path or URI of the folder that holds `findings/`.
+        names: of the radiographs.
+    """
+    place, wanted = Place.at(out), set(names)
+    parts = [part for part in place.below(FOLDER).names() if part.endswith(_SUFFIX)]
+    tables = [_read(place, part, ["image", "error", "gate"]) for part in parts]
+    rows = [row for table in tables if table is not None for row in table.to_pylist()]
+    return len(
+        {
+            row["image"]
+            for row in rows
+            if row["image"] in wanted
+            and row["error"] is None
+            and not (row["gate"] or {}).get("flagged")
+        }
+    )
+
+
 def _finding_row(row: dict[str, Any]) -> dict[str, Any]:
     """A row of a part, with the fields that an earlier version did not write."""
     return _finding(row).model_dump(mode="json")

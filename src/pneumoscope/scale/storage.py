@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import OutputError, PneumoscopeError, UnreadableImage
 from pneumoscope.files import atomic_path
-from pneumoscope.imaging import DEFAULT_LIMITS, Radiograph, is_radiograph_file, read_radiograph
+from pneumoscope.imaging import (
+    DEFAULT_LIMITS,
+    Radiograph,
+    is_dicom_start,
+    is_radiograph_file,
+    read_radiograph,
+)
 from pneumoscope.imaging.read import SUFFIXES
+
+# Bytes that tell what a file is.
+_HEAD = 140
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +127,8 @@ def list_radiographs(uri: str) -> list[str]:
     """URIs of the radiographs that a URI means: itself, or all below it if it is a folder.
 
     Files without a suffix, or with a numeric one, are taken as they are: what is no radiograph
-    becomes a finding with an error. Hidden files are left out.
+    becomes a finding with an error. Others count if they begin as DICOM does. Hidden files are left
+    out.
 
     Raises:
         PneumoscopeError: there is none, or the store cannot be read.
@@ -152,7 +162,13 @@ def _may_be_film(folder: Place, path: str) -> bool:
     if name.name.startswith(".") or name.name.upper() == "DICOMDIR":
         return False
     suffix = name.suffix.lower()
-    return suffix in SUFFIXES or not suffix or suffix[1:].isdigit()
+    if suffix in SUFFIXES or not suffix or suffix[1:].isdigit():
+        return True
+    try:
+        with folder.store.open_input_file(path) as stream:
+            return is_dicom_start(bytes(stream.read(_HEAD)))
+    except OSError:
+        return False
 
 
 def read_anywhere(text: str) -> Radiograph:
