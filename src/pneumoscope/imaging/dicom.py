@@ -97,6 +97,8 @@ def read_dicom(path: Path, limits: Limits) -> Radiograph:
         values, notes = read_values(stream, dataset, layout, path)
         spacing, aspect, spacing_notes = read_spacing(dataset)
         pixels, tone_notes = _gray(values, layout, dataset, path)
+        orientation = Orientation.of(_directions(dataset))
+        turned = (orientation.note,) if orientation.note else ()
         return Radiograph(
             pixels=pixels,
             source=path,
@@ -105,9 +107,9 @@ def read_dicom(path: Path, limits: Limits) -> Radiograph:
             modality=header.modality,
             view=header.view,
             patient=header.patient,
-            orientation=Orientation.of(_directions(dataset)),
+            orientation=orientation,
             age=age_in_years(code(dataset, "PatientAge")),
-            notes=(*notes, *spacing_notes, *tone_notes),
+            notes=(*notes, *spacing_notes, *tone_notes, *turned),
         )
 
 

@@ -56,6 +56,18 @@ class Orientation:
         """Whether the stored pixels are the upright picture."""
         return not (self.transposed or self.upside_down or self.mirrored)
 
+    @property
+    def note(self) -> str | None:
+        """A sentence for `Radiograph.notes`; None for the usual hanging."""
+        if self.usual:
+            return None
+        if self.transposed or self.upside_down:
+            return "PatientOrientation says that the film is stored turned: it was judged upright."
+        return (
+            "PatientOrientation says that the film is stored mirrored: the patient's left is on "
+            "its left."
+        )
+
     def upright(self, stored: NDArray[_Pixel]) -> NDArray[_Pixel]:
         """A picture (rows, columns) on the stored grid, hung the usual way."""
         if self.usual:
