@@ -57,7 +57,7 @@ def load(
             and remembered, finds the quickest engine and precision on this machine, and up to four
             batches are computed at the same time; with fewer, or None, it is the engine that
             starts soonest, a batch at a time.
-        gate: flag pictures that do not look like an upright frontal chest radiograph.
+        gate: do not judge pictures that do not look like an upright frontal chest radiograph.
 
     Raises:
         BundleError: it is missing or altered, or a library is needed and not installed.
@@ -124,7 +124,9 @@ class Reader:
 
         Returns:
             For each radiograph its `finding` (probability, label, regions in the film's pixels) and
-            `heatmap` (height, width), float32 in [0, 1] on the film's own pixels.
+            `heatmap` (height, width), float32 in [0, 1] on the film's own pixels. What the gate
+            flagged was not judged: `finding.judged` is False, label and probability are None, and
+            the heatmap is zero.
 
         Raises:
             ImageError: a radiograph cannot be used; `stream` goes on instead.

@@ -171,6 +171,7 @@ export class View {
     context.fillRect(0, this.film.height - 2 * size, this.film.width, 2 * size);
     context.fillStyle = "#ffcf66";
     context.fillText(notice, size / 2, this.film.height - 0.65 * size);
+    if (this.display.opacity > 0) bar(context, this.display.map, this.film, size);
     return canvas;
   }
 
@@ -236,6 +237,21 @@ function box(context, region, index, zoom, line) {
   context.fillRect(region.x, top, context.measureText(text).width + size, 1.4 * size);
   context.fillStyle = "#fff";
   context.fillText(text, region.x + size / 2, top + 1.05 * size);
+}
+
+/** The colours of heat from 0 to 1, in the corner where the notice ends. */
+function bar(context, map, film, size) {
+  const table = colours(map), width = film.width / 6, left = film.width - width - size, top = film.height - 1.9 * size;
+  for (let at = 0; at < 256; at++) {
+    context.fillStyle = `rgb(${table.subarray(3 * at, 3 * at + 3).join(" ")})`;
+    context.fillRect(left + (at * width) / 256, top, width / 256 + 1, 0.7 * size);
+  }
+  context.fillStyle = "#fff";
+  context.font = `${0.9 * size}px sans-serif`;
+  context.textAlign = "center";
+  for (const [heat, text] of [[0, "heat 0"], [0.5, ".5"], [1, "1"]]) {
+    context.fillText(text, left + heat * width, film.height - 0.2 * size);
+  }
 }
 
 function surface(width, height) {
