@@ -74,5 +74,9 @@ class EvaluationError(PneumoscopeError):
     """Figures cannot be computed from what was given."""
 
 
+class MissingExtra(PneumoscopeError):
+    """A library is needed that belongs to an extra of the package, and is not installed."""
+
+
 class OutputError(PneumoscopeError):
     """An output cannot be written."""

@@ -7,6 +7,7 @@ Leaves: `BundleInfo`, verified: digests checked, nothing unknown accepted, nothi
 May import: pydantic. No torch, no other room.
 """
 
+from pneumoscope.bundles.backbones import check_backbone
 from pneumoscope.bundles.heatmap_spec import HeatmapSpec
 from pneumoscope.bundles.info import (
     DEFAULT,
@@ -40,6 +41,7 @@ __all__ = [
     "TrainingInfo",
     "WeaknessInfo",
     "amend_bundle",
+    "check_backbone",
     "find_bundle",
     "read_bundle",
     "read_onnx",

@@ -15,6 +15,7 @@ from pneumoscope.cli.console import (
 )
 from pneumoscope.cli.options import PrecisionChoice
 from pneumoscope.errors import SettingsError
+from pneumoscope.extras import require
 
 
 def predict_archive(
@@ -42,6 +43,7 @@ def predict_archive(
     from pneumoscope.inference import load_engine
     from pneumoscope.inference.file_engine import FileEngine
 
+    require("scale", "--engine ray")
     names = list(dict.fromkeys(_names(paths)))
     each = threads or 1
     engine = load_engine(bundle, precision=precision, threads=each, expected=len(names))

@@ -11,6 +11,7 @@ import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown
 from pneumoscope.cli.options import BundleOption
+from pneumoscope.extras import require
 
 if TYPE_CHECKING:
     from pneumoscope.inference import Engine
@@ -57,6 +58,7 @@ def audit(
       pneumoscope audit cohort.csv --bundle RUN --tests shortcuts --n-scored 1000
       pneumoscope audit
     """
+    require("train", "the audit")
     from pneumoscope.bundles import DEFAULT, find_bundle
     from pneumoscope.cli.card import read_card, show_table
     from pneumoscope.cli.pages import model_facts

@@ -78,8 +78,14 @@ def card(
     if weaknesses is not None:
         _list_weaknesses(bundle, weaknesses)
     amended = trained_on is not None or weaknesses is not None
-    if amended and not any((evaluation, other, audit, audit_before, gate, words)):
+    measurements = any((evaluation, other, audit, audit_before, gate, words))
+    if amended and not measurements:
         return
+    if not measurements:
+        raise SettingsError(
+            "nothing was given to write the card from, and it would replace the bundle's own",
+            remedy="give --evaluation NAME=FOLDER, or another output",
+        )
     folder, info = read_bundle(bundle, weights=True)
     if folder.is_file():
         folder = find_bundle(folder.parent)

@@ -18,6 +18,7 @@ from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress
 from pneumoscope.cli.evaluate import names
 from pneumoscope.cli.train import document_run, parse_settings
 from pneumoscope.errors import SettingsError
+from pneumoscope.extras import require
 from pneumoscope.names import plain
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def compare(
       pneumoscope compare cohort.csv --seeds 1,2,3 --seeds vit_b_16=1
       pneumoscope compare cohort.csv --preset paper --weights none --show-plan
     """
+    _check_names(names(backbones), preset, parse_settings(set_ or []))
+    require("train", "the comparison")
     from pneumoscope.cli.localization import Truth
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.comparison import plan, results, session
@@ -133,6 +136,20 @@ def compare(
     _show(content, out)
     if outcome.failures:
         raise typer.Exit(_SOME_FAILED)
+
+
+def _check_names(backbones: Sequence[str], preset: str, overrides: Mapping[str, Any]) -> None:
+    """See that backbones and settings are known, before torch is imported.
+
+    Raises:
+        SettingsError: one is not.
+    """
+    from pneumoscope.bundles import check_backbone
+    from pneumoscope.training.settings import make_settings
+
+    for name in backbones:
+        check_backbone(name)
+    make_settings(preset, **overrides)
 
 
 def _numbers(text: str) -> list[int]:

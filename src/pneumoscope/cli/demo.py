@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, progress, show_metrics, shown
+from pneumoscope.extras import require
 
 
 def demo(
@@ -27,6 +28,7 @@ def demo(
     [dim]Example:[/dim]
       pneumoscope demo --out demo
     """
+    require("train", "the demonstration")
     from pneumoscope.cli.evaluation import measure, write_evaluation
     from pneumoscope.cli.gallery import gallery, rule
     from pneumoscope.cli.localization import Truth

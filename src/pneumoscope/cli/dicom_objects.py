@@ -6,13 +6,13 @@ import json
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from pneumoscope.cli.console import console, progress, shown
-from pneumoscope.errors import BundleError, ImageError
+from pneumoscope.errors import ImageError
+from pneumoscope.extras import missing, require
 from pneumoscope.files import write_text
 from pneumoscope.names import json_text
 
@@ -119,19 +119,16 @@ def predict_objects(
 
 def has_libraries() -> bool:
     """Whether the extra `hospital` is installed."""
-    return all(find_spec(name) for name in ("highdicom", "pynetdicom", "dicomweb_client"))
+    return not missing("hospital")
 
 
 def require_libraries() -> None:
     """See that the extra `hospital` is installed.
 
     Raises:
-        BundleError: it is not.
+        MissingExtra: it is not.
     """
-    if not has_libraries():
-        raise BundleError(
-            "DICOM objects need further libraries", remedy="pip install 'pneumoscope[hospital]'"
-        )
+    require("hospital", "DICOM output")
 
 
 class _Lines:

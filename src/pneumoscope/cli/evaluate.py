@@ -16,7 +16,14 @@ from pneumoscope.cli.console import (
     show_overlap,
     shown,
 )
-from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
+from pneumoscope.cli.options import (
+    BundleOption,
+    EngineOption,
+    PrecisionOption,
+    ThreadsOption,
+    heatmaps_of,
+)
+from pneumoscope.names import plain
 
 if TYPE_CHECKING:
     from pneumoscope.inference import Engine
@@ -92,6 +99,12 @@ def evaluate(
             f"[dim]{runs.runtime.engine} explains by the bundle's own method alone: plain Grad-CAM "
             "and weights drawn anew are left out. Give the bundle's folder to see them.[/dim]"
         )
+    wanted = chosen_methods(methods, runs)
+    if wanted and truth is None:
+        console.print(
+            "[dim]--methods has no effect: heatmaps are measured by --boxes, --masks or "
+            "--lungs.[/dim]"
+        )
     new_folder(out)
     with progress("Reading films") as update:
         evaluation = measure(
@@ -99,7 +112,7 @@ def evaluate(
             manifest,
             split,
             truth=truth,
-            methods=chosen_methods(methods, runs),
+            methods=wanted,
             by=names(by),
             progress=update,
         )
@@ -112,7 +125,7 @@ def evaluate(
     show_overlap(evaluation.metrics)
     if evaluation.changed:
         errors.print(
-            f"warning: {changed_sentence(evaluation.changed)}", style="yellow", markup=False
+            plain(f"warning: {changed_sentence(evaluation.changed)}"), style="yellow", markup=False
         )
     for image, reason in evaluation.unreadable[:10]:
         errors.print(f"[yellow]left out[/yellow] {shown(image)}: {shown(reason)}")
@@ -126,5 +139,11 @@ def names(text: str) -> list[str]:
 
 
 def chosen_methods(text: str, engine: Engine) -> list[str]:
-    """Heatmaps named by `--methods`; `all` are those that work for the bundle."""
-    return list(engine.methods) if text.strip() == "all" else names(text)
+    """Heatmaps named by `--methods`; `all` are those that work for the bundle.
+
+    Raises:
+        SettingsError: a name is unknown, or its method does not work for this bundle and engine.
+    """
+    if text.strip() == "all":
+        return list(engine.methods)
+    return list(map(str, heatmaps_of(engine, names(text))))

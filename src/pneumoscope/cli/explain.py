@@ -18,7 +18,7 @@ from pneumoscope.cli.console import (
     progress,
     shown,
 )
-from pneumoscope.cli.options import BundleOption
+from pneumoscope.cli.options import BundleOption, heatmaps_of
 
 if TYPE_CHECKING:
     from pneumoscope.findings import Region
@@ -87,18 +87,10 @@ def choose(engine: Engine, text: str) -> list[str]:
         SettingsError: a specification has another form, or its method is not for this bundle.
     """
     from pneumoscope.bundles import HeatmapSpec
-    from pneumoscope.errors import SettingsError
-    from pneumoscope.inference import RANDOMISED
 
     own = str(HeatmapSpec.parse(engine.info.heatmap))
     wanted = list(engine.methods) if text.strip() == ALL else text.split(",")
-    specs = [HeatmapSpec.parse(part) for part in wanted]
-    for spec in specs:
-        if spec.method not in (*engine.methods, RANDOMISED):
-            raise SettingsError(
-                f"'{spec.method}' is no method for this bundle",
-                remedy=f"choose among {', '.join((*engine.methods, RANDOMISED))}",
-            )
+    specs = heatmaps_of(engine, wanted)
     return [name for name in dict.fromkeys(map(str, specs)) if name != own]
 
 

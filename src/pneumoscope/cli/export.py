@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, quoted, shown
-from pneumoscope.errors import BundleError, CohortError, OutputError
+from pneumoscope.errors import CohortError, OutputError
+from pneumoscope.extras import require
 
 PrecisionName = Literal["float32", "float16", "int8"]
 
@@ -57,15 +58,9 @@ def export(
     out = out or Path("model.onnx" if precision == "float32" else f"model.{precision}.onnx")
     if out.exists() and not force:
         raise OutputError("already exists", path=out, remedy="choose another name or add --force")
-    try:
-        from pneumoscope.export import Sampling, export_onnx
-    except ModuleNotFoundError as error:
-        raise BundleError(
-            f"export needs {error.name}, which is not installed",
-            path=bundle,
-            remedy="pip install 'pneumoscope[train]'",
-        ) from error
+    require("train", "export")
     from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.export import Sampling, export_onnx
 
     chosen = cohort or _own_manifest(bundle)
     sampling = Sampling(calibration=calibration, val=val)

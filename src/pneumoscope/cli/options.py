@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.bundles import HeatmapSpec
+    from pneumoscope.inference import Engine
 
 EngineChoice = Literal["auto", "onnxruntime", "openvino", "torch"]
 PrecisionChoice = Literal["auto", "float32", "bfloat16", "int8"]
@@ -32,3 +37,23 @@ ThreadsOption = Annotated[
         min=1, help="Of onnxruntime or openvino. If not given, one per CPU; with ray, per worker."
     ),
 ]
+
+
+def heatmaps_of(engine: Engine, texts: Sequence[str]) -> list[HeatmapSpec]:
+    """Heatmaps asked for by name, each one that the engine can make.
+
+    Raises:
+        SettingsError: a name has another form, or its method is not for this bundle and engine.
+    """
+    from pneumoscope.bundles import HeatmapSpec
+    from pneumoscope.errors import SettingsError
+    from pneumoscope.inference import RANDOMISED
+
+    specs = [HeatmapSpec.parse(text) for text in texts]
+    for spec in specs:
+        if spec.method not in (*engine.methods, RANDOMISED):
+            raise SettingsError(
+                f"'{spec.method}' is no method for this bundle with {engine.runtime.engine}",
+                remedy=f"choose among {', '.join((*engine.methods, RANDOMISED))}",
+            )
+    return specs

@@ -101,6 +101,12 @@ def predict(
       pneumoscope predict s3://archive/ --bundle model.onnx --engine ray --out s3://findings
       pneumoscope predict study/ --format dicom --dicom-output sc,sr --out objects
     """
+    if output == "dicom":
+        from pneumoscope.cli.dicom_objects import require_libraries
+        from pneumoscope.dicom.objects import parse_kinds
+
+        require_libraries()
+        parse_kinds(dicom_output)
     if engine == "ray":
         if output == "dicom":
             raise SettingsError(

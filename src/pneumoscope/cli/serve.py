@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +10,12 @@ import typer
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal, shown
 from pneumoscope.cli.dicom_objects import has_libraries, require_libraries
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
-from pneumoscope.errors import SettingsError
+from pneumoscope.extras import require
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.serve.service import Service
 
 _LIMITS = "Limits"
-_LIBRARIES = ("fastapi", "uvicorn", "multipart", "prometheus_client")
 
 
 def serve(
@@ -82,7 +80,7 @@ def serve(
       pneumoscope serve --host 0.0.0.0 --token-file token
       curl -F files=@film.png http://127.0.0.1:8000/v1/findings
     """
-    _require_libraries()
+    require("serve", "the server")
     from pneumoscope.imaging import Limits
     from pneumoscope.serve.running import serve as run
     from pneumoscope.serve.settings import EngineSettings, ServeSettings, read_token
@@ -124,11 +122,3 @@ def _offers_dicom(asked: bool | None, store: Path | None) -> bool:
         require_libraries()
         return True
     return asked is None and store is None and has_libraries()
-
-
-def _require_libraries() -> None:
-    if not all(importlib.util.find_spec(name) for name in _LIBRARIES):
-        raise SettingsError(
-            "the server needs FastAPI, uvicorn, python-multipart and prometheus-client",
-            remedy="pip install 'pneumoscope[serve]'",
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,10 @@ from pneumoscope.cli.console import (
     shown,
 )
 from pneumoscope.errors import SettingsError
+from pneumoscope.extras import require
+
+if TYPE_CHECKING:
+    from pneumoscope.training.settings import TrainingSettings
 
 
 def train(
@@ -91,9 +95,7 @@ def train(
     if show_config:
         import yaml
 
-        from pneumoscope.training.settings import make_settings
-
-        settings = make_settings(preset, **overrides)
+        settings = _checked(preset, overrides)
         text = yaml.safe_dump(settings.model_dump(), sort_keys=False)
         console.print(text, end="", markup=False, soft_wrap=True)
         return
@@ -106,6 +108,9 @@ def train(
             )
     elif cohort is None:
         raise SettingsError("no cohort was given", remedy="pneumoscope train cohort.csv --out RUN")
+    else:
+        _checked(preset, overrides)
+    require("train", "training")
     metrics = run_training(cohort, out, preset, overrides, devices=devices, nodes=nodes)
     if metrics is None:
         return
@@ -119,11 +124,26 @@ def train(
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 
+def _checked(preset: str, overrides: dict[str, Any]) -> TrainingSettings:
+    """The settings, found to be right before torch is imported.
+
+    Raises:
+        SettingsError: one is unknown or out of range.
+    """
+    from pneumoscope.bundles import check_backbone
+    from pneumoscope.training.settings import make_settings
+
+    settings = make_settings(preset, **overrides)
+    check_backbone(settings.backbone)
+    return settings
+
+
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """`NAME=VALUE` pairs to settings; values are read as YAML.
 
     Raises:
-        SettingsError: a pair has no '=', or names the preset, which the others build on.
+        SettingsError: a pair has no '=' or no valid value, or names the preset, which the others
+            build on.
     """
     import yaml
 
@@ -132,7 +152,12 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals:
             raise SettingsError(f"'{pair}' is no setting", remedy="write --set name=value")
-        settings[name.strip().replace("-", "_")] = yaml.safe_load(value)
+        try:
+            settings[name.strip().replace("-", "_")] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise SettingsError(
+                f"'{pair}' has a value that is not YAML", remedy="write --set name=value"
+            ) from error
     if "preset" in settings:
         raise SettingsError("the preset is no setting", remedy="write --preset NAME")
     return settings

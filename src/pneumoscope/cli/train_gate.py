@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pneumoscope.cli.console import console, errors, progress, shown
+from pneumoscope.extras import require
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ def train_gate(
     [dim]Example:[/dim]
       pneumoscope train-gate cohort.csv --out gate
     """
+    require("train", "training the input gate")
     import numpy as np
 
     from pneumoscope.cohort.manifest import Manifest

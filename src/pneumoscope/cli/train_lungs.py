@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pneumoscope.cli.console import console, errors, progress, shown
+from pneumoscope.extras import require
 
 if TYPE_CHECKING:
     from pneumoscope.cohort.lung_masks import LungCase
@@ -44,6 +45,7 @@ def train_lungs(
     [dim]Example:[/dim]
       pneumoscope train-lungs chest_xray --masks lung_masks --sizes original_sizes.csv --out lungs
     """
+    require("train", "training the lung segmenter")
     from pneumoscope.cohort.original_sizes import read_sizes
     from pneumoscope.files import new_folder
     from pneumoscope.training.lungs import LungSettings, train_lung_net

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +23,7 @@ from pneumoscope.export.films import Films, Progress, Sampling, read_films
 from pneumoscope.export.network import ExportedNetwork
 from pneumoscope.export.quality import Answers, answers, quality, require_quality
 from pneumoscope.export.tracing import Traced, trace
+from pneumoscope.extras import require
 from pneumoscope.files import atomic_path
 from pneumoscope.inference import openvino_engine
 from pneumoscope.inference.engine import Engine, Precision
@@ -121,12 +121,7 @@ def _check(out: Path, precision: Stored, cohort: Manifest | None) -> None:
             f"{precision} is written only if it is seen to keep the answers, which takes a cohort",
             remedy="give the manifest of one with --cohort",
         )
-    for package in ("onnx", "onnxscript"):
-        if find_spec(package) is None:
-            raise BundleError(
-                f"export needs {package}, which is not installed",
-                remedy="pip install 'pneumoscope[train]'",
-            )
+    require("train", "export")
 
 
 def _described(info: BundleInfo, export: ExportInfo) -> BundleInfo:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pneumoscope.bundles import BundleInfo, OnnxBundle, find_bundle, read_bundle, read_onnx
 from pneumoscope.bundles.info import ONNX_FILE
 from pneumoscope.errors import BundleError, SettingsError
+from pneumoscope.extras import how_to_install
 from pneumoscope.inference.engine import Engine
 from pneumoscope.inference.selection import EngineChoice, PrecisionChoice, Wanted, file_engine
 
@@ -73,7 +74,7 @@ def load_engine(
         raise BundleError(
             f"needs {error.name}, which is not installed",
             path=found,
-            remedy="pip install 'pneumoscope[train]', or give a file of pneumoscope export",
+            remedy=f"give a file of pneumoscope export, or {how_to_install('train')}",
         ) from error
     chosen = "float32" if precision == "auto" else precision
     return TorchEngine(info, load_classifier(found, info), chosen)

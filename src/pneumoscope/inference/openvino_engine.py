@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,11 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundles import OnnxBundle
 from pneumoscope.errors import BundleError, SettingsError
+from pneumoscope.extras import how_to_install, missing
 from pneumoscope.inference.engine import Precision, Runtime
 from pneumoscope.inference.file_engine import BATCH_SIZE, INPUTS, FileEngine, available_cpus
 
-INSTALL = "pip install 'pneumoscope[openvino]'"
+INSTALL = how_to_install("openvino")
 # What sends usage figures, and what imports it: https://github.com/openvinotoolkit/telemetry.
 # Its opt-out is a file in the user's home, which is not ours to write.
 _TELEMETRY = ("openvino_telemetry", "openvino.tools.ovc")
@@ -99,7 +99,7 @@ class OpenVinoEngine(FileEngine):
 
 def installed() -> bool:
     """Whether OpenVINO can be imported; it is not imported to know."""
-    return "openvino" in sys.modules or find_spec("openvino") is not None
+    return not missing("openvino")
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pneumoscope.errors import SettingsError
+from pneumoscope.bundles import check_backbone
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -169,8 +169,6 @@ def backbone_record(name: str) -> BackboneRecord:
     Raises:
         SettingsError: no backbone has that name.
     """
-    try:
-        return BACKBONES[name]
-    except KeyError:
-        known = ", ".join(BACKBONES)
-        raise SettingsError(f"unknown backbone '{name}'", remedy=f"choose one of {known}") from None
+    if name not in BACKBONES:
+        check_backbone(name)
+    return BACKBONES[name]

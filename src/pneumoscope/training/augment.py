@@ -19,6 +19,9 @@ from torch.nn import functional as F  # noqa: N812
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF  # noqa: N812
 
+# The models room makes torchvision importable beside torch's CPU build.
+import pneumoscope.models  # noqa: F401
+
 Augmentation = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 
 

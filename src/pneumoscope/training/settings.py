@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -170,8 +171,19 @@ def _validated(values: dict[str, Any], path: Path | None) -> TrainingSettings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise _unknown(name, path) from error
         raise SettingsError(
             f"setting '{name}': {first['msg'].removeprefix('Value error, ')}",
             path=path,
-            remedy="see pneumoscope train --help",
+            remedy="pneumoscope train --show-config prints all settings with their values",
         ) from error
+
+
+def _unknown(name: str, path: Path | None) -> SettingsError:
+    known = list(TrainingSettings.model_fields)
+    near = get_close_matches(name, known, n=1)
+    meant = f"write '{near[0]}', or another" if near else "choose one"
+    return SettingsError(
+        f"there is no setting '{name}'", path=path, remedy=f"{meant} of {', '.join(known)}"
+    )
