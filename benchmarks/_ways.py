@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from pneumoscope.models.classifier import NUM_CLASSES
 from pneumoscope.models.heads import build_head
+from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.models.registry import backbone_record
 from pneumoscope.models.weights import pretrained_classifier
 from pneumoscope.training.data import train_loader
 from pneumoscope.training.module import ClassifierModule, keep_freed_memory
-from pneumoscope.training.runner import computes_in_bfloat16
 from pneumoscope.training.settings import make_settings
 
 HEAD = "mlp"

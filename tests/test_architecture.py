@@ -23,9 +23,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "localize": ({"models"}, {"torch"}),
     "evaluate": (set(), {"sklearn"}),
     "lungs": ({"imaging"}, {"onnxruntime"}),
+    "density": (set(), {"PIL"}),
     "gate": ({"imaging"}, {"onnxruntime"}),
     "inference": (
-        {"imaging", "findings", "bundles", "lungs", "gate", "localize", "models"},
+        {"imaging", "findings", "bundles", "lungs", "density", "gate", "localize", "models"},
         {"torch", "safetensors", "onnxruntime", "openvino"},
     ),
     "export": (
@@ -37,7 +38,17 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"ray", "pyarrow"},
     ),
     "training": (
-        {"imaging", "cohort", "bundles", "models", "evaluate", "lungs", "gate"},
+        {
+            "imaging",
+            "cohort",
+            "bundles",
+            "models",
+            "evaluate",
+            "lungs",
+            "density",
+            "gate",
+            "inference",
+        },
         {
             "torch",
             "torchvision",

@@ -20,9 +20,9 @@ from safetensors.numpy import load_file
 from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import OutputError, RunError
+from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training import runner
 from pneumoscope.training.runner import (
-    computes_in_bfloat16,
     ema_decay,
     resume_run,
     start_run,

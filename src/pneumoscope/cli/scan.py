@@ -33,6 +33,15 @@ def scan(
         str | None, typer.Option(metavar="LABEL", help="The positive label, if it is not evident.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 42,
+    sizes: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="image,orig_width,orig_height of films that were stored squashed: training and "
+            "evaluation restore their proportions.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
 ) -> None:
     """Find radiographs, patients and duplicates; split by patient 70/15/15; write a manifest.
@@ -51,7 +60,11 @@ def scan(
     if out.exists() and not force:
         raise OutputError("already exists", path=out, remedy="choose another name or add --force")
     settings = ScanSettings(
-        seed=seed, keep_official=keep_official, patient_pattern=patient_pattern, positive=positive
+        seed=seed,
+        keep_official=keep_official,
+        patient_pattern=patient_pattern,
+        positive=positive,
+        sizes=sizes,
     )
     show_audit(run_scan(path, out, settings).audit)
     console.print(

@@ -49,6 +49,15 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated."),
     ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Self-training: this bundle's maps, times the density factor, teach each cell; "
+            "training starts from its weights.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     devices: Annotated[
         str | None,
@@ -83,6 +92,7 @@ def train(
       pneumoscope train cohort.csv --backbone resnet18 --weights none --out scratch
       pneumoscope train cohort.csv --preset paper --out paper
       pneumoscope train cohort.csv --set size=320 --set batch_size=16 --out large
+      pneumoscope train cohort.csv --teacher run --out student
       pneumoscope train --out run --resume
       pneumoscope train cohort.csv --devices 2
       torchrun --nproc-per-node 2 -m pneumoscope train cohort.csv
@@ -90,7 +100,13 @@ def train(
     [dim]But for rounding, the result does not depend on the devices; a run may be resumed on
     others.[/dim]
     """
-    chosen = {"backbone": backbone, "weights": weights, "epochs": epochs, "seed": seed}
+    chosen = {
+        "backbone": backbone,
+        "weights": weights,
+        "epochs": epochs,
+        "seed": seed,
+        "teacher": None if teacher is None else str(teacher),
+    }
     overrides = {**chosen, **parse_settings(set_ or [])}
     if show_config:
         import yaml
@@ -191,9 +207,10 @@ def run_training(
     with (
         progress("Decoding films") as decoding,
         progress("Finding lungs") as lungs,
+        progress("Asking the teacher") as teaching,
         progress("Training steps") as steps,
     ):
-        listener = RunListener(decoding, lungs, _show_epoch, steps, _show_resumed)
+        listener = RunListener(decoding, lungs, teaching, _show_epoch, steps, _show_resumed)
         if cohort is None:
             result = resume_run(out, listener, chosen)
         else:

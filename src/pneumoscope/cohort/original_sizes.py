@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from pneumoscope.errors import CohortError
 from pneumoscope.imaging import Letterbox
 
@@ -50,6 +52,21 @@ def original_size(row: Mapping[str, str], path: Path) -> tuple[int, int]:
             remedy="give whole pixels",
         )
     return int(height), int(width)
+
+
+def stated_sizes(table: pd.DataFrame) -> list[tuple[int, int] | None]:
+    """(height, width) at first of each radiograph of a manifest; None where it does not say.
+
+    Raises:
+        CohortError: a size is no positive number.
+    """
+    if any(name not in table for name in SIZE_COLUMNS):
+        return [None] * len(table)
+    columns = table[["image", *SIZE_COLUMNS]].fillna("").astype(str)
+    return [
+        original_size(row, Path("the manifest")) if row["orig_width"] + row["orig_height"] else None
+        for row in columns.to_dict("records")
+    ]
 
 
 def unsquashed(height: int, width: int, original: tuple[int, int] | None, size: int) -> Letterbox:

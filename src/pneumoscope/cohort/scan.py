@@ -18,6 +18,7 @@ from pneumoscope.cohort.duplicates import equal_bytes, near_pairs, thumbnail
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.layout import OFFICIAL, Listing, list_cohort
 from pneumoscope.cohort.manifest import SEED, Manifest, ordered_columns
+from pneumoscope.cohort.original_sizes import read_sizes
 from pneumoscope.cohort.patients import Identity, compile_pattern, identify, require_matches
 from pneumoscope.cohort.split import (
     EXCLUDED,
@@ -49,6 +50,8 @@ class ScanSettings:
             (or the whole match) is the patient.
         positive: the positive label; inferred from the words when None.
         workers: threads that read files; one per available core when None.
+        sizes: a CSV with `image,orig_width,orig_height` of films that were stored squashed; the
+            sizes become columns of the manifest.
 
     Raises:
         SettingsError: a value is out of range.
@@ -60,6 +63,7 @@ class ScanSettings:
     patient_pattern: str | None = None
     positive: str | None = None
     workers: int | None = None
+    sizes: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fractions", check_fractions(self.fractions))
@@ -130,6 +134,8 @@ def scan(
     table["height"] = [film.height for film in films]
     byte_groups, near_groups = _duplicates(films)
     groups = _groups(table, [*byte_groups, *(group for group, _ in near_groups)])
+    if settings.sizes is not None:
+        _add_sizes(table, settings.sizes)
     table["split"] = _split(table, groups, labels[1], settings)
     manifest = Manifest(ordered_columns(table), listing.root, labels, settings.seed)
     evidence = Evidence(
@@ -149,6 +155,20 @@ def _labels(listing: Listing, positive: str | None, path: Path) -> tuple[str, st
         return infer_labels(listing.table["label"], positive)
     except CohortError as error:
         raise CohortError(error.problem, path=path, remedy=error.remedy) from error
+
+
+def _add_sizes(table: pd.DataFrame, path: Path) -> None:
+    """Add the columns of original sizes; radiographs that the CSV does not name have none."""
+    known = read_sizes(path)
+    sizes = [known.get(image) for image in table["image"]]
+    if not any(sizes):
+        raise CohortError(
+            "names none of these radiographs",
+            path=path,
+            remedy="give paths as they stand in the manifest, below the cohort's root",
+        )
+    table["orig_width"] = [str(size[1]) if size else "" for size in sizes]
+    table["orig_height"] = [str(size[0]) if size else "" for size in sizes]
 
 
 def _check_official(parts: Sequence[str], path: Path) -> None:

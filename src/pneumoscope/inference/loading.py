@@ -67,7 +67,8 @@ def load_engine(
             "torch does not compute in int8", remedy="give a file of pneumoscope export in int8"
         )
     try:
-        from pneumoscope.inference.torch_engine import TorchEngine, load_classifier
+        from pneumoscope.inference.torch_engine import TorchEngine
+        from pneumoscope.models.loading import load_classifier
     except ModuleNotFoundError as error:
         if engine == "auto" and _beside((found, Path(path))) is not None:
             return file_engine(_export_in((found, Path(path)), info), wanted)

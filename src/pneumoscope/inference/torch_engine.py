@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from pneumoscope.bundles import BundleInfo, HeatmapSpec
-from pneumoscope.bundles.info import WEIGHTS_FILE
-from pneumoscope.errors import BundleError, SettingsError
+from pneumoscope.errors import SettingsError
 from pneumoscope.inference.engine import RANDOMISED, EngineOutput, Precision, Runtime
 from pneumoscope.localize import Explanation, method_named, methods_for
 from pneumoscope.localize.randomise import randomised
-from pneumoscope.models.classifier import Architecture, Classifier, positive_logit
+from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.folding import folded
 from pneumoscope.models.precision import has_bfloat16
 
@@ -122,22 +118,3 @@ class TorchEngine:
                 remedy=f"choose among {', '.join(self.methods)}",
             )
         return method.function(self._quick, batch)
-
-
-def load_classifier(folder: Path, info: BundleInfo) -> Classifier:
-    """The bundle's classifier, on the CPU, in eval mode.
-
-    Raises:
-        BundleError: the weights do not fit the architecture.
-    """
-    path = folder / WEIGHTS_FILE
-    classifier = Classifier(Architecture(**info.architecture.model_dump()))
-    try:
-        classifier.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        raise BundleError(
-            f"does not fit the architecture {info.architecture.backbone}",
-            path=path,
-            remedy="export the bundle again from its run",
-        ) from error
-    return classifier.eval()

@@ -11,3 +11,10 @@ def has_bfloat16() -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def computes_in_bfloat16(precision: str) -> bool:
+    """Whether to use bfloat16 autocast: as told, or where the hardware multiplies in it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    return has_bfloat16()

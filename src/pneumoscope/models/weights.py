@@ -19,10 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pneumoscope.bundles import DEFAULT, find_bundle, read_bundle
+from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.errors import WeightsError
 from pneumoscope.extras import how_to_install
 from pneumoscope.files import sha256_file
 from pneumoscope.models.classifier import Architecture, Classifier
+from pneumoscope.models.loading import load_classifier
 from pneumoscope.models.registry import BackboneRecord, WeightSource, backbone_record
 
 _PREFIXES = ("module.", "model.", "backbone.network.", "backbone.", "network.", "state_dict.")
@@ -56,12 +59,15 @@ def pretrained_classifier(
         backbone: a registered name.
         head: `linear` or `mlp`; always starts from random weights.
         size: side of the square input in pixels.
-        weights: `auto`, `none`, or a path.
+        weights: `auto`, `none`, a file, or the folder of a bundle or run, whose head is taken, too.
 
     Raises:
         WeightsError: the file is missing, altered, or of another architecture.
+        BundleError: the folder holds no bundle.
     """
     record = backbone_record(backbone)
+    if Path(weights) == DEFAULT or Path(weights).is_dir():
+        return _of_bundle(Path(weights), record, head, size)
     if weights == "none":
         return _build(record, head, size, record.automatic), NO_WEIGHTS
     path, source = _find_file(record, weights)
@@ -84,6 +90,27 @@ def _build(record: BackboneRecord, head: str, size: int, source: WeightSource) -
     return Classifier(
         Architecture(record.name, head, size, source.mean, source.std, dict(source.options))
     )
+
+
+def _of_bundle(
+    path: Path, record: BackboneRecord, head: str, size: int
+) -> tuple[Classifier, WeightRecord]:
+    """All weights of a bundle, head included."""
+    folder, info = read_bundle(find_bundle(path, weights=True))
+    if (info.architecture.backbone, info.architecture.head) != (record.name, head):
+        raise WeightsError(
+            f"is a bundle of {info.architecture.backbone} with the head "
+            f"'{info.architecture.head}', not of {record.name} with '{head}'",
+            path=folder,
+            remedy="choose its backbone and head, or other weights",
+        )
+    resized = info.model_copy(
+        update={"architecture": info.architecture.model_copy(update={"size": size})}
+    )
+    licence = info.training.weights.get("licence") or "as stated by its provider"
+    digest = info.files[WEIGHTS_FILE]
+    started = WeightRecord(str(path), f"bundle {info.model_id}", licence, digest)
+    return load_classifier(folder, resized).train(), started
 
 
 def _find_file(record: BackboneRecord, weights: str) -> tuple[Path, WeightSource | None]:

@@ -1,10 +1,10 @@
 """Augmentation of batches (B, 1, H, W), on the device that trains.
 
 `default` draws one affine map, one exposure and, if asked, one mirroring per radiograph and applies
-them to the whole batch at once; known lungs move along. `paper` is arXiv 2511.00456's list, drawn
-per radiograph; where it gives no amount, the defaults of the library its authors name
-(albumentations) are taken; it does not mirror. All draws come from torch's global generator, which
-training seeds for every step.
+them to the whole batch at once; guides (the lungs, a teacher's map) move along. `paper` is arXiv
+2511.00456's list, drawn per radiograph; where it gives no amount, the defaults of the library its
+authors name (albumentations) are taken; it does not mirror. All draws come from torch's global
+generator, which training seeds for every step.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from torchvision.transforms.v2 import functional as TF  # noqa: N812
 import pneumoscope.models  # noqa: F401
 
 Augmentation = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+"""Pixels and guides to pixels and guides; of guides (B, C, g, g) the first are the lungs."""
 
 
 def augmentation(name: str, mirror: bool, hide_outside: float = 0.0) -> Augmentation:
     """The augmentation of that name: `default`, `paper` or `none`.
 
-    It takes uint8 pixels (B, 1, H, W) and, if known, lungs (B, 1, g, g); it gives float32 pixels in
-    [0, 1] of the same shape, and the lungs likewise, moved with the pixels.
+    It takes uint8 pixels (B, 1, H, W) and guides (B, C, g, g) or None; it gives float32 pixels in
+    [0, 1] of the same shape, and the guides likewise, moved with the pixels.
 
     Args:
         name: of the augmentation.
@@ -37,17 +38,17 @@ def augmentation(name: str, mirror: bool, hide_outside: float = 0.0) -> Augmenta
         hide_outside: on this share of radiographs `default` hides what is outside the lungs.
     """
 
-    def default(pixels: Tensor, lungs: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        images, lungs = augment_default(pixels, lungs, mirror=mirror)
-        if lungs is not None and hide_outside > 0:
-            images = hidden_outside(images, lungs, hide_outside)
-        return images, lungs
+    def default(pixels: Tensor, guides: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        images, guides = augment_default(pixels, guides, mirror=mirror)
+        if guides is not None and hide_outside > 0:
+            images = hidden_outside(images, guides[:, :1], hide_outside)
+        return images, guides
 
-    def paper(pixels: Tensor, lungs: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def paper(pixels: Tensor, guides: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return augment_paper(pixels), None
 
-    def none(pixels: Tensor, lungs: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        return to_float(pixels), None if lungs is None else to_float(lungs)
+    def none(pixels: Tensor, guides: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return to_float(pixels), None if guides is None else to_float(guides)
 
     return {"default": default, "paper": paper, "none": none}[name]
 
@@ -58,7 +59,7 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def augment_default(
-    pixels: Tensor, lungs: Tensor | None = None, *, mirror: bool = False
+    pixels: Tensor, guides: Tensor | None = None, *, mirror: bool = False
 ) -> tuple[Tensor, Tensor | None]:
     """Rotation +-12 deg, scale .88-1.12, shift +-6 %, exposure +-20 %, light noise."""
     images = to_float(pixels)
@@ -75,8 +76,8 @@ def augment_default(
     if mirror:
         theta[:, :, 0] *= torch.where(between(0, 1) < 0.5, -1.0, 1.0)[:, None]
     images = _moved(images, theta)
-    if lungs is not None:
-        lungs = _moved(to_float(lungs), theta)
+    if guides is not None:
+        guides = _moved(to_float(guides), theta)
 
     def per_image(values: Tensor) -> Tensor:
         return values.view(-1, 1, 1, 1)
@@ -85,7 +86,7 @@ def augment_default(
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = (images - mean) * per_image(between(0.8, 1.2)) + mean + per_image(between(-0.15, 0.15))
     images = images + torch.randn_like(images) * per_image(between(0, 0.03))
-    return images.clamp(0, 1), lungs
+    return images.clamp(0, 1), guides
 
 
 # Side of the coarse picture that hides, and by how many cells of the lungs' grid, and how softly,

@@ -11,18 +11,31 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.cohort.original_sizes import stated_sizes, unsquashed
 from pneumoscope.errors import CohortError, ImageError
 from pneumoscope.files import atomic_path, cache_folder, sha256_file
 from pneumoscope.imaging import model_input, read_radiograph
 from pneumoscope.lungs import LungSegmenter, plausible
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Film:
+    """A radiograph's file, its digest, and its (height, width) before it was squashed, if known."""
+
+    path: Path
+    sha256: str
+    original: tuple[int, int] | None
+
+
 # Raise when `imaging.model_input` gives other pixels for the same file.
 _PREPROCESSING = 2
 _SEGMENTED_AT_ONCE = 32
@@ -52,7 +65,9 @@ def cached_pixels(
     ]
     unique = dict(zip(digests, paths, strict=True))
     order = sorted(unique)
-    array = _array([unique[digest] for digest in order], order, size, folder, progress)
+    shapes = dict(zip(digests, stated_sizes(manifest.table), strict=True))
+    films = [_Film(unique[digest], digest, shapes[digest]) for digest in order]
+    array = _array(films, size, folder, progress)
     row = {digest: index for index, digest in enumerate(order)}
     return _rows(array, [row[digest] for digest in digests])
 
@@ -106,44 +121,45 @@ def _rows(array: NDArray[np.uint8], rows: list[int]) -> NDArray[np.uint8]:
 
 
 def _array(
-    paths: list[Path],
-    digests: list[str],
-    size: int,
-    folder: Path | None,
-    progress: Progress | None,
+    films: list[_Film], size: int, folder: Path | None, progress: Progress | None
 ) -> NDArray[np.uint8]:
-    key = hashlib.sha256(f"{_PREPROCESSING} {size} {' '.join(digests)}".encode()).hexdigest()[:32]
+    content = " ".join(f"{film.sha256}{film.original or ''}" for film in films)
+    key = hashlib.sha256(f"{_PREPROCESSING} {size} {content}".encode()).hexdigest()[:32]
     path = (folder or cache_folder()) / "pixels" / f"{key}.npy"
     if not path.is_file():
-        _write(path, paths, size, progress)
+        _write(path, films, size, progress)
     mapped: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     return mapped
 
 
-def _write(path: Path, paths: list[Path], size: int, progress: Progress | None) -> None:
+def _write(path: Path, films: list[_Film], size: int, progress: Progress | None) -> None:
     with atomic_path(path) as temporary:
         array = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.uint8, shape=(len(paths), size, size)
+            temporary, mode="w+", dtype=np.uint8, shape=(len(films), size, size)
         )
-        for index, pixels in enumerate(_decode(paths, size)):
+        for index, pixels in enumerate(_decode(films, size)):
             array[index] = pixels
             if progress is not None:
-                progress(index + 1, len(paths))
+                progress(index + 1, len(films))
         array.flush()
         del array
 
 
-def _decode(paths: list[Path], size: int) -> Iterator[NDArray[np.uint8]]:
-    def one(path: Path) -> NDArray[np.uint8]:
+def _decode(films: list[_Film], size: int) -> Iterator[NDArray[np.uint8]]:
+    def one(film: _Film) -> NDArray[np.uint8]:
         try:
-            return model_input(read_radiograph(path).upright(), size)[0]
+            radiograph = read_radiograph(film.path).upright()
+            if film.original is None:
+                return model_input(radiograph, size)[0]
+            shape = unsquashed(radiograph.height, radiograph.width, film.original, size)
+            return model_input(radiograph, size, shape)[0]
         except ImageError as error:
             raise CohortError(
                 error.problem,
-                path=path,
+                path=film.path,
                 remedy="run `pneumoscope scan`, which leaves unreadable files out",
             ) from error
 
     # Pillow and the JPEG decoders release the interpreter's lock, so threads are enough.
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        yield from pool.map(one, paths)
+        yield from pool.map(one, films)

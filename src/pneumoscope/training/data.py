@@ -13,27 +13,38 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 
 class Batch(NamedTuple):
-    """Pixels (B, 1, size, size) uint8, targets (B,), and lungs (B, 1, g, g) uint8 if wanted."""
+    """What a step trains on.
+
+    Attributes:
+        pixels: (B, 1, size, size) uint8.
+        targets: (B,) class indices.
+        guides: (B, C, g, g) uint8 if the settings need them: 255 times the probability of lung
+            and, with a teacher, 255 times its map.
+        weights: (B,) weight of each radiograph in the loss; None for 1.
+    """
 
     pixels: Tensor
     targets: Tensor
-    lungs: Tensor | None
+    guides: Tensor | None
+    weights: Tensor | None
 
 
 class PixelDataset(Dataset[Batch]):
     """Pixels (N, size, size) uint8 and targets (N,), fetched a whole batch at a time.
 
-    `lungs`, if given, are (N, g, g) uint8: 255 times the probability of lung.
+    `guides` are (N, C, g, g) uint8 and `weights` (N,), both as `Batch` has them.
     """
 
     def __init__(
         self,
         pixels: NDArray[np.uint8],
         targets: NDArray[np.int64],
-        lungs: NDArray[np.uint8] | None = None,
+        guides: NDArray[np.uint8] | None = None,
+        weights: NDArray[np.float32] | None = None,
     ) -> None:
         self.pixels = pixels
-        self.lungs = lungs
+        self.guides = guides
+        self.weights = weights
         self.targets = torch.from_numpy(np.asarray(targets, dtype=np.int64))
 
     def __len__(self) -> int:
@@ -45,9 +56,10 @@ class PixelDataset(Dataset[Batch]):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """The radiographs of these rows."""
         rows = np.asarray(indices)
-        lungs = None if self.lungs is None else torch.from_numpy(self.lungs[rows][:, None])
+        guides = None if self.guides is None else torch.from_numpy(self.guides[rows])
+        weights = None if self.weights is None else torch.from_numpy(self.weights[rows])
         pixels = torch.from_numpy(self.pixels[rows][:, None])
-        return Batch(pixels, self.targets[torch.from_numpy(rows)], lungs)
+        return Batch(pixels, self.targets[torch.from_numpy(rows)], guides, weights)
 
 
 class EpochSampler(Sampler[int]):

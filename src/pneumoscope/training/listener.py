@@ -16,6 +16,7 @@ class RunListener:
     Attributes:
         decoding: called with (done, total) while radiographs are decoded into the cache.
         lungs: called with (done, total) while their lungs are segmented.
+        teaching: called with (done, total) while a teacher explains them.
         epoch: called with each finished epoch's figures.
         step: called with (steps taken, steps in all) after each.
         resumed: called with (epochs done, epochs in all) where a run is resumed; they are equal
@@ -24,6 +25,7 @@ class RunListener:
 
     decoding: Progress | None = None
     lungs: Progress | None = None
+    teaching: Progress | None = None
     epoch: Callable[[Row], None] | None = None
     step: Progress | None = None
     resumed: Progress | None = None

@@ -14,7 +14,11 @@ from torch.nn import functional as F  # noqa: N812
 
 
 def focal_loss(
-    logits: Tensor, targets: Tensor, gamma: float = 2.0, alpha: Tensor | None = None
+    logits: Tensor,
+    targets: Tensor,
+    gamma: float = 2.0,
+    alpha: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Mean focal loss over a batch.
 
@@ -23,11 +27,11 @@ def focal_loss(
         targets: (B,), class indices.
         gamma: focusing parameter, >= 0.
         alpha: (C,), weight per class; None weighs all alike.
+        weights: (B,), weight per radiograph; None weighs all alike.
 
     Returns:
         A scalar: the mean over the batch of the weighted terms, as arXiv 2511.00456 takes it, so
-        that
-        alpha scales the loss and is not divided out again.
+        that weights scale the loss and are not divided out again.
     """
     log_p = F.log_softmax(logits.float(), dim=1).gather(1, targets[:, None]).squeeze(1)
     # 1 - p through expm1 keeps its digits, and so its gradient, when p is close to 1.
@@ -36,6 +40,8 @@ def focal_loss(
     terms = -(miss**gamma) * log_p
     if alpha is not None:
         terms = alpha.to(terms)[targets] * terms
+    if weights is not None:
+        terms = weights.to(terms) * terms
     return terms.mean()
 
 
@@ -65,6 +71,47 @@ def outside_lungs(cells: Tensor, lungs: Tensor) -> Tensor:
     return (outside * F.softplus(cells)).sum() / outside.sum().clamp(min=1.0)
 
 
+# Cells with less lung than this are not taught.
+_LUNG = 0.3
+# Of a positive radiograph, cells where the teacher's map reaches the first are positive, below the
+# second negative, and between them unknown.
+_POSITIVE, _NEGATIVE = 0.5, 0.25
+
+
+def taught_cells(
+    cells: Tensor, guides: Tensor, targets: Tensor, whole: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """How far a regional head's cells are from what a teacher's map and the label say.
+
+    Cross-entropy of each known cell within the lungs, times the probability that the cell gives to
+    the other class, so that cells already right weigh little; positive cells count twice. All cells
+    of a negative radiograph are negative. The map comes from image labels and anatomy alone.
+
+    Args:
+        cells: (B, h, w) log-odds.
+        guides: (B, 2, g, g) in [0, 1]: probability of lung, and the teacher's map, at most 1.
+        targets: (B,) class indices.
+        whole: guides and targets of the whole batch, if these are one process' rows of it.
+
+    Returns:
+        A scalar >= 0: the sum over these cells, divided by the known cells of the whole batch.
+    """
+    grid = (cells.shape[1], cells.shape[2])
+    positive, known = _taught(guides, targets, grid)
+    count = known.sum() if whole is None else _taught(*whole, grid)[1].sum()
+    signed = torch.where(positive, cells, -cells)
+    terms = F.softplus(-signed) * torch.sigmoid(-signed) * torch.where(positive, 2.0, 1.0)
+    return (terms * known).sum() / count.clamp(min=1.0)
+
+
+def _taught(guides: Tensor, targets: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Which cells are positive, and which are known at all; both (B, h, w) bool."""
+    lungs, taught = F.adaptive_avg_pool2d(guides, grid).unbind(1)
+    ill = (targets == 1)[:, None, None]
+    positive = ill & (taught >= _POSITIVE)
+    return positive, (lungs > _LUNG) & (positive | ~ill | (taught < _NEGATIVE))
+
+
 class FocalLoss(nn.Module):
     """`focal_loss` with its parameters."""
 
@@ -75,6 +122,6 @@ class FocalLoss(nn.Module):
         self.gamma = gamma
         self.register_buffer("alpha", alpha, persistent=False)
 
-    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Logits (B, C) and class indices (B,) to a scalar."""
-        return focal_loss(logits, targets, self.gamma, self.alpha)
+    def forward(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Logits (B, C), class indices (B,) and weights (B,) to a scalar."""
+        return focal_loss(logits, targets, self.gamma, self.alpha, weights)

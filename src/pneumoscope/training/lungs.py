@@ -19,11 +19,12 @@ from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pneumoscope.errors import RunError
+from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training.lungs_augment import augment_lungs
 from pneumoscope.training.lungs_data import LungFilms
 from pneumoscope.training.lungs_net import MULTIPLE, STRIDE, LungNet, segmentation_loss
 from pneumoscope.training.module import warmup_cosine
-from pneumoscope.training.runner import computes_in_bfloat16, ema_decay
+from pneumoscope.training.runner import ema_decay
 from pneumoscope.training.small_settings import SmallSettings
 
 Row = dict[str, float]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import math
 import platform
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import lightning
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
@@ -17,9 +19,11 @@ from pneumoscope.errors import RunError
 from pneumoscope.models.backbones import QuickOnProcessors
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.heads import RegionalHead
+from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.data import Batch
-from pneumoscope.training.loss import FocalLoss, outside_lungs
+from pneumoscope.training.frozen import FrozenEarly, frozen_early
+from pneumoscope.training.loss import FocalLoss, outside_lungs, taught_cells
 from pneumoscope.training.settings import TrainingSettings
 from pneumoscope.training.world import gathered, in_whole_batch, own_rows, process_count
 
@@ -28,12 +32,24 @@ class ClassifierModule(lightning.LightningModule):
     """Trains a `Classifier` by the settings.
 
     Every random draw of a step is seeded by (seed, step), so that a resumed run draws the same.
+
+    Args:
+        classifier: to train.
+        settings: of the run.
+        alpha: (2,) weight of each class in the loss; None for 1.
+        val_sets: the set that each val radiograph is of; None for one set. Each set counts alike in
+            the val ROC-AUC.
     """
 
     def __init__(
-        self, classifier: Classifier, settings: TrainingSettings, alpha: Tensor | None
+        self,
+        classifier: Classifier,
+        settings: TrainingSettings,
+        alpha: Tensor | None,
+        val_sets: NDArray[np.str_] | None = None,
     ) -> None:
         super().__init__()
+        self._val_sets = val_sets
         self.classifier = classifier
         self.settings = settings
         self.loss = FocalLoss(settings.focal_gamma, alpha)
@@ -42,6 +58,7 @@ class ClassifierModule(lightning.LightningModule):
         self._frozen = classifier.backbone.early_layers() if settings.keeps_early else []
         for layer in self._frozen:
             layer.requires_grad_(False)
+        self._early: FrozenEarly | None = None
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training; frozen layers keep their statistics, too."""
@@ -51,38 +68,52 @@ class ClassifierModule(lightning.LightningModule):
         return self
 
     def on_fit_start(self) -> None:
-        """Keep what a step frees for the next one."""
+        """Keep what a step frees for the next one; let onnxruntime run frozen layers on the CPU."""
         keep_freed_memory(True)
+        in_float32 = not computes_in_bfloat16(self.settings.precision)
+        if self._frozen and self.device.type == "cpu" and in_float32:
+            self._early = frozen_early(self.classifier.backbone, self.settings.size)
 
     def on_fit_end(self) -> None:
         """Give the memory back."""
         keep_freed_memory(False)
+        self._early = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch of uint8 pixels (B, 1, H, W)."""
         torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
         # In bfloat16 resampling loses what it moves, and some of its steps give no numbers at all.
         with torch.autocast(self.device.type, enabled=False):
-            pixels, lungs = self.augment(batch.pixels, batch.lungs)
-        rows = own_rows(len(pixels))
-        with QuickOnProcessors() if self.device.type == "cpu" else nullcontext():
-            loss = self._loss(pixels[rows], batch.targets[rows], lungs)
+            pixels, guides = self.augment(batch.pixels, batch.guides)
+        moved = batch._replace(pixels=pixels, guides=guides)
+        quick = QuickOnProcessors() if self.device.type == "cpu" else nullcontext()
+        with quick, self._frozen_applied():
+            loss = self._loss(moved, own_rows(len(pixels)))
         count = len(batch.targets)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
         return loss
 
-    def _loss(self, pixels: Tensor, targets: Tensor, lungs: Tensor | None) -> Tensor:
+    def _loss(self, batch: Batch, rows: slice) -> Tensor:
         """Loss of this process' rows; the mean over processes is that of the whole batch."""
-        if lungs is None:
-            plain: Tensor = self.loss(self.classifier(pixels), targets)
+        pixels, targets, guides = batch.pixels[rows], batch.targets[rows], batch.guides
+        weights = None if batch.weights is None else batch.weights[rows]
+        if guides is None:
+            plain: Tensor = self.loss(self.classifier(pixels), targets, weights)
             return plain
         cells = self.classifier.cells(pixels)
-        guided: Tensor = self.loss(RegionalHead.pool(cells), targets)
+        guided: Tensor = self.loss(RegionalHead.pool(cells), targets, weights)
         # A part of the sum over the whole batch's lungs: other processes' cells, at -inf, are
         # surely healthy.
-        whole = in_whole_batch(cells, len(lungs), -math.inf)
-        outside = process_count() * outside_lungs(whole, lungs)
-        return guided + self.settings.lung_guidance * outside
+        whole = in_whole_batch(cells, len(guides), -math.inf)
+        outside = process_count() * outside_lungs(whole, guides[:, :1])
+        guided = guided + self.settings.lung_guidance * outside
+        if not self.settings.taught:
+            return guided
+        taught = taught_cells(cells, guides[rows], targets, (guides, batch.targets))
+        return guided + self.settings.cell_guidance * process_count() * taught
+
+    def _frozen_applied(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._early is None else self._early.applied()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect logits; the figures are those of the whole val split."""
@@ -92,9 +123,10 @@ class ClassifierModule(lightning.LightningModule):
             # Several processes share a last batch of very few.
             self._val.append((torch.empty(0, 2), targets.cpu()))
             return
-        logits = self.classifier(pixels).float()
-        if self.settings.mirror:
-            logits = (logits + self.classifier(pixels.flip(-1)).float()) / 2
+        with self._frozen_applied():
+            logits = self.classifier(pixels).float()
+            if self.settings.mirror:
+                logits = (logits + self.classifier(pixels.flip(-1)).float()) / 2
         self._val.append((logits.cpu(), targets.cpu()))
 
     def on_validation_epoch_end(self) -> None:
@@ -113,7 +145,7 @@ class ClassifierModule(lightning.LightningModule):
         figures = {
             "val_loss": float(self.loss(logits.to(self.device), targets.to(self.device))),
             "val_accuracy": float(((score > 0).long() == targets).float().mean()),
-            "val_roc_auc": float(roc_auc_score(targets.numpy(), score.numpy())),
+            "val_roc_auc": mean_roc_auc(targets.numpy(), score.numpy(), self._val_sets),
         }
         self.log_dict(figures)
 
@@ -143,6 +175,20 @@ class ClassifierModule(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+def mean_roc_auc(
+    targets: NDArray[np.int64], scores: NDArray[np.floating[Any]], sets: NDArray[np.str_] | None
+) -> float:
+    """ROC-AUC, or the mean of those of the sets that hold both classes.
+
+    Pooled over sets, the figure would rather say which set a radiograph is of: sets differ in how
+    many are ill.
+    """
+    rows = [slice(None)] if sets is None else [sets == name for name in np.unique(sets)]
+    parts = [(targets[row], scores[row]) for row in rows]
+    both = [roc_auc_score(truth, score) for truth, score in parts if np.unique(truth).size == 2]
+    return float(np.mean(both)) if both else float(roc_auc_score(targets, scores))
 
 
 def warmup_cosine(step: int, total: int, warmup: float) -> float:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -35,9 +36,9 @@ from pneumoscope.training.listener import RunListener
 from pneumoscope.training.loss import balanced_alpha
 from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.settings import TrainingSettings, read_settings, write_settings
+from pneumoscope.training.teacher import cached_teaching
 from pneumoscope.training.trainer import (
     HISTORY,
-    computes_in_bfloat16,
     ema_decay,
     fit,
     make_trainer,
@@ -53,7 +54,6 @@ __all__ = [
     "Devices",
     "RunListener",
     "RunResult",
-    "computes_in_bfloat16",
     "ema_decay",
     "predict_logits",
     "resume_run",
@@ -207,7 +207,7 @@ def _start(settings: TrainingSettings) -> tuple[Classifier, WeightRecord]:
     """The classifier as it is before the first step."""
     torch.manual_seed(settings.seed)
     classifier, weights = pretrained_classifier(
-        settings.backbone, settings.head, settings.size, settings.weights
+        settings.backbone, settings.head, settings.size, settings.start
     )
     return classifier.to(memory_format=torch.channels_last), weights  # type: ignore[call-overload]
 
@@ -227,14 +227,17 @@ def _run(
     with world.turn(per_node=True):
         pixels = cached_pixels(manifest.subset("all"), settings.size, progress=listener.decoding)
         train, val = (_dataset(manifest, pixels, split) for split in ("train", "val"))
+        train.weights = _weights(manifest)
         if settings.guided:
-            train.lungs = cached_lungs(train.pixels, progress=listener.lungs)
+            train.guides = _guides(settings, train.pixels, listener)
     if weights.sha256 is not None and is_folded(classifier.backbone.network):
         unfold(classifier, _some(train))
     if world.processes.size > 1:
         see_whole_batches(classifier)
     alpha = balanced_alpha(train.targets) if settings.class_weights else None
-    module = ClassifierModule(classifier, settings, alpha)
+    table = manifest.subset("val").table
+    sets = table["cohort"].to_numpy(np.str_) if "cohort" in table else None
+    module = ClassifierModule(classifier, settings, alpha, sets)
     batches = train_loader(
         train,
         batch_size=settings.batch_size,
@@ -257,14 +260,39 @@ def _run(
         return _found(folder)
 
 
+def _guides(
+    settings: TrainingSettings, pixels: NDArray[np.uint8], listener: RunListener
+) -> NDArray[np.uint8]:
+    """Lungs (N, 1, g, g), and a teacher's map as a second channel."""
+    lungs = cached_lungs(pixels, progress=listener.lungs)
+    if not settings.taught or settings.teacher is None:
+        return lungs[:, None]
+    taught = cached_teaching(Path(settings.teacher), pixels, lungs, progress=listener.teaching)
+    return np.stack([lungs, taught], axis=1)
+
+
+def _weights(manifest: Manifest) -> NDArray[np.float32] | None:
+    """Weight of each train radiograph in the loss, from the manifest's column `weight`."""
+    table = manifest.subset("train").table
+    if "weight" not in table:
+        return None
+    weights = pd.to_numeric(table["weight"], errors="coerce").fillna(1.0).to_numpy(np.float32)
+    if not (np.isfinite(weights).all() and (weights > 0).all()):
+        raise RunError(
+            "the column 'weight' holds numbers that are not above 0",
+            remedy="give each radiograph a weight above 0, or leave it empty for 1",
+        )
+    return weights
+
+
 def _draws(manifest: Manifest, settings: TrainingSettings) -> NDArray[np.float64] | None:
     """How often each train radiograph is drawn in an epoch; None for once."""
     table = manifest.subset("train").table
     if settings.even_sets == 0:
         return None
-    # `join` says which set a radiograph is of; what was not joined is one set.
-    sets = table["cohort"] if "cohort" in table else [""] * len(table)
-    groups = [f"{name}/{label}" for name, label in zip(sets, table["label"], strict=True)]
+    # `join` says which set a radiograph is of; a set may itself come from several sources.
+    parts = [table[name].fillna("").astype(str) for name in ("cohort", "source") if name in table]
+    groups = ["/".join(group) for group in zip(*parts, table["label"], strict=True)]
     return even_draws(groups, settings.even_sets)
 
 

@@ -71,6 +71,11 @@ class TrainingSettings(BaseModel):
     # On this share of train radiographs what is outside the lungs is hidden, so that the label is
     # not learnt from markers, lines or the body's shape; as `lung_guidance`, for `regional` only.
     hide_outside: Annotated[float, Field(ge=0, le=1)] = 0.0
+    # A bundle whose maps, times the density factor, teach every cell (self-training): the network
+    # learns to be local. Training starts from its weights unless `weights` names others.
+    teacher: str | None = None
+    # Weight of what the teacher says of the cells.
+    cell_guidance: Annotated[float, Field(ge=0)] = 0.5
     # The heatmap is its geometric mean with the probability of lung.
     lung_prior: bool = True
 
@@ -91,8 +96,22 @@ class TrainingSettings(BaseModel):
     @property
     def guided(self) -> bool:
         """Whether the lungs take part in this training."""
-        fits = self.head == "regional" and self.augmentation != "paper"
-        return fits and (self.lung_guidance > 0 or self.hide_outside > 0)
+        wanted = self.lung_guidance > 0 or self.hide_outside > 0 or self.teacher is not None
+        return self._by_cells and wanted
+
+    @property
+    def taught(self) -> bool:
+        """Whether a teacher's maps take part in this training."""
+        return self._by_cells and self.teacher is not None and self.cell_guidance > 0
+
+    @property
+    def start(self) -> str:
+        """The weights that training starts from, as `models.pretrained_classifier` reads them."""
+        return self.teacher if self.teacher and self.weights == "auto" else self.weights
+
+    @property
+    def _by_cells(self) -> bool:
+        return self.head == "regional" and self.augmentation != "paper"
 
     @property
     def keeps_early(self) -> bool:

@@ -23,7 +23,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from pneumoscope.errors import OutputError, RunError
-from pneumoscope.models.precision import has_bfloat16
+from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training.checkpoints import BEST, CHECKPOINTS, LAST, LastEpoch, WholeFiles
 from pneumoscope.training.data import Batch
 from pneumoscope.training.devices import Processes
@@ -148,13 +148,6 @@ def ema_decay(decay: float, steps: int) -> float:
     training started from.
     """
     return max(min(decay, 1 - 5 / max(steps, 1)), 0.0)
-
-
-def computes_in_bfloat16(precision: str) -> bool:
-    """Whether to use bfloat16 autocast: as told, or where the hardware multiplies in it."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    return has_bfloat16()
 
 
 def _placed(processes: Processes) -> dict[str, Any]:

@@ -1,0 +1,24 @@
+"""Density: how likely a place's brightness is to be that of an opacity.
+
+Enters: a letterboxed film (uint8) and its lungs.
+Leaves: a factor in (0, 1) for each place, from the film's own lungs and from an atlas of normal
+films that comes with the package; atlases, to make another.
+May import: numpy, scipy, Pillow. No torch, no other room.
+"""
+
+from pneumoscope.density.atlas import SHIPPED, Atlas, Frame, read_atlases, write_atlases
+from pneumoscope.density.film import SIDE, on_grid, relative_density
+from pneumoscope.density.prior import DensityPrior, shipped_prior
+
+__all__ = [
+    "SHIPPED",
+    "SIDE",
+    "Atlas",
+    "DensityPrior",
+    "Frame",
+    "on_grid",
+    "read_atlases",
+    "relative_density",
+    "shipped_prior",
+    "write_atlases",
+]

@@ -1,0 +1,55 @@
+"""How dense a place is for its own film: brightness against the film's lungs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+Grid = NDArray[np.float32]
+
+SIDE = 64
+"""Side of the grid that densities are computed on; it covers the model's whole square."""
+
+LUNG = 0.5
+"""Probability from which on a place counts as lung."""
+
+# Blur of 3 pixels of 256: ribs and vessels are finer than opacities.
+_BLUR = 3 * SIDE / 256
+# Gray levels that are added to a film's spread, so that a flat film is not all noise.
+_LEAST_SPREAD = 4.0
+# Fewer cells of lung do not tell what the lungs' brightness is.
+_FEW = 40
+
+
+def on_grid(values: NDArray[np.generic]) -> Grid:
+    """Resample a square (S, S) to (SIDE, SIDE), antialiased, as float32."""
+    picture = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    if picture.size == (SIDE, SIDE):
+        return np.asarray(picture)
+    # A box filter is the mean over each cell where the sides divide.
+    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def relative_density(pixels: NDArray[np.uint8], lungs: Grid) -> Grid | None:
+    """Brightness relative to the film's lungs, in their spread.
+
+    The blurred film minus the median over the lungs, divided by their standard deviation plus 4
+    gray levels.
+
+    Args:
+        pixels: uint8 (S, S), letterboxed, bright = dense.
+        lungs: (SIDE, SIDE) probability of lung.
+
+    Returns:
+        (SIDE, SIDE), 0 where the film is as dense as its typical lung; None where too few cells
+        are lung to tell.
+    """
+    inside = lungs >= LUNG
+    if np.count_nonzero(inside) < _FEW:
+        return None
+    blurred = ndimage.gaussian_filter(on_grid(pixels), _BLUR, truncate=3.0)
+    seen = blurred[inside]
+    density: Grid = (blurred - np.median(seen)) / (np.float32(seen.std()) + _LEAST_SPREAD)
+    return density
