@@ -81,7 +81,7 @@ class BareEngine:
     def __init__(self, engine: Engine, pixels: NDArray[np.uint8]) -> None:
         self.engine = engine
         self.spec = HeatmapSpec.parse(self.engine.info.heatmap)
-        self.segmenter = LungSegmenter.load() if self.spec.lungs else None
+        self.segmenter = LungSegmenter.load() if self.spec.anatomical else None
         self.pixels = pixels
 
     def turn(self) -> AbstractContextManager[object]:

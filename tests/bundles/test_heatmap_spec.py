@@ -24,5 +24,5 @@ def test_names_are_read_and_written(text: str, spec: HeatmapSpec) -> None:
 
 @pytest.mark.parametrize("text", ["", "Grad-CAM", "gradcam+", "gradcam+lungs+mirror", "a b"])
 def test_other_names_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="is no heatmap"):
+    with pytest.raises(SettingsError, match="is not a heatmap"):
         HeatmapSpec.parse(text)

@@ -47,7 +47,7 @@ def test_missing_weights_are_refused(bundle: Path) -> None:
         ({"threshold": 1.5}, "threshold"),
         ({"temperature": 0}, "temperature"),
         ({"files": {"../../etc/passwd": "00"}}, "files"),
-        ({"heatmap": "guess!"}, "heatmap.*is no heatmap"),
+        ({"heatmap": "guess!"}, "heatmap.*is not a heatmap"),
         ({"files": {}}, r"names no model\.safetensors"),
     ],
 )

@@ -136,12 +136,17 @@ def test_batches_hold_what_they_should() -> None:
     batches = list(plain_loader(dataset, batch_size=4))
     assert [len(batch.targets) for batch in batches] == [4, 4, 2]
     assert batches[0].pixels.shape == (4, 1, 4, 4) and batches[0].pixels.dtype == torch.uint8
-    assert batches[0].lungs is None
-    with_lungs = PixelDataset(pixels, np.arange(10) % 2, pixels[:, :2, :2])
-    for batch in train_loader(with_lungs, batch_size=4, seed=0, balanced=False):
-        assert len(batch.targets) == 4 and batch.lungs is not None
-        assert (batch.pixels[:, 0, 0, 0].long() % 2 == batch.targets).all()
-        assert (batch.lungs[:, 0, 1, 1] == batch.pixels[:, 0, 0, 0]).all()
+    assert batches[0].guides is None and batches[0].weights is None
+    guides = np.stack([pixels[:, :2, :2], 100 + pixels[:, :2, :2]], axis=1)
+    weights = np.arange(10, dtype=np.float32)
+    guided = PixelDataset(pixels, np.arange(10) % 2, guides, weights)
+    for batch in train_loader(guided, batch_size=4, seed=0, balanced=False):
+        assert len(batch.targets) == 4 and batch.guides is not None and batch.weights is not None
+        which = batch.pixels[:, 0, 0, 0]
+        assert (which.long() % 2 == batch.targets).all()
+        assert (batch.guides[:, 0, 1, 1] == which).all()
+        assert (batch.guides[:, 1, 1, 1] == 100 + which).all()
+        assert (batch.weights == which).all()
 
 
 @pytest.mark.parametrize("name", ["default", "paper", "none"])

@@ -1,9 +1,10 @@
 """Which heatmap: a method's name, and what is done to its map.
 
-Written `METHOD[+mirror][+lungs]`, for instance `gradcam` or `regional+mirror+lungs`:
+Written `METHOD[+mirror][+lungs][+density]`, for instance `gradcam` or `regional+mirror+lungs`:
 
 - `mirror`: the mean of the map and of the mirror image's map (and of their logits);
-- `lungs`: the geometric mean of the map and the probability that a pixel is lung.
+- `lungs`: the geometric mean of the map and the probability that a pixel is lung;
+- `density`: the map times the density factor: pneumonia is denser than the lung around it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from dataclasses import dataclass
 
 from pneumoscope.errors import SettingsError
 
-_FORM = re.compile(r"(?P<method>[a-z][a-z0-9_]*)(?P<mirror>\+mirror)?(?P<lungs>\+lungs)?")
+_FORM = re.compile(
+    r"(?P<method>[a-z][a-z0-9_]*)(?P<mirror>\+mirror)?(?P<lungs>\+lungs)?"
+    r"(?P<density>\+density)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,16 @@ class HeatmapSpec:
     method: str
     mirror: bool = False
     lungs: bool = False
+    density: bool = False
+
+    @property
+    def anatomical(self) -> bool:
+        """Whether it needs to know where the lungs are."""
+        return self.lungs or self.density
 
     @classmethod
     def parse(cls, text: str) -> HeatmapSpec:
-        """Read `METHOD[+mirror][+lungs]`.
+        """Read `METHOD[+mirror][+lungs][+density]`.
 
         Raises:
             SettingsError: it has another form.
@@ -34,10 +44,17 @@ class HeatmapSpec:
         match = _FORM.fullmatch(text.strip())
         if match is None:
             raise SettingsError(
-                f"'{text}' is no heatmap",
-                remedy="write METHOD, METHOD+mirror, METHOD+lungs or METHOD+mirror+lungs",
+                f"'{text}' is not a heatmap",
+                remedy="write METHOD, then +mirror, +lungs and +density as wanted, in this order",
             )
-        return cls(match["method"], bool(match["mirror"]), bool(match["lungs"]))
+        return cls(
+            match["method"], bool(match["mirror"]), bool(match["lungs"]), bool(match["density"])
+        )
 
     def __str__(self) -> str:
-        return self.method + "+mirror" * self.mirror + "+lungs" * self.lungs
+        return (
+            self.method
+            + "+mirror" * self.mirror
+            + "+lungs" * self.lungs
+            + "+density" * self.density
+        )

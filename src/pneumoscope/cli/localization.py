@@ -197,10 +197,10 @@ class LocalizationStudy:
         lungs: NDArray[np.bool_] | None,
         called: bool,
     ) -> None:
-        row, probability = self._rows[item.name], float(item.finding.probability or 0.0)
+        row = self._rows[item.name]
         patient = str(row["patient"])
         # A radiograph called negative is delivered without regions.
-        regions = _rows_of(find_regions(heat) if called else [], probability)
+        regions = _rows_of(find_regions(heat) if called else [])
         groups = {name: str(row[name]) for name in self._by if str(row[name]).strip()}
         common: dict[str, Any] = {
             "image": item.name, "patient": patient, "half": half_of(patient), "positive": called,
@@ -283,22 +283,24 @@ class LocalizationStudy:
 def _compared(
     own: HeatmapSpec, methods: Sequence[str], possible: Collection[str] | None
 ) -> tuple[str, ...]:
-    """Heatmaps beside the bundle's own: plain Grad-CAM, its own without lungs, drawn-anew weights.
+    """Heatmaps beside the bundle's own: plain Grad-CAM, its own without each factor of anatomy,
+    randomised weights.
 
-    The factor of the lungs would help any map; without it one sees what the model itself knows.
+    Lungs and density would help any map; without them one sees what the model itself knows.
     """
     beside = (
         HeatmapSpec(PLAIN),
         HeatmapSpec(own.method, own.mirror),
-        HeatmapSpec(RANDOMISED, own.mirror, own.lungs),
+        HeatmapSpec(own.method, own.mirror, own.lungs),
+        HeatmapSpec(RANDOMISED, own.mirror, own.lungs, own.density),
     )
     wanted = [str(spec) for spec in beside if possible is None or spec.method in possible]
     wanted += [str(HeatmapSpec.parse(name)) for name in methods]
     return tuple(name for name in dict.fromkeys(wanted) if name != str(own))
 
 
-def _rows_of(regions: Sequence[Region], probability: float) -> NDArray[np.float64]:
-    rows = [(r.x, r.y, r.width, r.height, r.score * probability) for r in regions]
+def _rows_of(regions: Sequence[Region]) -> NDArray[np.float64]:
+    rows = [(r.x, r.y, r.width, r.height, r.score) for r in regions]
     return np.array(rows, dtype=np.float64).reshape(-1, 5)
 
 

@@ -177,7 +177,7 @@ def speeds(engine: Engine, pixels: NDArray[np.uint8]) -> tuple[float, float, flo
         pixels: (B, size, size) uint8, given at once.
     """
     own = HeatmapSpec.parse(engine.info.heatmap)
-    segmenter = LungSegmenter.load() if own.lungs else None
+    segmenter = LungSegmenter.load() if own.anatomical else None
     plain, alone = timed(lambda: run_heatmaps(engine, pixels, (), None))
     explained, still_alone = timed(lambda: run_heatmaps(engine, pixels, (own,), segmenter))
     return len(pixels) / plain, len(pixels) / explained, min(alone, still_alone)

@@ -24,12 +24,12 @@ _FEW = 40
 
 
 def on_grid(values: NDArray[np.generic]) -> Grid:
-    """Resample a square (S, S) to (SIDE, SIDE), antialiased, as float32."""
+    """Resample a square (S, S) to (SIDE, SIDE) as float32: means of cells, or between cells."""
     picture = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
     if picture.size == (SIDE, SIDE):
         return np.asarray(picture)
-    # A box filter is the mean over each cell where the sides divide.
-    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX))
+    way = Image.Resampling.BOX if picture.width > SIDE else Image.Resampling.BILINEAR
+    return np.asarray(picture.resize((SIDE, SIDE), way))
 
 
 def relative_density(pixels: NDArray[np.uint8], lungs: Grid) -> Grid | None:

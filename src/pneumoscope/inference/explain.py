@@ -22,9 +22,12 @@ from pneumoscope.inference.engine import Engine
 from pneumoscope.inference.explained import Explained, Failed, on_stored_pixels
 from pneumoscope.inference.file_engine import available_cpus
 from pneumoscope.inference.heatmaps import (
+    NO_ANATOMY,
+    Anatomy,
     RawOutput,
+    anatomy_of,
     film_heatmap,
-    film_lungs,
+    on_film_scale,
     run_heatmaps,
     share_inside,
 )
@@ -173,7 +176,7 @@ def _task(
 ) -> _Task:
     own = HeatmapSpec.parse(engine.info.heatmap)
     further = tuple(HeatmapSpec.parse(text) for text in others)
-    needed = lungs or any(spec.lungs for spec in (own, *further))
+    needed = lungs or any(spec.anatomical for spec in (own, *further))
     return _Task(
         engine,
         engine.info.threshold if threshold is None else threshold,
@@ -264,8 +267,9 @@ def _finding(entry: _Scored | Failed) -> Finding:
     finding, gate = _decided(entry), _gate(entry)
     if _flagged(gate) or not finding.positive:
         return _completed(entry, finding, None, None, gate)
-    lungs = _lungs(entry) if entry.task.own.lungs else None
-    found = _completed(entry, finding, _heatmap(entry, entry.task.own, lungs), lungs, gate)
+    anatomy = _anatomy(entry)
+    heatmap = _heatmap(entry, entry.task.own, anatomy)
+    found = _completed(entry, finding, heatmap, anatomy.lungs, gate)
     return on_stored_pixels(found, entry.item.radiograph)
 
 
@@ -275,9 +279,9 @@ def _explained(entry: _Scored | Failed) -> Explained | Failed:
     task, item, gate = entry.task, entry.item, _gate(entry)
     if _flagged(gate):
         return _not_judged(entry, gate)
-    lungs = _lungs(entry)
-    heatmap = _heatmap(entry, task.own, lungs)
-    finding = _completed(entry, _decided(entry), heatmap, lungs, gate)
+    anatomy = _anatomy(entry)
+    heatmap = _heatmap(entry, task.own, anatomy)
+    finding = _completed(entry, _decided(entry), heatmap, anatomy.lungs, gate)
     stored = item.radiograph.orientation.stored
     return Explained(
         item.name,
@@ -285,8 +289,8 @@ def _explained(entry: _Scored | Failed) -> Explained | Failed:
         float(entry.output.logits[entry.index]),
         stored(heatmap),
         on_stored_pixels(finding, item.radiograph),
-        {str(spec): stored(_heatmap(entry, spec, lungs)) for spec in task.others},
-        None if lungs is None else stored(lungs),
+        {str(spec): stored(_heatmap(entry, spec, anatomy)) for spec in task.others},
+        None if anatomy.lungs is None else stored(anatomy.lungs),
     )
 
 
@@ -360,18 +364,21 @@ def _gate(entry: _Scored) -> Gate | None:
     return Gate(flagged=verdict.flagged, reason=verdict.reason)
 
 
-def _lungs(entry: _Scored) -> NDArray[np.float32] | None:
-    """Probability of lung on the film, if anything needs it."""
+def _anatomy(entry: _Scored) -> Anatomy:
+    """Lungs and density of the film, if anything needs them."""
     if entry.task.segmenter is None:
-        return None
+        return NO_ANATOMY
     (grid,) = entry.task.segmenter.segment(entry.item.pixels[None])
-    return film_lungs(grid, entry.item.letterbox)
+    return anatomy_of(entry.item.pixels, grid, entry.item.letterbox)
 
 
-def _heatmap(
-    entry: _Scored, spec: HeatmapSpec, lungs: NDArray[np.float32] | None
-) -> NDArray[np.float32]:
-    return film_heatmap(spec, entry.output.maps[spec][entry.index], entry.item.letterbox, lungs)
+def _heatmap(entry: _Scored, spec: HeatmapSpec, anatomy: Anatomy) -> NDArray[np.float32]:
+    """A heatmap on the upright film, on the scale of the film's probability."""
+    grid, letterbox = entry.output.maps[spec][entry.index], entry.item.letterbox
+    relative = film_heatmap(spec, grid, letterbox, anatomy)
+    info = entry.task.engine.info
+    logit = float(entry.output.logits[entry.index])
+    return on_film_scale(relative, calibrated_probability(logit, info.temperature, info.bias))
 
 
 def calibrated_probability(logit: float, temperature: float, bias: float = 0.0) -> float:

@@ -9,16 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.bundles import HeatmapSpec
+from pneumoscope.density import SIDE, on_grid, shipped_prior
 from pneumoscope.imaging import Letterbox
 from pneumoscope.inference.engine import Engine, EngineOutput
 from pneumoscope.lungs import LungSegmenter, plausible
 
 # Below this share of a logit a map is rounding noise, and stretching it to [0, 1] would paint it.
 _NO_EVIDENCE = 1e-6
-
-# A film more likely positive than not has a regional map with at least this peak: the film is a
-# weighted mean of its cells, so the strongest is no weaker, and both factors are .5 or more.
-_REGIONAL_PEAK = 0.25
 
 Maps = NDArray[np.float32]
 
@@ -74,43 +71,91 @@ def _mean(film: EngineOutput, image: EngineOutput, methods: Sequence[str]) -> En
     return EngineOutput((film.logits + image.logits) / 2, maps)
 
 
-def film_lungs(grid: Maps, letterbox: Letterbox) -> Maps:
-    """The probability of lung on the film's grid; one everywhere where no lungs were found.
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """What is known of a film's lungs.
 
-    A segmentation of implausible size or place must not hide evidence.
+    Attributes:
+        lungs: (height, width) probability of lung on the film's grid; one everywhere where no
+            lungs were found, None if nobody looked.
+        density: (SIDE, SIDE) density factor on the model's square; one everywhere where no lungs
+            were found, None if nobody looked.
     """
-    film = letterbox.to_film(grid)
-    return film if plausible(film >= 0.5) else np.ones_like(film)
+
+    lungs: Maps | None
+    density: Maps | None
+
+
+NO_ANATOMY = Anatomy(None, None)
+"""Of a film whose lungs nobody looked for."""
+
+
+def anatomy_of(pixels: NDArray[np.uint8], grid: Maps, letterbox: Letterbox) -> Anatomy:
+    """Lungs and density factor of a film.
+
+    A segmentation of implausible size or place must not hide evidence: then both are one.
+
+    Args:
+        pixels: uint8 (S, S), as the model sees the film.
+        grid: (g, g) probability of lung on the same square.
+        letterbox: of the film.
+    """
+    lungs = letterbox.to_film(grid)
+    if plausible(lungs >= 0.5):
+        return Anatomy(lungs, shipped_prior().factor(pixels, grid))
+    return Anatomy(np.ones_like(lungs), np.ones((SIDE, SIDE), dtype=np.float32))
 
 
 def film_heatmap(
-    spec: HeatmapSpec, grid: Maps, letterbox: Letterbox, lungs: Maps | None = None
+    spec: HeatmapSpec,
+    grid: Maps,
+    letterbox: Letterbox,
+    anatomy: Anatomy = NO_ANATOMY,
 ) -> Maps:
-    """A raw map on the model's grid to a heatmap in [0, 1] on the film's grid.
+    """A raw map on the model's grid to relative heat in [0, 1] on the film's grid.
 
     Divided by its maximum on the film, never stretched from its minimum; a map without evidence
-    stays zero. A map of probabilities means something by itself: it is not made brighter than that
-    of a film called positive. Within the lungs it is the geometric mean of the map and the
-    probability of lung.
+    stays zero. Within the lungs it is the geometric mean of the map and the probability of lung.
 
     Args:
-        spec: what the map is, and whether it is to be kept within the lungs.
+        spec: what the map is, and what is done to it.
         grid: (h, w), >= 0, covering the model's whole square.
         letterbox: of the film.
-        lungs: (height, width) probability of lung on the film's grid; needed if the spec says so.
+        anatomy: of the film; needed if the spec says so.
+
+    Returns:
+        float32 (height, width), 1 at the strongest place. `on_film_scale` makes it comparable
+        between films.
     """
-    least = _REGIONAL_PEAK if spec.method == "regional" else 0.0
-    film = letterbox.to_film(np.asarray(grid, dtype=np.float32))
+    values = np.asarray(grid, dtype=np.float32)
+    if spec.density:
+        if anatomy.density is None:
+            raise ValueError(f"{spec} needs the density factor")
+        values = on_grid(values) * anatomy.density
+    film = letterbox.to_film(values)
     if spec.lungs:
-        if lungs is None:
+        if anatomy.lungs is None:
             raise ValueError(f"{spec} needs lungs")
-        film *= lungs
+        film *= anatomy.lungs
     peak = float(film.max())
     if not np.isfinite(peak) or peak <= _NO_EVIDENCE:
         return np.zeros_like(film)
-    film /= np.float32(max(peak, least))
+    film /= np.float32(peak)
     scaled: Maps = np.clip(film, 0, 1, out=film)
     return np.sqrt(scaled, out=scaled) if spec.lungs else scaled
+
+
+def on_film_scale(relative: Maps, probability: float) -> Maps:
+    """Relative heat to heat on one scale for all films: that of the film's own probability.
+
+    The strongest place has the film's calibrated probability, every other place the share of it
+    that its evidence is of the strongest. So a film at .01 is dark all over.
+
+    Args:
+        relative: (height, width) in [0, 1], 1 at the strongest place.
+        probability: of the positive label, 0 to 1.
+    """
+    return relative * np.float32(probability)
 
 
 def share_inside(grid: Maps, lungs: NDArray[np.bool_], letterbox: Letterbox) -> float | None:

@@ -134,7 +134,7 @@ def run_audit(
     stage = stage or (lambda _: nullcontext(None))
     scored = films if scored is None else scored
     unknown = any(film.lungs is None for film in (*films, *scored))
-    lungs = LungSegmenter.load() if unknown or Probe(engine).own.lungs else None
+    lungs = LungSegmenter.load() if unknown or Probe(engine).own.anatomical else None
     probe = Probe(engine, lungs)
     explained, called = explained_films(probe, films)
     tests: dict[str, Callable[[Progress | None], Outcome]] = {

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.imaging import Letterbox
 from pneumoscope.inference import Engine, film_heatmap
-from pneumoscope.inference.heatmaps import film_lungs, run_heatmaps
+from pneumoscope.inference.heatmaps import NO_ANATOMY, anatomy_of, run_heatmaps
 from pneumoscope.lungs import LungSegmenter
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.sanity.films import AuditFilm
@@ -51,7 +51,7 @@ class Probe:
 
     @property
     def raw(self) -> HeatmapSpec:
-        """The bundle's heatmap before the lungs factor."""
+        """The bundle's heatmap before the factors of anatomy."""
         return HeatmapSpec(self.own.method, self.own.mirror)
 
     def log_odds(self, pixels: Pixels) -> NDArray[np.float64]:
@@ -74,20 +74,22 @@ class Probe:
         Args:
             pixels: (N, size, size) uint8.
             letterboxes: N, at scale one.
-            spec: the bundle's own heatmap, or that before the lungs factor.
+            spec: the bundle's own heatmap, or that before the factors of anatomy.
             tick: called with the number of radiographs done after each batch.
         """
         logits: list[NDArray[np.float64]] = []
         heats: list[Heat] = []
-        segmenter = self.segmenter if spec.lungs else None
+        segmenter = self.segmenter if spec.anatomical else None
         for start in range(0, len(pixels), _BATCH):
             batch = pixels[start : start + _BATCH]
             output = run_heatmaps(self.engine, batch, (spec,), segmenter)
             logits.append(output.logits)
             for index, grid in enumerate(output.maps[spec]):
                 box = letterboxes[start + index]
-                lungs = None if output.lungs is None else film_lungs(output.lungs[index], box)
-                heats.append(film_heatmap(spec, grid, box, lungs))
+                anatomy = NO_ANATOMY
+                if output.lungs is not None:
+                    anatomy = anatomy_of(batch[index], output.lungs[index], box)
+                heats.append(film_heatmap(spec, grid, box, anatomy))
             if tick is not None:
                 tick(len(heats))
         return self._calibrated(logits), heats

@@ -25,8 +25,8 @@ class Batch(NamedTuple):
 
     pixels: Tensor
     targets: Tensor
-    guides: Tensor | None
-    weights: Tensor | None
+    guides: Tensor | None = None
+    weights: Tensor | None = None
 
 
 class PixelDataset(Dataset[Batch]):
