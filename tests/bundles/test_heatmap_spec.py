@@ -15,6 +15,8 @@ from pneumoscope.errors import SettingsError
         ("regional+mirror", HeatmapSpec("regional", mirror=True)),
         ("layercam+lungs", HeatmapSpec("layercam", lungs=True)),
         ("regional+mirror+lungs", HeatmapSpec("regional", mirror=True, lungs=True)),
+        ("regional+density", HeatmapSpec("regional", density=True)),
+        ("gradcam+mirror+lungs+density", HeatmapSpec("gradcam", True, True, True)),
     ],
 )
 def test_names_are_read_and_written(text: str, spec: HeatmapSpec) -> None:

@@ -225,3 +225,18 @@ def test_writing_where_one_cannot(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         manifest.write(tmp_path / "file" / "cohort.csv")
+
+
+def test_weights_are_numbers_above_zero(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image": ["a.png", "b.png"], "label": ["NORMAL", "PNEUMONIA"]})
+    (tmp_path / "plain.csv").write_text(table.to_csv(index=False))
+    assert Manifest.read(tmp_path / "plain.csv").weights() is None
+    table["weight"] = ["", "0.5"]
+    (tmp_path / "weighed.csv").write_text(table.to_csv(index=False))
+    weights = Manifest.read(tmp_path / "weighed.csv").weights()
+    assert weights is not None and weights.tolist() == [1.0, 0.5]
+    for wrong in ("0", "-1", "much", "inf"):
+        table["weight"] = ["", wrong]
+        (tmp_path / "wrong.csv").write_text(table.to_csv(index=False))
+        with pytest.raises(CohortError, match=r"the weight of b\.png"):
+            Manifest.read(tmp_path / "wrong.csv").weights()

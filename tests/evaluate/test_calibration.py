@@ -252,3 +252,14 @@ def test_no_chance_without_probabilities(
 ) -> None:
     with pytest.raises(EvaluationError):
         chance_calibration_error(probabilities, **options)
+
+
+def test_weights_are_as_good_as_copies() -> None:
+    rng = np.random.default_rng(4)
+    logits = rng.normal(0, 2, 60)
+    targets = (rng.random(60) < 1 / (1 + np.exp(-logits / 1.7))).astype(int)
+    copies = rng.integers(1, 4, 60)
+    weighted = fit_calibration(logits, targets, copies)
+    copied = fit_calibration(np.repeat(logits, copies), np.repeat(targets, copies))
+    assert weighted == pytest.approx(copied, rel=1e-4, abs=1e-4)
+    assert weighted != pytest.approx(fit_calibration(logits, targets), rel=1e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn import metrics
 
 from pneumoscope.errors import EvaluationError
@@ -89,3 +90,32 @@ def test_faults_are_named() -> None:
         choose_threshold([0.2], [0, 1])
     with pytest.raises(EvaluationError, match="there are no probabilities"):
         choose_threshold([], [])
+
+
+def test_each_set_counts_alike() -> None:
+    # A large set that is best cut at .3, and a small one that is best cut at .7.
+    large = [(0.2, 0), (0.4, 1)] * 50
+    small = [(0.6, 0), (0.6, 0), (0.8, 1)]
+    p, y = np.array(large + small).T
+    sets = ["large"] * len(large) + ["small"] * len(small)
+    assert 0.2 < choose_threshold(p, y) <= 0.4
+    # Cut at .3: J is 1 and 0. Cut at .7: 0 and 1. Both means are .5; below .2 and above .8 they
+    # are 0, and the wider of the two intervals is taken.
+    assert choose_threshold(p, y, sets) in (pytest.approx(0.3), pytest.approx(0.7))
+    brute = [
+        np.mean([_j(p, y, np.array(sets) == name, cut) for name in ("large", "small")])
+        for cut in np.linspace(0.01, 1, 100)
+    ]
+    chosen = choose_threshold(p, y, sets)
+    reached = np.mean([_j(p, y, np.array(sets) == name, chosen) for name in ("large", "small")])
+    assert reached == pytest.approx(max(brute))
+    # Copies of a set change nothing.
+    again = choose_threshold(np.tile(p, 2), np.tile(y, 2), sets * 2)
+    assert again == pytest.approx(chosen)
+
+
+def _j(
+    p: NDArray[np.float64], y: NDArray[np.float64], rows: NDArray[np.bool_], cut: float
+) -> float:
+    called = p[rows] >= cut
+    return float(called[y[rows] == 1].mean() - called[y[rows] == 0].mean())

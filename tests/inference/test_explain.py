@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pneumoscope.bundles import HeatmapSpec
+from pneumoscope.density import SIDE
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
 from pneumoscope.inference import (
@@ -24,7 +25,7 @@ from pneumoscope.inference import (
     load_engine,
 )
 from pneumoscope.inference.explain import calibrated_probability, explain_in, find_in
-from pneumoscope.inference.heatmaps import film_lungs
+from pneumoscope.inference.heatmaps import Anatomy, anatomy_of, on_film_scale
 
 GRADCAM = HeatmapSpec("gradcam")
 
@@ -125,8 +126,10 @@ def test_other_heatmaps_are_made_as_named(engine: Engine, films: list[tuple[str,
         if name in ("gradcam", RANDOMISED):
             continue
         grid = mean if "mirror" in name else raw
-        expected = film_heatmap(HeatmapSpec.parse(name), grid, letterbox, item.lungs)
-        np.testing.assert_allclose(heatmap, expected, atol=1e-5)
+        anatomy = Anatomy(item.lungs, None)
+        expected = film_heatmap(HeatmapSpec.parse(name), grid, letterbox, anatomy)
+        assert item.finding.probability is not None
+        np.testing.assert_allclose(heatmap, expected * item.finding.probability, atol=1e-5)
     assert np.abs(item.others[RANDOMISED] - item.others["regional"]).mean() > 0.01
 
 
@@ -143,7 +146,10 @@ def test_heatmaps_that_do_not_exist_are_refused(
 
 def test_without_lungs_evidence_is_not_hidden() -> None:
     letterbox = Letterbox.fit(64, 64, 64)
-    assert (film_lungs(np.zeros((16, 16), np.float32), letterbox) == 1).all()
+    pixels = np.full((64, 64), 90, dtype=np.uint8)
+    anatomy = anatomy_of(pixels, np.zeros((16, 16), np.float32), letterbox)
+    assert anatomy.lungs is not None and (anatomy.lungs == 1).all()
+    assert anatomy.density is not None and (anatomy.density == 1).all()
 
 
 def test_films_of_any_shape(engine: Engine, tmp_path: Path) -> None:
@@ -165,24 +171,45 @@ def test_heatmaps_are_divided_by_their_peak_never_stretched() -> None:
     assert film.max() == pytest.approx(1.0) and film.min() == pytest.approx(0.25)
     lungs = np.zeros((80, 80), dtype=np.float32)
     lungs[:, 40:] = 1
-    within = film_heatmap(replace(GRADCAM, lungs=True), grid, letterbox, lungs)
+    anatomy = Anatomy(lungs, None)
+    within = film_heatmap(replace(GRADCAM, lungs=True), grid, letterbox, anatomy)
     assert (within[:, :40] == 0).all() and within.max() == pytest.approx(1.0)
     assert within[0, 79] == pytest.approx(np.sqrt(2.0 / 4.0), abs=1e-4)
     # Lungs that nobody asked for hide nothing.
-    np.testing.assert_array_equal(film_heatmap(GRADCAM, grid, letterbox, lungs), film)
+    np.testing.assert_array_equal(film_heatmap(GRADCAM, grid, letterbox, anatomy), film)
     for empty in (np.zeros((2, 2)), np.full((2, 2), 1e-9), np.full((2, 2), np.nan)):
         assert film_heatmap(GRADCAM, empty.astype(np.float32), letterbox).max() == 0
     with pytest.raises(ValueError, match="needs lungs"):
         film_heatmap(replace(GRADCAM, lungs=True), grid, letterbox)
 
 
-def test_a_faint_map_of_probabilities_stays_faint() -> None:
-    letterbox = Letterbox.fit(80, 80, 64)
-    faint = np.array([[0.05, 0.1], [0.15, 0.2]], dtype=np.float32)
-    regional = HeatmapSpec("regional")
-    assert film_heatmap(regional, faint, letterbox).max() == pytest.approx(0.8)
-    assert film_heatmap(regional, faint * 4, letterbox).max() == pytest.approx(1.0)
-    assert film_heatmap(GRADCAM, faint, letterbox).max() == pytest.approx(1.0)
+def test_heat_has_one_scale_for_all_films() -> None:
+    relative = np.array([[1.0, 0.5], [0.25, 0.0]], dtype=np.float32)
+    faint, strong = on_film_scale(relative, 0.01), on_film_scale(relative, 0.9)
+    assert faint.max() == pytest.approx(0.01) and strong.max() == pytest.approx(0.9)
+    np.testing.assert_allclose(strong / 0.9, relative, rtol=1e-6)
+
+
+def test_the_peak_of_a_heatmap_is_the_films_probability(
+    engine: Engine, films: list[tuple[str, Path]]
+) -> None:
+    for item in explain_files(engine, films, others=["gradcam"]):
+        assert isinstance(item, Explained) and item.finding.probability is not None
+        for heatmap in (item.heatmap, item.others["gradcam"]):
+            assert heatmap.max() == pytest.approx(item.finding.probability, abs=1e-5)
+
+
+def test_the_density_factor_multiplies_the_map() -> None:
+    letterbox = Letterbox.fit(64, 64, 64)
+    grid = np.ones((8, 8), dtype=np.float32)
+    density = np.full((SIDE, SIDE), 0.25, dtype=np.float32)
+    density[10, 20] = 1.0
+    anatomy = Anatomy(np.ones((64, 64), np.float32), density)
+    film = film_heatmap(HeatmapSpec("regional", density=True), grid, letterbox, anatomy)
+    assert np.unravel_index(film.argmax(), film.shape) == (10, 20)
+    assert film[40, 40] == pytest.approx(0.25)
+    with pytest.raises(ValueError, match="needs the density factor"):
+        film_heatmap(HeatmapSpec("regional", density=True), grid, letterbox)
 
 
 def test_the_peak_lands_where_it_was_on_a_letterboxed_film() -> None:

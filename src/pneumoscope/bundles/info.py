@@ -125,6 +125,7 @@ class BundleInfo(_Part):
         calibration: figures on val before and after.
         heatmap: the heatmap it is explained with, as `HeatmapSpec` reads it. With `mirror` the
             logit, too, is the mean over the film and its mirror image.
+        region_threshold: heat from which a pixel belongs to a region, chosen on tuning halves.
         files: digest of every other file of the bundle.
         review: which probabilities are uncertain; None in bundles of earlier versions.
         export: of a bundle in one ONNX file, how the file was made; None in a folder.
@@ -142,6 +143,7 @@ class BundleInfo(_Part):
     calibration: dict[str, float | None]
     training: TrainingInfo
     heatmap: str = "gradcam"
+    region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
     files: dict[_FileName, str]
     review: ReviewInfo | None = None
     export: ExportInfo | None = None

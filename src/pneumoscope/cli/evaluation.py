@@ -109,7 +109,10 @@ def measure(
     if truth is not None:
         # Other engines explain by the bundle's own method alone.
         possible = None if engine.runtime.engine == "torch" else engine.methods
-        study = LocalizationStudy(part, truth, engine.info.heatmap, methods, by, possible)
+        info = engine.info
+        study = LocalizationStudy(
+            part, truth, info.heatmap, methods, by, possible, info.region_threshold
+        )
     logits: dict[str, float] = {}
     probabilities: dict[str, float] = {}
     unreadable: list[tuple[str, str]] = []

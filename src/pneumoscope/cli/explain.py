@@ -21,6 +21,7 @@ from pneumoscope.cli.console import (
 from pneumoscope.cli.options import BundleOption, heatmaps_of
 
 if TYPE_CHECKING:
+    from pneumoscope.bundles import BundleInfo
     from pneumoscope.findings import Region
     from pneumoscope.inference import Engine, Explained
     from pneumoscope.report.side_by_side import Panel, Point
@@ -126,7 +127,7 @@ def explain_to_folder(
             for done, item in enumerate(stream, start=1):
                 finding = item.finding
                 if isinstance(item, Explained) and finding.judged:
-                    films.append(_draw(item, own, engine.info.labels, out))
+                    films.append(_draw(item, engine.info, out))
                 else:
                     films.append({"image": item.name, "error": finding.error or finding.summary})
                 update(done, len(files))
@@ -135,22 +136,23 @@ def explain_to_folder(
     return content
 
 
-def _draw(item: Explained, own: str, labels: tuple[str, str], out: Path) -> dict[str, Any]:
+def _draw(item: Explained, info: BundleInfo, out: Path) -> dict[str, Any]:
     """Write the film's picture; what `explain.json` says of the film."""
     from PIL import Image
 
     from pneumoscope.files import atomic_path
-    from pneumoscope.findings import find_regions
+    from pneumoscope.findings import positive_regions
     from pneumoscope.report.findings_folder import file_name
     from pneumoscope.report.side_by_side import side_by_side
 
-    finding = item.finding
+    finding, own, labels = item.finding, info.heatmap, info.labels
     positive = finding.label == labels[1]
     lungs = _lungs(item)
     panels, said = [], {}
     for name, heatmap in {own: item.heatmap, **item.others}.items():
         # As in a finding: on a film called negative nothing was found that could be somewhere.
-        regions = find_regions(heatmap) if positive else []
+        level = info.region_threshold
+        regions = positive_regions(heatmap, threshold=level) if positive else []
         peak, share = peak_of(heatmap), share_in(heatmap, lungs)
         panels.append(_panel(name, heatmap, regions, peak, share, own=name == own))
         said[name] = {

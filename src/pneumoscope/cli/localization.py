@@ -19,7 +19,7 @@ from pneumoscope.evaluate.baselines import UsualLocation, centre_map, random_map
 from pneumoscope.evaluate.heatmap_scores import score_heatmap, score_lungs
 from pneumoscope.evaluate.localization import LocalizationEvaluator, half_of
 from pneumoscope.evaluate.lungs import LungsEvaluator
-from pneumoscope.findings import Region, find_regions
+from pneumoscope.findings import Region, positive_regions
 from pneumoscope.imaging import read_header
 from pneumoscope.inference import RANDOMISED, Explained
 
@@ -107,6 +107,8 @@ class LocalizationStudy:
         by: columns of the manifest to break figures down by.
         possible: methods that the engine knows; None for all. Plain Grad-CAM and weights drawn anew
             stand beside the bundle's heatmap only where they are possible.
+        region_threshold: heat from which a pixel belongs to a region of an explanation. Baselines
+            have their own scale: their regions begin at half their peak.
 
     Raises:
         EvaluationError: a column is missing, or no radiograph has lesions.
@@ -120,6 +122,7 @@ class LocalizationStudy:
         methods: Sequence[str] = (),
         by: Sequence[str] = (),
         possible: Collection[str] | None = None,
+        region_threshold: float = 0.5,
     ) -> None:
         missing = [name for name in by if name not in part.table.columns]
         if missing:
@@ -130,6 +133,7 @@ class LocalizationStudy:
             )
         self.truth = truth
         self.own = own
+        self._region_threshold = region_threshold
         # Of the true positives of the test half, the overlap of the bundle's own heatmap.
         self.overlaps: dict[str, float] = {}
         self.others = _compared(HeatmapSpec.parse(own), methods, possible)
@@ -200,7 +204,9 @@ class LocalizationStudy:
         row = self._rows[item.name]
         patient = str(row["patient"])
         # A radiograph called negative is delivered without regions.
-        regions = _rows_of(find_regions(heat) if called else [])
+        explained = method in (self.own, RANDOMISED, *item.others)
+        threshold = self._region_threshold if explained else 0.5
+        regions = _rows_of(positive_regions(heat, threshold=threshold) if called else [])
         groups = {name: str(row[name]) for name in self._by if str(row[name]).strip()}
         common: dict[str, Any] = {
             "image": item.name, "patient": patient, "half": half_of(patient), "positive": called,

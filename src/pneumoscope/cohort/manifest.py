@@ -166,6 +166,27 @@ class Manifest:
         """int64 (radiographs,): 1 for the positive label, 0 for the negative."""
         return np.asarray(self.table["label"] == self.labels[1], dtype=np.int64)
 
+    def weights(self) -> NDArray[np.float32] | None:
+        """Weight of each radiograph in training, from the column `weight`; None without one.
+
+        An empty cell means 1. Labels mined from reports may weigh less than those of readers.
+
+        Raises:
+            CohortError: a weight is not a number above 0.
+        """
+        if "weight" not in self.table:
+            return None
+        stated = self.table["weight"].replace("", "1").fillna("1")
+        weights = pd.to_numeric(stated, errors="coerce").to_numpy(np.float32)
+        wrong = np.flatnonzero(~(np.isfinite(weights) & (weights > 0)))
+        if wrong.size:
+            image = self.table["image"].iloc[wrong[0]]
+            raise CohortError(
+                f"the weight of {image} is {stated.iloc[wrong[0]]!r}",
+                remedy="give a number above 0, or leave the cell empty for 1",
+            )
+        return weights
+
     def patients(self) -> list[str]:
         """The patient of each radiograph."""
         return [str(patient) for patient in self.table["patient"]]

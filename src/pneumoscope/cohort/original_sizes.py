@@ -62,10 +62,12 @@ def stated_sizes(table: pd.DataFrame) -> list[tuple[int, int] | None]:
     """
     if any(name not in table for name in SIZE_COLUMNS):
         return [None] * len(table)
-    columns = table[["image", *SIZE_COLUMNS]].fillna("").astype(str)
+    names = ("image", *SIZE_COLUMNS)
+    columns = [table[name].fillna("").astype(str) for name in names]
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     return [
         original_size(row, Path("the manifest")) if row["orig_width"] + row["orig_height"] else None
-        for row in columns.to_dict("records")
+        for row in rows
     ]
 
 

@@ -133,8 +133,8 @@ def _sampled(values: Grid, rows: NDArray[np.floating], columns: NDArray[np.float
     upper, lower, below = _neighbours(rows)
     left, right, beside = _neighbours(columns)
     down = values[upper] * (1 - below)[:, None] + values[lower] * below[:, None]
-    across: Grid = down[:, left] * (1 - beside) + down[:, right] * beside
-    return across
+    across = down[:, left] * (1 - beside) + down[:, right] * beside
+    return across.astype(np.float32)
 
 
 def _neighbours(

@@ -41,7 +41,9 @@ class ReliabilityCurve:
     counts: NDArray[np.int64]
 
 
-def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
+def fit_temperature(
+    logits: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+) -> float:
     """The temperature T that minimises the mean log loss of sigmoid(logit / T).
 
     Guo et al. 2017, section 4.2, for two classes. The loss is convex in 1 / T, so that a bounded
@@ -52,6 +54,7 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
     Args:
         logits: (n,) uncalibrated logits of the positive class.
         targets: (n,) of 0 and 1.
+        weights: (n,) weight of each radiograph; equal if None.
 
     Raises:
         EvaluationError: empty, lengths that differ, NaN, or a single class.
@@ -60,10 +63,12 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
     y = _checks.target_vector(targets)
     _checks.same_length(logits=z.size, targets=y.size)
     _checks.both_classes(y, "fitting a temperature")
-    margin = np.where(y == 1, z, -z)
+    margin, share = np.where(y == 1, z, -z), _checks.weight_vector(weights, y.size)
 
     def loss(log_temperature: float) -> float:
-        return float(np.mean(np.logaddexp(0.0, -margin / math.exp(log_temperature))))
+        return float(
+            np.average(np.logaddexp(0.0, -margin / math.exp(log_temperature)), weights=share)
+        )
 
     bounds = (math.log(TEMPERATURE_RANGE[0]), math.log(TEMPERATURE_RANGE[1]))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
@@ -72,7 +77,9 @@ def fit_temperature(logits: ArrayLike, targets: ArrayLike) -> float:
     return float(np.clip(math.exp(best), *TEMPERATURE_RANGE))
 
 
-def fit_calibration(logits: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
+def fit_calibration(
+    logits: ArrayLike, targets: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[float, float]:
     """Temperature T and bias b that minimise the mean log loss of sigmoid(logit / T + b).
 
     Platt 1999 in other words: a logistic regression on the logit. A temperature alone cannot mend
@@ -84,13 +91,16 @@ def fit_calibration(logits: ArrayLike, targets: ArrayLike) -> tuple[float, float
     Args:
         logits: (n,) uncalibrated logits of the positive class.
         targets: (n,) of 0 and 1.
+        weights: (n,) weight of each radiograph, so that a small set is not sacrificed to a large
+            one; equal if None.
 
     Raises:
         EvaluationError: as `fit_temperature`.
     """
-    alone = fit_temperature(logits, targets)
+    alone = fit_temperature(logits, targets, weights)
     z, y = _checks.finite_vector(logits, "logits"), _checks.target_vector(targets)
-    slope, bias = _logistic.slope_and_intercept(np.ones((1, z.size)), z, y.astype(np.float64))
+    shares = _checks.weight_vector(weights, y.size)[None]
+    slope, bias = _logistic.slope_and_intercept(shares, z, y.astype(np.float64))
     if not slope[0] > 0.0:
         return alone, 0.0
     temperature = 1.0 / float(slope[0])

@@ -5,6 +5,8 @@ A radiograph is called positive when its probability is *at least* the threshold
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,7 +17,9 @@ NEUTRAL_THRESHOLD = 0.5
 """Taken when no threshold does better than calling all radiographs the same."""
 
 
-def choose_threshold(probabilities: ArrayLike, targets: ArrayLike) -> float:
+def choose_threshold(
+    probabilities: ArrayLike, targets: ArrayLike, sets: Sequence[str] | None = None
+) -> float:
     """The threshold with the largest Youden's J = sensitivity + specificity - 1 (Youden 1950).
 
     This is the one with the largest balanced accuracy. All thresholds between two adjacent scores
@@ -24,9 +28,13 @@ def choose_threshold(probabilities: ArrayLike, targets: ArrayLike) -> float:
     joined and the widest is taken (then the lowest, which misses fewer). If none is better than
     chance, `NEUTRAL_THRESHOLD`.
 
+    With several sets it is the mean of their J, so that the threshold depends neither on how many
+    radiographs a set has nor on how many of them are ill. Sets that hold one class do not count.
+
     Args:
         probabilities: (n,) calibrated probabilities of val.
         targets: (n,) of 0 and 1.
+        sets: (n,) the set that each radiograph is of; None for one.
 
     Returns:
         A threshold in (0, 1].
@@ -35,11 +43,35 @@ def choose_threshold(probabilities: ArrayLike, targets: ArrayLike) -> float:
         EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
     """
     scores, tp, fp = _cuts(probabilities, targets, "choosing a threshold")
-    # Whole numbers, so that equally good cuts compare equal: J x positives x negatives.
-    merit = tp * fp[-1] - fp * tp[-1]
+    if sets is None:
+        # Whole numbers, so that equally good cuts compare equal: J x positives x negatives.
+        merit = (tp * fp[-1] - fp * tp[-1]).astype(np.float64)
+    else:
+        merit = _mean_j(scores, *_checked(probabilities, targets, "a threshold"), np.asarray(sets))
     if merit.max() <= 0:
         return NEUTRAL_THRESHOLD
-    return _middle_of_best(scores, merit == merit.max())
+    return _middle_of_best(scores, merit >= merit.max() - 1e-12)
+
+
+def _mean_j(
+    scores: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
+    targets: NDArray[np.int64],
+    sets: NDArray[np.str_],
+) -> NDArray[np.float64]:
+    """Mean of the sets' J at each cut of `_cuts`."""
+    _checks.same_length(probabilities=probabilities.size, sets=sets.size)
+    total, count = np.zeros(scores.size + 1), 0
+    # Cut i calls the i highest scores positive.
+    edges = np.concatenate([[np.inf], scores])
+    for name in np.unique(sets):
+        of_set = sets == name
+        ill, well = (np.sort(probabilities[of_set & (targets == label)]) for label in (1, 0))
+        if ill.size and well.size:
+            rates = [1 - np.searchsorted(part, edges) / part.size for part in (ill, well)]
+            total += rates[0] - rates[1]
+            count += 1
+    return total / max(count, 1)
 
 
 def best_f1(probabilities: ArrayLike, targets: ArrayLike) -> tuple[float, float]:

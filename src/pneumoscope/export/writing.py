@@ -29,8 +29,9 @@ from pneumoscope.inference import openvino_engine
 from pneumoscope.inference.engine import Engine, Precision
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.openvino_engine import OpenVinoEngine
-from pneumoscope.inference.torch_engine import TorchEngine, load_classifier
+from pneumoscope.inference.torch_engine import TorchEngine
 from pneumoscope.models.classifier import Classifier
+from pneumoscope.models.loading import load_classifier
 
 Stored = Literal["float32", "float16", "int8"]
 

@@ -17,7 +17,7 @@ from pneumoscope.findings.finding import (
     finding_schema,
     indeterminate,
 )
-from pneumoscope.findings.regions import find_regions
+from pneumoscope.findings.regions import find_regions, positive_regions
 from pneumoscope.findings.words import ENGLISH, summary
 
 __all__ = [
@@ -32,5 +32,6 @@ __all__ = [
     "find_regions",
     "finding_schema",
     "indeterminate",
+    "positive_regions",
     "summary",
 ]

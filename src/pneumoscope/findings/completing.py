@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.findings.finding import Finding, Gate
-from pneumoscope.findings.regions import find_regions
+from pneumoscope.findings.regions import positive_regions
 from pneumoscope.findings.words import summary
 from pneumoscope.findings.zones import with_zones
 
@@ -22,6 +22,7 @@ def completed(
     heatmap: NDArray[np.floating[Any]] | None = None,
     lungs: NDArray[np.bool_] | None = None,
     in_lungs: float | None = None,
+    region_threshold: float = 0.5,
     weaknesses: Sequence[str] = (),
 ) -> Finding:
     """The finding with its regions, their zones, and the plain line.
@@ -37,6 +38,7 @@ def completed(
             regions.
         lungs: (height, width), where lung is; None where none were found or nobody asked.
         in_lungs: share of the evidence inside the lungs, 0 to 1, if known.
+        region_threshold: heat from which a pixel belongs to a region, above 0, at most 1.
         weaknesses: what was measured of the model where it is weak on such radiographs.
     """
     if finding.error is not None:
@@ -48,7 +50,8 @@ def completed(
         changes["weaknesses"] = tuple(weaknesses)
         if finding.positive and heatmap is not None:
             shape = (heatmap.shape[0], heatmap.shape[1])
-            changes["regions"] = with_zones(find_regions(heatmap), lungs, shape)
+            found = positive_regions(heatmap, threshold=region_threshold)
+            changes["regions"] = with_zones(found, lungs, shape)
             changes["in_lungs"] = in_lungs
-    found = finding.model_copy(update=changes)
-    return found.model_copy(update={"summary": summary(found, labels[1])})
+    complete = finding.model_copy(update=changes)
+    return complete.model_copy(update={"summary": summary(complete, labels[1])})

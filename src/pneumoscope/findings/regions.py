@@ -64,6 +64,20 @@ def find_regions(
     ]
 
 
+def positive_regions(heatmap: NDArray[np.floating[Any]], *, threshold: float = 0.5) -> list[Region]:
+    """The regions of a radiograph that was called positive.
+
+    They begin at the threshold, or at half the strongest heat where that is lower: somebody who
+    decides at a low probability gets regions, too.
+
+    Args:
+        heatmap: (h, w) in [0, 1], on the film's grid.
+        threshold: heat from which a pixel belongs to a region, above 0, at most 1.
+    """
+    half = float(heatmap.max()) / 2 if heatmap.size else 0.0
+    return find_regions(heatmap, threshold=min(threshold, half) if half > 0 else threshold)
+
+
 def _parts(
     hot: NDArray[np.bool_], heat: NDArray[np.floating[Any]], *, pixels: float
 ) -> list[tuple[float, int, slice, slice]]:

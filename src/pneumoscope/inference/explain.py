@@ -352,6 +352,7 @@ def _completed(
         heatmap=heatmap,
         lungs=mask,
         in_lungs=inside,
+        region_threshold=info.region_threshold,
         weaknesses=weak,
     )
 

@@ -247,6 +247,7 @@ async def get_model(request: Request) -> Model:
         model=info.model_id,
         runtime=service.dispatcher.runtime,
         labels=info.labels,
+        regions=RegionRule(threshold=info.region_threshold),
         threshold=info.threshold,
         review=review if review is None else indeterminate(review, info.threshold),
         heatmap=info.heatmap,

@@ -28,6 +28,7 @@ from pneumoscope.evaluate.thresholds import choose_threshold
 from pneumoscope.lungs import SHIPPED, LungsInfo
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.weights import WeightRecord
+from pneumoscope.training.data import even_draws
 from pneumoscope.training.settings import TrainingSettings
 
 
@@ -59,7 +60,10 @@ def make_bundle(
         val_targets: (N,) 1 = positive.
     """
     digest = manifest.digest()
-    temperature, bias = fit_calibration(val_logits, val_targets)
+    sets = _cohorts(manifest)
+    # Each set counts alike, so that a small one is not sacrificed to a large one.
+    shares = None if sets is None else even_draws(sets, 1.0)
+    temperature, bias = fit_calibration(val_logits, val_targets, shares)
     before = calibrated(val_logits, 1.0)
     after = calibrated(val_logits, temperature, bias)
     draft = folder.with_name(f".{folder.name}-draft")
@@ -83,13 +87,14 @@ def make_bundle(
             },
             "labels": manifest.labels,
             "heatmap": settings.heatmap,
-            "threshold": choose_threshold(after, val_targets),
+            "region_threshold": settings.region_threshold,
+            "threshold": choose_threshold(after, val_targets, sets),
             "temperature": temperature,
             "bias": bias,
-            "review": asdict(fit_review_band(after, val_targets, groups=_cohorts(manifest))),
+            "review": asdict(fit_review_band(after, val_targets, groups=sets)),
             "calibration": {
-                "val_ece_before": expected_calibration_error(before, val_targets),
-                "val_ece_after": expected_calibration_error(after, val_targets),
+                "val_ece_before": expected_calibration_error(before, val_targets, weights=shares),
+                "val_ece_after": expected_calibration_error(after, val_targets, weights=shares),
             },
             "training": {
                 "data_digest": digest,

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -227,7 +226,7 @@ def _run(
     with world.turn(per_node=True):
         pixels = cached_pixels(manifest.subset("all"), settings.size, progress=listener.decoding)
         train, val = (_dataset(manifest, pixels, split) for split in ("train", "val"))
-        train.weights = _weights(manifest)
+        train.weights = manifest.subset("train").weights()
         if settings.guided:
             train.guides = _guides(settings, train.pixels, listener)
     if weights.sha256 is not None and is_folded(classifier.backbone.network):
@@ -269,20 +268,6 @@ def _guides(
         return lungs[:, None]
     taught = cached_teaching(Path(settings.teacher), pixels, lungs, progress=listener.teaching)
     return np.stack([lungs, taught], axis=1)
-
-
-def _weights(manifest: Manifest) -> NDArray[np.float32] | None:
-    """Weight of each train radiograph in the loss, from the manifest's column `weight`."""
-    table = manifest.subset("train").table
-    if "weight" not in table:
-        return None
-    weights = pd.to_numeric(table["weight"], errors="coerce").fillna(1.0).to_numpy(np.float32)
-    if not (np.isfinite(weights).all() and (weights > 0).all()):
-        raise RunError(
-            "the column 'weight' holds numbers that are not above 0",
-            remedy="give each radiograph a weight above 0, or leave it empty for 1",
-        )
-    return weights
 
 
 def _draws(manifest: Manifest, settings: TrainingSettings) -> NDArray[np.float64] | None:

@@ -78,6 +78,10 @@ class TrainingSettings(BaseModel):
     cell_guidance: Annotated[float, Field(ge=0)] = 0.5
     # The heatmap is its geometric mean with the probability of lung.
     lung_prior: bool = True
+    # The map is multiplied by the density factor before that.
+    density_prior: bool = True
+    # Heat from which a pixel belongs to a region.
+    region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
 
     # The epoch kept is the one with the best val figure.
     monitor: Literal["roc_auc", "accuracy"] = "roc_auc"
@@ -122,7 +126,7 @@ class TrainingSettings(BaseModel):
     def heatmap(self) -> str:
         """The heatmap of the bundle, as `bundles.HeatmapSpec` reads it."""
         method = "regional" if self.head == "regional" else "gradcam"
-        return str(HeatmapSpec(method, self.mirror, self.lung_prior))
+        return str(HeatmapSpec(method, self.mirror, self.lung_prior, self.density_prior))
 
 
 # arXiv 2511.00456, section "Training": the paper's protocol to the letter, including its
@@ -136,6 +140,7 @@ PAPER: dict[str, Any] = {
     "lung_guidance": 0.0,
     "freeze_early": False,
     "lung_prior": False,
+    "density_prior": False,
     "epochs": 10,
     "optimizer": "adam",
     "learning_rate": 1e-4,
