@@ -47,7 +47,7 @@ class OurWay(ExplainWay):
 def _peer(name: str, folder: Path, films: Films, batch: int, _threads: int) -> ExplainWay:
     from _peers import PEERS
 
-    from pneumoscope.inference.torch_engine import load_classifier
+    from pneumoscope.models.loading import load_classifier
 
     found, info = read_bundle(folder)
     return PEERS[name](load_classifier(found, info), films, batch)
@@ -56,7 +56,8 @@ def _peer(name: str, folder: Path, films: Films, batch: int, _threads: int) -> E
 def _torch(
     precision: Precision, folder: Path, films: Films, batch: int, _threads: int
 ) -> ExplainWay:
-    from pneumoscope.inference.torch_engine import TorchEngine, load_classifier
+    from pneumoscope.inference.torch_engine import TorchEngine
+    from pneumoscope.models.loading import load_classifier
 
     found, info = read_bundle(folder)
     return OurWay(TorchEngine(info, load_classifier(found, info), precision), films, batch)

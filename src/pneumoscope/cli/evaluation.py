@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pneumoscope.cli.localization import LocalizationStudy, Truth
 from pneumoscope.cli.overlap import overlap_figures, shared
 from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.cohort.original_sizes import read_film, stated_sizes
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import (
     Predictions,
@@ -33,7 +34,7 @@ from pneumoscope.evaluate.calibration import (
 )
 from pneumoscope.evaluate.subgroups import subgroup_figures
 from pneumoscope.files import atomic_path, sha256_file, write_json, write_text
-from pneumoscope.inference import Engine, Failed, explain_files
+from pneumoscope.inference import Engine, Failed, explain_in
 from pneumoscope.report.curves import precision_recall_figure, risk_figure, roc_figure
 from pneumoscope.report.figures import confusion_figure, reliability_figure, score_figure
 from pneumoscope.report.html import Picture
@@ -116,9 +117,11 @@ def measure(
     logits: dict[str, float] = {}
     probabilities: dict[str, float] = {}
     unreadable: list[tuple[str, str]] = []
-    stream = explain_files(
+    films = zip(part.paths(), stated_sizes(part.table), strict=True)
+    stream = explain_in(
         engine,
-        list(zip(images, part.paths(), strict=True)),
+        list(zip(images, films, strict=True)),
+        lambda film: read_film(*film),
         others=() if study is None else study.others,
         lungs=study is not None,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from pneumoscope.errors import CohortError
-from pneumoscope.imaging import Letterbox
+from pneumoscope.imaging import Letterbox, Radiograph, read_radiograph
 
 Sizes = Mapping[str, tuple[int, int]]
 """Image to the (height, width) in pixels that its film had at first."""
@@ -69,6 +69,23 @@ def stated_sizes(table: pd.DataFrame) -> list[tuple[int, int] | None]:
         original_size(row, Path("the manifest")) if row["orig_width"] + row["orig_height"] else None
         for row in rows
     ]
+
+
+def read_film(path: Path, original: tuple[int, int] | None) -> Radiograph:
+    """Read a radiograph of a cohort in the proportions it had at first.
+
+    Args:
+        path: its file.
+        original: (height, width) before somebody squashed it; None where it is stored as it was.
+
+    Raises:
+        ImageError: the file cannot be used.
+    """
+    film = read_radiograph(path)
+    if original is None:
+        return film
+    height, width = original
+    return replace(film, aspect=(height / film.height) / (width / film.width))
 
 
 def unsquashed(height: int, width: int, original: tuple[int, int] | None, size: int) -> Letterbox:

@@ -46,11 +46,9 @@ class DensityPrior:
             return np.ones_like(inside)
         frame = Frame.around(inside)
         place = self.nearest(density, frame)[1].anomaly(density, frame)
-        factor: Grid = (
-            expit(_FILM_SLOPE * density) ** _FILM_POWER
-            * expit(_PLACE_SLOPE * place) ** _PLACE_POWER
-        )
-        return factor
+        film = expit(_FILM_SLOPE * density) ** _FILM_POWER
+        factor = film * expit(_PLACE_SLOPE * place) ** _PLACE_POWER
+        return np.asarray(factor, dtype=np.float32)
 
     def nearest(self, density: Grid, frame: Frame) -> tuple[str, Atlas]:
         """The kind of film, and its atlas, whose normal lungs are most like these."""

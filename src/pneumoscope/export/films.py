@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.cohort.original_sizes import read_film, stated_sizes
 from pneumoscope.errors import CohortError, ImageError
-from pneumoscope.imaging import model_input, read_radiograph
+from pneumoscope.imaging import model_input
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+
+
+# A file, and the (height, width) that its film had before it was squashed, if known.
+_Film = tuple[Path, tuple[int, int] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +87,11 @@ def read_films(
             path=cohort.root,
             remedy="give a cohort whose val split has both labels",
         )
-    train = []
+    train: list[_Film] = []
     if calibrate:
-        train = _drawn(cohort.subset("train"), sampling.calibration, sampling.seed).paths()
+        train = _films(_drawn(cohort.subset("train"), sampling.calibration, sampling.seed))
     digest = cohort.digest()
-    pixels = _read([*train, *val.paths()], info.architecture.size, progress)
+    pixels = _read([*train, *_films(val)], info.architecture.size, progress)
     return Films(pixels[: len(train)], pixels[len(train) :], targets, digest)
 
 
@@ -97,21 +102,25 @@ def _drawn(part: Manifest, count: int, seed: int) -> Manifest:
     return replace(part, table=table.iloc[chosen].reset_index(drop=True))
 
 
-def _read(paths: list[Path], size: int, progress: Progress) -> NDArray[np.uint8]:
-    def one(path: Path) -> NDArray[np.uint8]:
+def _films(part: Manifest) -> list[_Film]:
+    return list(zip(part.paths(), stated_sizes(part.table), strict=True))
+
+
+def _read(films: list[_Film], size: int, progress: Progress) -> NDArray[np.uint8]:
+    def one(film: _Film) -> NDArray[np.uint8]:
         try:
-            return model_input(read_radiograph(path).upright(), size)[0]
+            return model_input(read_film(*film).upright(), size)[0]
         except ImageError as error:
             raise CohortError(
                 error.problem,
-                path=path,
+                path=film[0],
                 remedy="give a cohort whose radiographs can be read (pneumoscope scan makes one)",
             ) from error
 
-    pixels = np.empty((len(paths), size, size), dtype=np.uint8)
+    pixels = np.empty((len(films), size, size), dtype=np.uint8)
     # Pillow and the JPEG decoders release the interpreter's lock, so threads are enough.
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for index, film in enumerate(pool.map(one, paths)):
-            pixels[index] = film
-            progress("Reading radiographs", index + 1, len(paths))
+        for index, square in enumerate(pool.map(one, films)):
+            pixels[index] = square
+            progress("Reading radiographs", index + 1, len(films))
     return pixels

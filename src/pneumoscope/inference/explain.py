@@ -111,10 +111,12 @@ def explain_in(
     *,
     threshold: float | None = None,
     batch_size: int = 16,
+    others: Sequence[str] = (),
+    lungs: bool = False,
     gate: bool = False,
 ) -> Iterator[Explained | Failed]:
     """As `explain_files`, of anything that `read` makes radiographs of; see `find_in`."""
-    task = _task(engine, threshold, gate=gate)
+    task = _task(engine, threshold, others, lungs=lungs, gate=gate)
     return _stream(task, sources, read, _explained, batch_size)
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.cohort.original_sizes import read_film, stated_sizes
 from pneumoscope.cohort.phantom import PhantomSettings, render
 from pneumoscope.cohort.phantom.settings import MAX_SIZE, MIN_SIZE
 from pneumoscope.cohort.phantom.writing import cases
 from pneumoscope.errors import EvaluationError, ImageError
-from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
+from pneumoscope.imaging import Letterbox, Radiograph, model_input
 
 Progress = Callable[[int, int], None]
 
@@ -121,12 +122,13 @@ def cohort_films(
     """
     targets = part.targets()
     images, paths, patients = part.table["image"].tolist(), part.paths(), part.patients()
+    sizes = stated_sizes(part.table)
     drawn = _balanced(targets.tolist(), n, seed)
     films: list[AuditFilm] = []
     unreadable: list[tuple[str, str]] = []
     for done, index in enumerate(drawn, start=1):
         try:
-            radiograph = read_radiograph(paths[index]).upright()
+            radiograph = read_film(paths[index], sizes[index]).upright()
         except ImageError as error:
             unreadable.append((images[index], error.problem))
         else:

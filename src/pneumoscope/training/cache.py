@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.cohort.original_sizes import stated_sizes, unsquashed
+from pneumoscope.cohort.original_sizes import read_film, stated_sizes
 from pneumoscope.errors import CohortError, ImageError
 from pneumoscope.files import atomic_path, cache_folder, sha256_file
-from pneumoscope.imaging import model_input, read_radiograph
+from pneumoscope.imaging import model_input
 from pneumoscope.lungs import LungSegmenter, plausible
 
 Progress = Callable[[int, int], None]
@@ -148,11 +148,7 @@ def _write(path: Path, films: list[_Film], size: int, progress: Progress | None)
 def _decode(films: list[_Film], size: int) -> Iterator[NDArray[np.uint8]]:
     def one(film: _Film) -> NDArray[np.uint8]:
         try:
-            radiograph = read_radiograph(film.path).upright()
-            if film.original is None:
-                return model_input(radiograph, size)[0]
-            shape = unsquashed(radiograph.height, radiograph.width, film.original, size)
-            return model_input(radiograph, size, shape)[0]
+            return model_input(read_film(film.path, film.original).upright(), size)[0]
         except ImageError as error:
             raise CohortError(
                 error.problem,
