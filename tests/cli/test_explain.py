@@ -145,7 +145,7 @@ def test_methods_are_chosen(stub: Stub, run_folder: Path) -> None:
     assert command.choose(stub, "randomised_weights") == ["randomised_weights"]
     with pytest.raises(SettingsError, match=r"attention_rollout.*layercam"):
         command.choose(stub, "gradcam,attention_rollout")
-    with pytest.raises(SettingsError, match="no heatmap"):
+    with pytest.raises(SettingsError, match="is not a heatmap"):
         command.choose(stub, "gradcam,,layercam")
     # A convolutional bundle has no attention to roll out.
     engine = load_engine(run_folder)
