@@ -318,3 +318,11 @@ def test_contact_sheet_refuses_what_does_not_fit() -> None:
         contact_sheet([np.zeros((5, 5), dtype=np.uint8)], ["a"])
     with pytest.raises(ValueError, match="columns"):
         contact_sheet([picture(5, 5, 0)], ["a"], columns=0)
+
+
+def test_model_card_lists_known_weaknesses() -> None:
+    weak = {"measured": "on PA films sensitivity was .58", "n": 26, "views": ["PA"]}
+    card = render_model_card(ModelCard.from_bundle({**BUNDLE, "weaknesses": [weak]}))
+    assert "## Known weaknesses" in card
+    assert "- on PA films sensitivity was .58 (n = 26)" in card
+    assert "Known weaknesses" not in render_model_card(ModelCard.from_bundle(BUNDLE))

@@ -330,3 +330,19 @@ def test_many_at_once_are_answered_or_refused_and_never_mixed_up(
     assert len(outcomes) == 24
     assert set(outcomes) <= {200, 429} and 200 in outcomes
     assert service.dispatcher.queue.held == 0
+
+
+def test_a_picture_that_was_not_judged_has_neither_number_nor_heat(client: TestClient) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128)).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    answer = client.post(
+        "/v1/findings", content=stream.getvalue(), headers={"Content-Type": "image/png"}
+    )
+    assert answer.status_code == 200
+    (found,) = answer.json()["findings"]
+    assert found["finding"]["gate"] == {"flagged": True, "reason": "not_chest"}
+    assert (found["finding"]["label"], found["finding"]["probability"]) == (None, None)
+    assert found["film"] is not None
+    assert found["heatmap"] is None
+    assert client.get(f"/v1/findings/{found['id']}/heatmap.png").status_code == 404

@@ -333,3 +333,20 @@ def test_axe_finds_nothing(browser: Browser, address: str, films: list[Path], wi
 def violations(axe: Any, page: Page) -> list[str]:
     found = axe.Axe().run(page).response["violations"]
     return [f"{part['id']}: {part['nodes'][0]['html']}" for part in found]
+
+
+def test_a_picture_that_was_not_judged_has_no_number(page: Page, tmp_path: Path) -> None:
+    noise = tmp_path / "knee.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128)).astype(np.uint8)
+    Image.fromarray(pixels).save(noise)
+    page.set_input_files("#files", [noise])
+    assert loaded(page, 1) == ["not judged"]
+    page.locator("#finding").wait_for()
+    assert page.locator("#label").inner_text() == "Not judged"
+    assert page.locator("#gate").inner_text().startswith("Not judged: ")
+    assert not page.locator("#meter").is_visible()
+    assert not page.locator("#scale").is_visible()
+    assert not re.search(r"0\.\d\d", page.locator("#finding").inner_text())
+    told = json.loads(saved(page, lambda: page.click("[data-download=json]")))
+    assert (told["finding"]["probability"], told["heatmap"]) == (None, None)
+    assert told["shown"]["regions"] == []

@@ -33,6 +33,7 @@ class ModelCard:
         threshold: decision threshold on the calibrated probability, fitted on val.
         temperature, bias: of the calibration, fitted on val.
         review: the band of uncertain probabilities: `coverage`, `low`, `high`; None without one.
+        weaknesses: where it was measured to be weak: `measured` and `n`, as findings quote them.
         weights: what training started from: `name`, `licence`, `sha256`, each perhaps null.
         model_sha256: of the trained weights' file, if known.
         data_digest: of the manifest.
@@ -61,6 +62,7 @@ class ModelCard:
     temperature: float
     bias: float = 0.0
     review: Mapping[str, float] | None = None
+    weaknesses: Sequence[Mapping[str, Any]] = ()
     weights: Mapping[str, object] = field(default_factory=dict)
     model_sha256: str | None = None
     data_digest: str | None = None
@@ -111,6 +113,7 @@ class ModelCard:
             temperature=bundle["temperature"],
             bias=bundle.get("bias", 0.0),
             review=bundle.get("review"),
+            weaknesses=bundle.get("weaknesses", ()),
             weights=training["weights"],
             model_sha256=digest,
             data_digest=training["data_digest"],
