@@ -229,8 +229,8 @@ def test_predict_records_bad_files_and_goes_on(
     assert result.returncode == 0
     lines = [json.loads(line) for line in (out / "findings.jsonl").read_text().splitlines()]
     assert list(lines[0]) == [
-        "image", "label", "probability", "threshold", "uncertain", "gate", "regions", "in_lungs",
-        "heatmap", "summary", "model", "error",
+        "image", "digest", "label", "probability", "threshold", "uncertain", "gate", "regions",
+        "in_lungs", "heatmap", "summary", "weaknesses", "notes", "model", "error",
     ]  # fmt: skip
     bad = [line for line in lines if line["error"]]
     assert len(lines) == 61 and len(bad) == 1 and bad[0]["image"].endswith("broken.png")

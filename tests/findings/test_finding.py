@@ -15,8 +15,8 @@ from pneumoscope.findings import Finding, Region, decide, finding_schema
 LABELS = ("NORMAL", "PNEUMONIA")
 MODEL = "efficientnet_lite0@ab12cd34"
 KEYS = [
-    "image", "label", "probability", "threshold", "uncertain", "gate", "regions", "in_lungs",
-    "heatmap", "summary", "weaknesses", "notes", "model", "error",
+    "image", "digest", "label", "probability", "threshold", "uncertain", "gate", "regions",
+    "in_lungs", "heatmap", "summary", "weaknesses", "notes", "model", "error",
 ]  # fmt: skip
 
 
@@ -78,6 +78,7 @@ def test_error_leaves_everything_else_empty() -> None:
     parsed = json.loads(Finding.from_error("x.dcm", error, MODEL).json_line())
     assert parsed == {
         "image": "x.dcm",
+        "digest": None,
         "label": None,
         "probability": None,
         "threshold": None,

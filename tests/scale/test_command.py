@@ -27,7 +27,7 @@ def test_workers_have_the_threads_asked_for(
 
     def predict_archive(*_: object, settings: scale.ArchiveSettings, **__: object) -> Archived:
         handed["settings"] = settings
-        return Archived(before=0, found=0, failed=0)
+        return Archived(kept=(), changed=(), found=0, failed=0)
 
     monkeypatch.setattr(scale, "predict_archive", predict_archive)
     bundle = exported_small("resnet18", "linear", "gradcam").path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from pneumoscope.inference import explain_files, load_engine
 from pneumoscope.scale import is_uri, list_radiographs, storage
 from pneumoscope.scale.parts import Unit, part_name, plan, read_findings, write_part
 from pneumoscope.scale.run import _claim
-from pneumoscope.scale.storage import Place, read_anywhere
+from pneumoscope.scale.storage import Place, content_digest, read_anywhere
 from pneumoscope.scale.worker import Finder, Job
 from tests.export.bundles import exported
 
@@ -35,8 +36,19 @@ def finding(name: str, error: str | None = None) -> Finding:
         return Finding.from_error(name, error, "m@1")
     region = Region(x=1, y=2, width=3, height=4, score=0.5)
     return Finding.from_prediction(
-        name, probability=0.7, threshold=0.5, labels=("N", "P"), model="m@1", regions=[region]
+        name,
+        probability=0.7,
+        threshold=0.5,
+        labels=("N", "P"),
+        model="m@1",
+        regions=[region],
+        digest=now(name),
     )
+
+
+def now(name: str) -> str:
+    """Stands for the digest of a film that has not changed."""
+    return f"content of {name}"
 
 
 def test_findings_come_back_from_parquet(tmp_path: Path) -> None:
@@ -55,27 +67,67 @@ def test_findings_come_back_from_parquet(tmp_path: Path) -> None:
 
 def test_a_plan_leaves_out_what_is_done_and_tries_errors_again(tmp_path: Path) -> None:
     out = Place.at(str(tmp_path))
-    first = plan(NAMES, out, size=4)
-    assert [len(unit.names) for unit in first.units] == [4, 4, 2] and first.finished == 0
-    assert first == plan(NAMES, out, size=4)
+    first = plan(NAMES, out, size=4, now=now)
+    assert [len(unit.names) for unit in first.units] == [4, 4, 2] and first.kept == ()
+    assert first == plan(NAMES, out, size=4, now=now)
     done = first.units[1]
     bad = done.names[0]
     write_part(out, done, [finding(n, "bad" if n == bad else None) for n in done.names])
-    second = plan(NAMES, out, size=4)
+    second = plan(NAMES, out, size=4, now=now)
     assert second.units == (Unit(done.part, (bad,)), first.units[0], first.units[2])
-    assert second.finished == 3
+    assert second.kept == done.names[1:] and second.changed == ()
     # The part is completed in place, and its other rows stay.
     write_part(out, second.units[0], [finding(bad)])
     assert sorted(item.image for item in read_findings(out)) == sorted(done.names)
     assert all(item.error is None for item in read_findings(out))
     # A longer list shifts the units; nobody is done twice.
-    longer = plan(["new.png", *NAMES], out, size=4)
+    longer = plan(["new.png", *NAMES], out, size=4, now=now)
     todo = [name for unit in longer.units for name in unit.names]
     assert sorted(todo) == sorted({"new.png", *NAMES} - set(done.names))
     for unit in longer.units:
         write_part(out, unit, map(finding, unit.names))
     assert sorted(item.image for item in read_findings(out)) == sorted(["new.png", *NAMES])
-    assert plan(["new.png", *NAMES], out, size=4).units == ()
+    assert plan(["new.png", *NAMES], out, size=4, now=now).units == ()
+
+
+def test_a_film_that_changed_is_done_again_in_its_part(tmp_path: Path) -> None:
+    out = Place.at(str(tmp_path))
+    for unit in plan(NAMES, out, size=4, now=now).units:
+        write_part(out, unit, map(finding, unit.names))
+
+    def other(name: str) -> str | None:
+        return {"5.png": "another film", "9.png": None}.get(name, now(name))
+
+    again = plan(NAMES, out, size=4, now=other)
+    assert again.changed == ("5.png", "9.png")
+    assert {unit.names for unit in again.units} == {("5.png",), ("9.png",)}
+    assert again.kept == tuple(name for name in NAMES if name not in again.changed)
+    for unit in again.units:
+        write_part(out, unit, [finding(name, "gone") for name in unit.names])
+    found = {item.image: item.error for item in read_findings(out)}
+    assert len(found) == 10 and found["5.png"] == found["9.png"] == "gone"
+    # Parts of earlier versions do not say which film they are about.
+    for part in (tmp_path / "findings").iterdir():
+        pq.write_table(pq.read_table(part).drop_columns(["digest"]), part)
+    assert len(plan(NAMES, out, size=4, now=now).changed) == 8
+
+
+def test_content_is_known_of_files_and_of_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = tmp_path / "film.png"
+    film.write_bytes(b"one")
+    digest = hashlib.sha256(b"one").hexdigest()
+    assert content_digest(str(film)) == content_digest(film.as_uri()) == digest
+    assert content_digest(str(tmp_path / "absent.png")) is None
+    assert content_digest("nonsense://store/film.png") is None
+    # A store is asked for size and time alone.
+    monkeypatch.setattr(Place, "is_local", False)
+    first = content_digest(str(film))
+    assert first is not None and first.startswith("3 bytes")
+    film.write_bytes(b"two")
+    os.utime(film, (1, 1))
+    assert content_digest(str(film)) not in (None, first)
 
 
 def test_a_part_written_twice_is_one_part(tmp_path: Path) -> None:

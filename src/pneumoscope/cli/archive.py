@@ -71,8 +71,16 @@ def predict_archive(
             settings=settings,
             progress=update,
         )
-    if done.before:
-        console.print(f"{done.before} of {len(names)} were finished before.")
+    # Only how many: logs of a cluster name no film.
+    if done.kept:
+        console.print(
+            f"{len(done.kept)} of {len(names)} were finished before and have not changed since; "
+            f"their names: {shown(out)}/reused.txt"
+        )
+    if done.changed:
+        console.print(
+            f"{len(done.changed)} were finished before and have changed since; they are read again."
+        )
     if done.failed:
         errors.print(f"[yellow]{done.failed} of {len(names)} files could not be used[/yellow]")
     console.print(

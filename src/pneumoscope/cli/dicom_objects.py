@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from pneumoscope.cli.console import console, progress, shown
+from pneumoscope.cli.reuse import digests_now, tell_reused
 from pneumoscope.errors import ImageError
 from pneumoscope.extras import missing, require
 from pneumoscope.files import write_text
@@ -18,6 +21,7 @@ from pneumoscope.names import json_text
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.dicom.outcome import Outcome
+    from pneumoscope.findings import Finding
     from pneumoscope.inference import Engine, Explained, Failed
     from pneumoscope.report.findings_folder import FindingsFolder
 
@@ -76,13 +80,19 @@ def predict_objects(
         "dicom": list(wanted),
         "deidentified": pseudonyms is not None,
     }
-    folder = FindingsFolder(out, settings, heatmaps=False, overlays=False)
+    told = str if pseudonyms is None else partial(pseudonyms.code, "content")
+    folder = FindingsFolder(
+        out, settings, heatmaps=False, overlays=False, now=digests_now(files, told)
+    )
+    tell_reused(folder, files)
     paths, lines = dict(files), _Lines(out / SELECTION)
 
     def passed() -> Iterator[tuple[str, Path]]:
         for name, path in files:
             if name in folder.finished:
                 continue
+            # Objects of an earlier film of this name must not pass for those of this one.
+            shutil.rmtree(out / _place(name), ignore_errors=True)
             try:
                 refuse_unless_chest_film(path)
             except ImageError as error:
@@ -93,10 +103,10 @@ def predict_objects(
                 yield name, path
 
     def write(item: Explained | Failed) -> None:
-        place = f"objects/{sha256(item.name.encode()).hexdigest()[:16]}"
-        outcome, finding = tell(item, paths[item.name], engine.info, wanted, out, place, pseudonyms)
+        path, place = paths[item.name], _place(item.name)
+        outcome, finding = tell(item, path, engine.info, wanted, out, place, pseudonyms)
         lines.add(outcome)
-        folder.add(finding)
+        folder.add(_with_digest(finding, told))
 
     def written() -> Generator[None, None, None]:
         yield from process_files(
@@ -110,11 +120,22 @@ def predict_objects(
     finally:
         folder.close()
         lines.close()
-    names = [name for name, _ in files]
-    folder.finish(names)
-    lines.finish(names)
+    folder.finish(name for name, _ in files)
+    lines.finish([name for name, _ in files])
     console.print(f"Objects: [bold]{shown(out / 'objects')}[/bold] ({', '.join(wanted)})")
     return folder
+
+
+def _with_digest(finding: Finding, told: Callable[[str], str]) -> Finding:
+    """The finding with what may be told of its file's content."""
+    if finding.digest is None:
+        return finding
+    return finding.model_copy(update={"digest": told(finding.digest)})
+
+
+def _place(name: str) -> str:
+    """Where in the output folder a film's objects go."""
+    return f"objects/{sha256(name.encode()).hexdigest()[:16]}"
 
 
 def has_libraries() -> bool:

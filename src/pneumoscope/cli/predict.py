@@ -20,6 +20,7 @@ from pneumoscope.cli.console import (
     starting,
 )
 from pneumoscope.cli.options import BundleOption, EngineChoice, PrecisionOption, ThreadsOption
+from pneumoscope.cli.reuse import digests_now, tell_reused
 from pneumoscope.errors import SettingsError
 
 if TYPE_CHECKING:  # For start-up time.
@@ -88,7 +89,8 @@ def predict(
 
     Writes [bold]findings.jsonl[/bold] (one line each), [bold]heatmaps/[/bold] (16-bit PNG on the
     film's own pixels) and [bold]overlays/[/bold]. A bad file becomes a line with an error. Repeated
-    after an interruption, it continues where it stopped.
+    after an interruption, it continues where it stopped; a file whose content has changed since is
+    read again.
 
     The exit code is 0 if any file was judged, 3 if none was (unusable, or flagged by the gate), and
     2 if the command cannot run.
@@ -203,10 +205,11 @@ def predict_files(
 
     used = engine.info.threshold if threshold is None else threshold
     settings = {"model": engine.info.model_id, "threshold": used, "gate": gate}
-    folder = FindingsFolder(out, settings, heatmaps=heatmaps, overlays=overlays)
+    folder = FindingsFolder(
+        out, settings, heatmaps=heatmaps, overlays=overlays, now=digests_now(files)
+    )
+    tell_reused(folder, files)
     todo = [(name, path) for name, path in files if name not in folder.finished]
-    if len(todo) < len(files):
-        console.print(f"{len(files) - len(todo)} of {len(files)} were finished before.")
 
     def write(item: Explained | Failed) -> None:
         if isinstance(item, Failed):

@@ -90,6 +90,13 @@ class Finding(BaseModel):
         description="The radiograph's file, as it was given; a byte that is not UTF-8 is written "
         "\\xHH, and in such a name a backslash is doubled",
     )
+    digest: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What identifies the file's content: its hex SHA-256; of a file in an object "
+        "store its size and time of change; a pseudonym where findings are de-identified. Null if "
+        "there was no file, or it could not be used",
+    )
     label: str | None = Field(
         description="The decision, one of the model's labels; null if the picture was not judged"
     )
@@ -174,7 +181,7 @@ class Finding(BaseModel):
         return self
 
     def _further(self) -> tuple[object, ...]:
-        return (self.uncertain, self.gate, self.summary, self.weaknesses, self.notes)
+        return (self.digest, self.uncertain, self.gate, self.summary, self.weaknesses, self.notes)
 
     @property
     def judged(self) -> bool:
@@ -201,6 +208,7 @@ class Finding(BaseModel):
         regions: Sequence[Region] = (),
         heatmap: str | None = None,
         notes: Sequence[str] = (),
+        digest: str | None = None,
     ) -> Self:
         """The finding for a radiograph that was scored; the label comes from `decide`.
 
@@ -214,6 +222,7 @@ class Finding(BaseModel):
             regions: boxes in pixels of the film.
             heatmap: relative path of the heatmap file, if one was written.
             notes: what the reader ignored or assumed; see `Radiograph.notes`.
+            digest: what identifies the file's content.
 
         Raises:
             BundleError, SettingsError: as `decide`.
@@ -221,6 +230,7 @@ class Finding(BaseModel):
         band = None if review is None else indeterminate(review, float(threshold))
         return cls(
             image=image,
+            digest=digest,
             label=decide(probability, threshold, labels),
             probability=float(probability),
             threshold=float(threshold),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import ImageError
+from pneumoscope.files import sha256_file
 from pneumoscope.findings import Finding, Gate, completed
 from pneumoscope.gate import InputGate
 from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
@@ -47,6 +49,7 @@ class _Input:
 
     name: str
     radiograph: Radiograph
+    digest: str | None
     pixels: NDArray[np.uint8]
     letterbox: Letterbox
 
@@ -151,6 +154,7 @@ def find_in(
     batch_size: int = 16,
     workers: int | None = None,
     gate: bool = False,
+    digest: Callable[[Source], str | None] | None = None,
 ) -> Iterator[Finding]:
     """Findings alone, in order: a film called negative has no regions, so it gets no heatmap.
 
@@ -163,9 +167,11 @@ def find_in(
         batch_size: radiographs per call of the engine.
         workers: threads beside the engine; None for one per available CPU, at least two.
         gate: ask the input gate of each film.
+        digest: what identifies a source's content, asked before it is read; by default the SHA-256
+            of a source that is a path.
     """
     task = _task(engine, threshold, gate=gate)
-    return _stream(task, sources, read, _finding, batch_size, workers)
+    return _stream(task, sources, read, _finding, batch_size, workers, digest)
 
 
 def _task(
@@ -208,6 +214,7 @@ def _stream(
     finish: Callable[[_Scored | Failed], Made],
     batch_size: int,
     workers: int | None = None,
+    digest: Callable[[Source], str | None] | None = None,
 ) -> Iterator[Made]:
     """Decode ahead in threads, run the engine, finish behind it in threads.
 
@@ -219,7 +226,7 @@ def _stream(
     window = batch_size + workers
     pool = ThreadPoolExecutor(workers)
     try:
-        decode, score = partial(_decode, task, read), partial(_score, task)
+        decode, score = partial(_decode, task, read, digest or _digest), partial(_score, task)
         decoded = in_order(pool, decode, sources, window=window, pixels=_pixels)
         ready = batches(decoded, size=batch_size, pixels=_pixels)
         streams = task.engine.streams
@@ -230,17 +237,30 @@ def _stream(
 
 
 def _decode(
-    task: _Task, read: Callable[[Source], Radiograph], named: tuple[str, Source]
+    task: _Task,
+    read: Callable[[Source], Radiograph],
+    digest: Callable[[Source], str | None],
+    named: tuple[str, Source],
 ) -> _Decoded:
     name, source = named
     try:
+        # Before it is read: a file that is replaced meanwhile is then known as changed.
+        content = digest(source)
         radiograph = read(source)
     except ImageError as error:
         # The finding names the file already.
         reason = ImageError(error.problem, remedy=error.remedy)
         return Failed(name, Finding.from_error(name, reason, task.engine.info.model_id))
     size = task.engine.info.architecture.size
-    return _Input(name, radiograph, *model_input(radiograph.upright(), size))
+    return _Input(name, radiograph, content, *model_input(radiograph.upright(), size))
+
+
+def _digest(source: object) -> str | None:
+    if not isinstance(source, Path):
+        return None
+    with suppress(OSError):  # Reading it will say what is wrong.
+        return sha256_file(source)
+    return None
 
 
 def _pixels(item: _Decoded) -> int:
@@ -327,6 +347,7 @@ def _decided(entry: _Scored) -> Finding:
         model=info.model_id,
         review=None if info.review is None else (info.review.low, info.review.high),
         notes=entry.item.radiograph.notes,
+        digest=entry.item.digest,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pneumoscope.errors import OutputError
-from pneumoscope.files import atomic_path, write_json
+from pneumoscope.files import atomic_path, write_json, write_text
 from pneumoscope.findings import Finding
 from pneumoscope.report.overlay import save_heatmap, save_overlay
 
 FINDINGS, PARTIAL, SETTINGS = "findings.jsonl", "findings.partial.jsonl", "predict.json"
+REUSED = "reused.txt"
 
 
 class FindingsFolder:
@@ -37,9 +38,13 @@ class FindingsFolder:
         settings: what determines the findings (model, threshold); kept in `predict.json`.
         heatmaps: whether heatmaps are written.
         overlays: whether overlays are.
+        now: the digest of the film that a name stands for in this call, "" if it cannot be read;
+            None for a name that is not of this call.
 
     Attributes:
-        finished: names of radiographs done by earlier calls; those in error are tried again.
+        finished: names of radiographs done by earlier calls whose content is the same now; those in
+            error are tried again.
+        changed: names of radiographs done by earlier calls whose content is another one now.
         judged: once finished, how many of the radiographs asked for were judged.
         failed: likewise, how many could not be used.
         flagged: likewise, by reason, how many the input gate flagged.
@@ -55,6 +60,7 @@ class FindingsFolder:
         *,
         heatmaps: bool = True,
         overlays: bool = True,
+        now: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self.folder = folder
         self.judged = self.failed = 0
@@ -63,14 +69,23 @@ class FindingsFolder:
         self._lock = Lock()
         _claim(folder, {**settings, "heatmaps": heatmaps, "overlays": overlays})
         self.finished: set[str] = set()
+        self.changed: list[str] = []
+        last: dict[str, int] = {}
+        for number, (finding, _) in enumerate(self._earlier()):
+            if finding.error is None:
+                last[finding.image] = number
         with (
             atomic_path(folder / PARTIAL) as temporary,
             temporary.open("w", encoding="utf-8") as stream,
         ):
-            for finding, line in self._earlier():
-                if finding.error is None and finding.image not in self.finished:
+            for number, (finding, line) in enumerate(self._earlier()):
+                if last.get(finding.image) != number:
+                    continue
+                if now(finding.image) in (None, finding.digest):
                     self.finished.add(finding.image)
                     stream.write(line)
+                else:
+                    self.changed.append(finding.image)
         self._stream: TextIO = (folder / PARTIAL).open("a", encoding="utf-8")
 
     def _earlier(self) -> Iterator[tuple[Finding, str]]:
@@ -94,15 +109,18 @@ class FindingsFolder:
     ) -> Finding:
         """Write one finding, after its heatmap and overlay if there are any and it was judged.
 
-        Several threads may add at once; `finish` puts the lines in order.
+        Several threads may add at once; `finish` puts the lines in order. Pictures that an earlier
+        call wrote for the same name go.
 
         Returns:
             The finding with the path of its heatmap.
         """
+        overlay = self.folder / "overlays" / file_name(finding.image, ".jpg")
+        for earlier in (overlay, self.folder / "heatmaps" / file_name(finding.image)):
+            earlier.unlink(missing_ok=True)
         if pixels is not None and heatmap is not None and finding.judged:
             if self._overlays:
-                path = self.folder / "overlays" / file_name(finding.image, ".jpg")
-                save_overlay(path, pixels, heatmap, finding.regions)
+                save_overlay(overlay, pixels, heatmap, finding.regions)
             if self._heatmaps:
                 name = file_name(finding.image)
                 save_heatmap(self.folder / "heatmaps" / name, heatmap)
@@ -144,6 +162,13 @@ class FindingsFolder:
         if finding.gate is not None and finding.gate.reason is not None:
             self.flagged[finding.gate.reason] += 1
 
+    def note_reused(self, images: Sequence[str]) -> None:
+        """Write which findings of an earlier call were kept, a name a line, into `reused.txt`."""
+        if images:
+            write_text(self.folder / REUSED, "".join(f"{image}\n" for image in images))
+        else:
+            (self.folder / REUSED).unlink(missing_ok=True)
+
     def first(self, number: int) -> list[Finding]:
         """The first findings of a finished folder."""
         with (self.folder / FINDINGS).open(encoding="utf-8") as stream:
@@ -184,4 +209,4 @@ def file_name(image: str, suffix: str = ".png") -> str:
     stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in path.stem)
     # File systems count bytes, and a temporary name beside it is longer still.
     stem = stem.encode("utf-8", "replace")[:80].decode("utf-8", "ignore")
-    return f"{stem}-{hashlib.sha256(image.encode()).hexdigest()[:8]}{suffix}"
+    return f"{stem}-{hashlib.sha256(image.encode()).hexdigest()[:16]}{suffix}"

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from pneumoscope.errors import OutputError
 from pneumoscope.findings import Finding
-from pneumoscope.scale.storage import Place
+from pneumoscope.scale.storage import Place, content_digest
 
 FOLDER = "findings"
 _SUFFIX = ".parquet"
+_FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,13 @@ class Plan:
 
     Attributes:
         units: parts to write, or to complete.
-        finished: how many films have a finding already.
+        kept: films that have a finding already, and have not changed since.
+        changed: films that have changed since their finding was made; they are among the units.
     """
 
     units: tuple[Unit, ...]
-    finished: int
+    kept: tuple[str, ...]
+    changed: tuple[str, ...]
 
 
 def part_name(names: Sequence[str]) -> str:
@@ -52,28 +56,58 @@ def part_name(names: Sequence[str]) -> str:
     return f"part-{digest.hexdigest()[:24]}{_SUFFIX}"
 
 
-def plan(names: Sequence[str], out: Place, *, size: int) -> Plan:
+def plan(
+    names: Sequence[str],
+    out: Place,
+    *,
+    size: int,
+    now: Callable[[str], str | None] = content_digest,
+) -> Plan:
     """Divide films into units of `size`, leaving out those that have a finding in `out`.
 
     Units depend on the list alone, so that a repeated call names the same parts. Films that had an
-    error are tried again, in the part where they stand.
+    error, or have changed since, are done again in the part where they stand.
+
+    Args:
+        names: paths or URIs.
+        out: folder of the findings.
+        size: films per unit.
+        now: what identifies a film's content now; None if that is not known.
     """
     wanted = dict.fromkeys(names)
     done: set[str] = set()
+    changed: list[str] = []
     again: list[Unit] = []
     for part in out.below(FOLDER).names():
         if part.endswith(_SUFFIX):
-            images, failed = _content(out, part)
-            done.update(images)
-            retried = tuple(name for name in failed if name in wanted)
-            if retried:
-                again.append(Unit(part, retried))
+            rows = _content(out, part)
+            done.update(rows)
+            asked = {name: content for name, content in rows.items() if name in wanted}
+            failed = [name for name, content in asked.items() if content == _FAILED]
+            other = _other_films({n: c for n, c in asked.items() if c != _FAILED}, now)
+            changed += other
+            if failed or other:
+                again.append(Unit(part, (*failed, *other)))
     ordered = list(wanted)
     blocks = (ordered[start : start + size] for start in range(0, len(ordered), size))
     left = ([name for name in block if name not in done] for block in blocks)
     new = [Unit(part_name(block), tuple(block)) for block in left if block]
-    todo = sum(len(unit.names) for unit in (*again, *new))
-    return Plan((*again, *new), len(wanted) - todo)
+    units = (*again, *new)
+    todo = {name for unit in units for name in unit.names}
+    kept = tuple(name for name in wanted if name not in todo)
+    return Plan(units, kept, tuple(sorted(changed)))
+
+
+def _other_films(known: dict[str, str], now: Callable[[str], str | None]) -> list[str]:
+    """The names whose content is not what it was, or is not known."""
+    # Hashing releases the interpreter's lock, and stores are slow to answer.
+    with ThreadPoolExecutor() as pool:
+        contents = pool.map(now, known)
+        return [
+            name
+            for (name, before), after in zip(known.items(), contents, strict=True)
+            if after is None or after != before
+        ]
 
 
 def write_part(out: Place, unit: Unit, findings: Iterable[Finding]) -> None:
@@ -140,15 +174,17 @@ def _finding(row: dict[str, Any]) -> Finding:
     return Finding.model_validate(row)
 
 
-def _content(out: Place, part: str) -> tuple[list[str], list[str]]:
-    """Names of all films in a part, and of those with an error."""
-    table = _read(out, part, ["image", "error"])
+def _content(out: Place, part: str) -> dict[str, str]:
+    """Of all films in a part what identified their content, or `_FAILED`."""
+    table = _read(out, part)
     rows = [] if table is None else table.to_pylist()
-    images = [row["image"] for row in rows]
-    return images, [row["image"] for row in rows if row["error"] is not None]
+    return {
+        row["image"]: _FAILED if row["error"] is not None else row.get("digest") or ""
+        for row in rows
+    }
 
 
-def _read(out: Place, part: str, columns: list[str] | None = None) -> Any:
+def _read(out: Place, part: str) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -157,7 +193,7 @@ def _read(out: Place, part: str, columns: list[str] | None = None) -> Any:
     if content is None:
         return None
     try:
-        return pq.read_table(pa.BufferReader(content), columns=columns)
+        return pq.read_table(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
         raise OutputError(
             f"{place.text} is no part of findings, or damaged",
@@ -175,6 +211,7 @@ def _schema() -> Any:
     return pa.schema(
         [
             pa.field("image", pa.string(), nullable=False),
+            ("digest", pa.string()),
             ("label", pa.string()),
             ("probability", pa.float64()),
             ("threshold", pa.float64()),

@@ -20,7 +20,7 @@ from pneumoscope.scale.parts import Plan, Unit, plan
 from pneumoscope.scale.storage import Place
 from pneumoscope.scale.worker import Finder, Job
 
-SETTINGS = "predict.json"
+SETTINGS, REUSED = "predict.json", "reused.txt"
 # Only units, counts and the model travel through Ray's own memory; films never do.
 _OBJECT_STORE = 2**28
 _STARTS = 5
@@ -52,12 +52,14 @@ class Archived:
     """What was done.
 
     Attributes:
-        before: films that had a finding before.
+        kept: films that had a finding before, and have not changed since.
+        changed: films that have changed since their finding was made, and were done again.
         found: films done now, those in error included.
         failed: films in error, of those.
     """
 
-    before: int
+    kept: tuple[str, ...]
+    changed: tuple[str, ...]
     found: int
     failed: int
 
@@ -95,8 +97,9 @@ def predict_archive(
     shared = {"engine": "ray", "precision": runtime.precision, "unit": settings.unit}
     _claim(place, {**identity, **shared})
     todo = plan(names, place, size=settings.unit)
+    place.below(REUSED).write_bytes("".join(f"{name}\n" for name in todo.kept).encode())
     if not todo.units:
-        return Archived(todo.finished, 0, 0)
+        return Archived(todo.kept, todo.changed, 0, 0)
     job = Job(
         version=pneumoscope.__version__,
         runtime=runtime,
@@ -109,7 +112,7 @@ def predict_archive(
     )
     with _ray(settings):
         found, failed = _run(todo, job, model.read_bytes(), settings, progress)
-    return Archived(todo.finished, found, failed)
+    return Archived(todo.kept, todo.changed, found, failed)
 
 
 def _require_ray() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.errors import MissingExtra, OutputError, PneumoscopeError, UnreadableImage
 from pneumoscope.extras import how_to_install
-from pneumoscope.files import atomic_path
+from pneumoscope.files import atomic_path, sha256_file
 from pneumoscope.imaging import (
     DEFAULT_LIMITS,
     Radiograph,
@@ -171,6 +171,23 @@ def _may_be_film(folder: Place, path: str) -> bool:
             return is_dicom_start(bytes(stream.read(_HEAD)))
     except OSError:
         return False
+
+
+def content_digest(text: str) -> str | None:
+    """What identifies the content of a path or URI: SHA-256, or in a store size and time of change.
+
+    None where the file cannot be read, or the store tells no time.
+    """
+    try:
+        place = Place.at(text)
+        if place.is_local:
+            return sha256_file(Path(place.path))
+        info = place.store.get_file_info(place.path)
+    except (OSError, PneumoscopeError):
+        return None
+    if info.mtime_ns is None or info.size is None:
+        return None
+    return f"{info.size} bytes of {info.mtime_ns}"
 
 
 def read_anywhere(text: str) -> Radiograph:

@@ -15,7 +15,7 @@ from pneumoscope.findings import Finding
 from pneumoscope.inference import Runtime, find_in, load_engine
 from pneumoscope.names import meant
 from pneumoscope.scale.parts import Unit, write_part
-from pneumoscope.scale.storage import Place, is_uri, read_anywhere
+from pneumoscope.scale.storage import Place, content_digest, is_uri, read_anywhere
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class Finder:
             batch_size=job.batch_size,
             workers=job.threads + 1,
             gate=job.gate,
+            digest=content_digest,
         )
 
 
