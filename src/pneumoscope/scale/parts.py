@@ -184,7 +184,7 @@ def _content(out: Place, part: str) -> dict[str, str]:
     }
 
 
-def _read(out: Place, part: str) -> Any:
+def _read(out: Place, part: str, columns: list[str] | None = None) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -193,7 +193,7 @@ def _read(out: Place, part: str) -> Any:
     if content is None:
         return None
     try:
-        return pq.read_table(pa.BufferReader(content))
+        return pq.read_table(pa.BufferReader(content), columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise OutputError(
             f"{place.text} is no part of findings, or damaged",
