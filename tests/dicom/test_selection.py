@@ -134,3 +134,13 @@ def test_addresses_are_admitted_by_network(tmp_path: Path) -> None:
         False,
     ]
     assert NodeSettings(queue=tmp_path).admits("10.2.0.1")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.0.5", "node.hospital"])
+def test_a_node_that_others_reach_needs_a_list(tmp_path: Path, host: str) -> None:
+    with pytest.raises(SettingsError, match="--allow-address"):
+        NodeSettings(queue=tmp_path, host=host)
+    NodeSettings(queue=tmp_path, host=host, callers=("PACS",))
+    NodeSettings(queue=tmp_path, host=host, networks=(parse_network("10.1.0.0/16"),))
+    for own in ("127.0.0.1", "::1", "localhost"):
+        NodeSettings(queue=tmp_path, host=own)

@@ -346,3 +346,20 @@ def test_a_picture_that_was_not_judged_has_neither_number_nor_heat(client: TestC
     assert found["film"] is not None
     assert found["heatmap"] is None
     assert client.get(f"/v1/findings/{found['id']}/heatmap.png").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/v1/model", "/metrics", "/nowhere"])
+def test_head_answers_as_get_without_a_body(client: TestClient, path: str) -> None:
+    asked, answered = client.head(path), client.get(path)
+    assert asked.status_code == answered.status_code
+    assert asked.content == b""
+    assert asked.headers["content-type"] == answered.headers["content-type"]
+
+
+@pytest.mark.parametrize("kind", ["image/jpg", "image/pjpeg", "image/tif", "IMAGE/JPG; q=1"])
+def test_other_words_for_a_picture_are_understood(
+    client: TestClient, films: list[Path], kind: str
+) -> None:
+    content = films[0].read_bytes()
+    answer = client.post("/v1/findings", content=content, headers={"Content-Type": kind})
+    assert answer.status_code == 200, answer.text

@@ -39,11 +39,14 @@ def dicom_node(
         bool, typer.Option("--gate/--no-gate", help="Flag what is no frontal chest film.")
     ] = True,
     allow_ae: Annotated[
-        list[str] | None, typer.Option(help="A title that may call; repeat. All, if not given.")
+        list[str] | None, typer.Option(help="A title that may call; repeat. If not given, all.")
     ] = None,
     allow_address: Annotated[
         list[str] | None,
-        typer.Option(help="An address or network that may connect; repeat. All, if not given."),
+        typer.Option(
+            help="An address or network that may connect; repeat. If not given, all; with a --host "
+            "that other machines reach, this or --allow-ae is needed."
+        ),
     ] = None,
     deidentify: Annotated[
         Path | None,

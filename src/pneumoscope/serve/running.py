@@ -10,12 +10,15 @@ import uvicorn
 
 from pneumoscope.errors import SettingsError
 from pneumoscope.serve.app import create_app
+from pneumoscope.serve.protocol import protocol_with
 from pneumoscope.serve.service import Service
 from pneumoscope.serve.settings import ServeSettings
 
 _BACKLOG = 256
 # Longer than clients keep a connection, so that none sends on one that is being closed.
 _KEEP_ALIVE = 75
+# For the headers of a request, at most.
+_HEADER_SECONDS = 20.0
 
 
 def serve(settings: ServeSettings, listening: Callable[[str, Service], None]) -> None:
@@ -46,6 +49,7 @@ def serve(settings: ServeSettings, listening: Callable[[str, Service], None]) ->
         proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(settings.timeout),
         ws="none",
+        http=protocol_with(min(settings.timeout, _HEADER_SECONDS)),
     )
     host, port = door.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pneumoscope.addresses import is_loopback
 from pneumoscope.serve.metrics import Metrics
 from pneumoscope.serve.problems import Problem, response
-from pneumoscope.serve.settings import ServeSettings, is_loopback
+from pneumoscope.serve.settings import ServeSettings
 
 _LOG = logging.getLogger(__name__)
 _HEADERS = {
@@ -53,6 +54,9 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started, status = time.perf_counter(), 500
+        method = scope["method"]
+        if method == "HEAD":  # Answered as GET, without the body.
+            scope = {**scope, "method": "GET"}
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -62,6 +66,8 @@ class Guard:
                 for name, value in _HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
@@ -73,8 +79,8 @@ class Guard:
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", None) or "other"
-            self._metrics.request(scope["method"], route, status, seconds)
-            _LOG.info("%s %s %d %.0f ms", scope["method"], route, status, 1000 * seconds)
+            self._metrics.request(method, route, status, seconds)
+            _LOG.info("%s %s %d %.0f ms", method, route, status, 1000 * seconds)
 
     def _refusal(self, path: str, method: str, headers: Headers) -> Problem | None:
         host = headers.get("host", "")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pneumoscope.addresses import is_loopback
 from pneumoscope.bundles import DEFAULT
 from pneumoscope.errors import SettingsError
 from pneumoscope.imaging import Limits
@@ -80,16 +80,6 @@ class ServeSettings:
     def max_request(self) -> int:
         """Bytes of one request's body, at most: every film at its limit would be too many."""
         return self.engine.limits.max_bytes * min(4, self.films_per_request) + (1 << 20)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def read_token(path: Path) -> str:

@@ -20,6 +20,8 @@ from pneumoscope.serve.settings import ServeSettings
 RAW_TYPES = (
     "application/dicom", "application/octet-stream", "image/jpeg", "image/png", "image/tiff",
 )  # fmt: skip
+# What programs write for the same: a film's content says what it is.
+_ALSO = ("image/jpg", "image/pjpeg", "image/x-png", "image/tif", "image/x-tiff")
 FORM_TYPE = "multipart/form-data"
 FIELD = "files"
 _CHUNK = 1 << 20
@@ -44,7 +46,7 @@ class Uploads:
             Problem: it is too large, too slow, of another type, or holds no film.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != FORM_TYPE and kind not in RAW_TYPES:
+        if kind != FORM_TYPE and kind not in (*RAW_TYPES, *_ALSO):
             raise Problem(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 f"Send {FORM_TYPE} with the field '{FIELD}', or a film as {', '.join(RAW_TYPES)}.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
+from pneumoscope.addresses import is_loopback
 from pneumoscope.dicom.objects import DEFAULT_KINDS, Kind
 from pneumoscope.errors import SettingsError
 
@@ -105,6 +106,9 @@ class NodeSettings:
         key: file with the key of pseudonyms; None to keep the patient's name and id.
         tls: given, the port speaks TLS alone.
         tls_out: given, the destination is spoken to in TLS.
+
+    Raises:
+        SettingsError: other machines reach the host, and anybody may call.
     """
 
     queue: Path
@@ -123,6 +127,13 @@ class NodeSettings:
     key: Path | None = None
     tls: TlsFiles | None = None
     tls_out: TlsFiles | None = None
+
+    def __post_init__(self) -> None:
+        if not (is_loopback(self.host) or self.callers or self.networks):
+            raise SettingsError(
+                f"listening on {self.host} takes films from any machine",
+                remedy="give --allow-address or --allow-ae, or leave --host at 127.0.0.1",
+            )
 
     def admits(self, address: str) -> bool:
         """Whether an address may connect."""
