@@ -14,15 +14,16 @@ from PIL import Image
 
 import pneumoscope
 from pneumoscope.errors import ImageError, OutputError, PneumoscopeError, SettingsError
-from pneumoscope.findings import Finding, Region
+from pneumoscope.findings import Finding, Gate, Region, completed
 from pneumoscope.imaging import DEFAULT_LIMITS
 from pneumoscope.inference import explain_files, load_engine
 from pneumoscope.scale import is_uri, list_radiographs, storage
-from pneumoscope.scale.parts import Unit, part_name, plan, read_findings, write_part
+from pneumoscope.scale.parts import Unit, count_judged, part_name, plan, read_findings, write_part
 from pneumoscope.scale.run import _claim
 from pneumoscope.scale.storage import Place, content_digest, read_anywhere
 from pneumoscope.scale.worker import Finder, Job
 from tests.export.bundles import exported
+from tests.imaging.films import gray8, write_dicom
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 fs = pytest.importorskip("pyarrow.fs")
@@ -63,6 +64,35 @@ def test_findings_come_back_from_parquet(tmp_path: Path) -> None:
         [],
     ]
     assert [path.name for path in (tmp_path / "findings").iterdir()] == ["part-1.parquet"]
+
+
+def test_what_was_not_judged_is_no_result_in_parquet_and_is_not_counted(tmp_path: Path) -> None:
+    out = Place.at(str(tmp_path))
+    flagged = completed(
+        finding("c.png").model_copy(update={"regions": ()}),
+        ("N", "P"),
+        gate=Gate(flagged=True, reason="rotated"),
+    )
+    written = [finding("a.png"), finding("b.png", "is damaged"), flagged]
+    names = ("a.png", "b.png", "c.png")
+    write_part(out, Unit("part-1.parquet", names), written)
+    assert read_findings(out) == written
+    row = pq.read_table(tmp_path / "findings").to_pylist()[2]
+    assert (row["label"], row["probability"], row["threshold"]) == (None, None, 0.5)
+    assert count_judged(str(tmp_path), names) == 1
+    assert count_judged(str(tmp_path), ["b.png", "c.png", "other.png"]) == 0
+
+
+def test_a_part_of_an_earlier_version_with_a_number_where_the_gate_flagged(tmp_path: Path) -> None:
+    out = Place.at(str(tmp_path))
+    write_part(out, Unit("part-1.parquet", ("a.png",)), [finding("a.png")])
+    table = pq.read_table(tmp_path / "findings" / "part-1.parquet")
+    row = table.to_pylist()[0]
+    row |= {"gate": {"flagged": True, "reason": "rotated"}, "regions": [], "uncertain": True}
+    old = pa.Table.from_pylist([row], schema=table.schema)
+    pq.write_table(old, tmp_path / "findings" / "part-1.parquet")
+    (found,) = read_findings(out)
+    assert (found.label, found.probability, found.judged) == (None, None, False)
 
 
 def test_a_plan_leaves_out_what_is_done_and_tries_errors_again(tmp_path: Path) -> None:
@@ -229,8 +259,9 @@ def test_a_remote_film_is_fetched_within_the_limits(
     (remote / "sub").mkdir()
     for name in ("film.dcm", "1.2.3", "NONE", ".hidden", "DICOMDIR", "notes.txt"):
         (remote / "sub" / name).write_bytes(b"x")
+    write_dicom(remote / "sub" / "odd.IMA", gray8())
     assert list_radiographs("far://sub") == [
-        f"far://sub/{n}" for n in ("1.2.3", "NONE", "film.dcm")
+        f"far://sub/{n}" for n in ("1.2.3", "NONE", "film.dcm", "odd.IMA")
     ]
 
 

@@ -86,8 +86,12 @@ def predict_archive(
     console.print(
         f"Findings of {len(names)} radiographs: [bold]{shown(out)}/findings[/bold] (Parquet)"
     )
+    judged = scale.count_judged(out, names)
+    if judged < len(names):
+        left = f"{len(names) - judged} of {len(names)}"
+        errors.print(f"[yellow]{left} not judged: see their gate and error[/yellow]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
-    end_unless_judged(scale.count_judged(out, names), len(names))
+    end_unless_judged(judged, len(names))
 
 
 def _names(paths: Iterable[str]) -> Iterator[str]:
