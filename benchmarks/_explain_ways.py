@@ -17,7 +17,7 @@ from _explain_way import Answer, ExplainWay, Films
 from pneumoscope.bundles import HeatmapSpec, read_bundle, read_onnx
 from pneumoscope.imaging import Letterbox
 from pneumoscope.inference import Engine, film_heatmap
-from pneumoscope.inference.explain import calibrated_probability
+from pneumoscope.inference.finishing import calibrated_probability
 
 if TYPE_CHECKING:
     from pneumoscope.inference.engine import Precision

@@ -24,7 +24,8 @@ from pneumoscope.inference import (
     film_heatmap,
     load_engine,
 )
-from pneumoscope.inference.explain import calibrated_probability, explain_in, find_in
+from pneumoscope.inference.explain import explain_in, find_in
+from pneumoscope.inference.finishing import calibrated_probability
 from pneumoscope.inference.heatmaps import Anatomy, anatomy_of, on_film_scale
 from pneumoscope.lungs import LungSegmenter
 

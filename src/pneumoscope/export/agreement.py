@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import BundleError
-from pneumoscope.inference.explain import calibrated_probability
 from pneumoscope.inference.file_engine import FileEngine
+from pneumoscope.inference.finishing import calibrated_probability
 from pneumoscope.localize import method_named
 from pneumoscope.models.classifier import Classifier, positive_logit
 

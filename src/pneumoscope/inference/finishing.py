@@ -1,0 +1,193 @@
+"""What is made of a radiograph that the engine has seen: its finding, its heatmap, its regions.
+
+All of it is made on the upright film and then brought onto the pixels as they are stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumoscope.bundles import HeatmapSpec
+from pneumoscope.findings import Finding, Gate, completed
+from pneumoscope.gate import InputGate
+from pneumoscope.imaging import Letterbox, Radiograph
+from pneumoscope.inference.engine import Engine
+from pneumoscope.inference.explained import Explained, Failed, on_stored_pixels
+from pneumoscope.inference.heatmaps import (
+    NO_ANATOMY,
+    Anatomy,
+    RawOutput,
+    anatomy_of,
+    film_heatmap,
+    on_film_scale,
+    share_inside,
+)
+from pneumoscope.lungs import LungSegmenter
+
+# What counts as lung.
+_LUNG = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A film with the square that the model sees; square and letterbox are of the upright film."""
+
+    name: str
+    radiograph: Radiograph
+    digest: str | None
+    pixels: NDArray[np.uint8]
+    letterbox: Letterbox
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be done with each batch."""
+
+    engine: Engine
+    threshold: float
+    own: HeatmapSpec
+    others: tuple[HeatmapSpec, ...]
+    segmenter: LungSegmenter | None
+    gate: InputGate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One film of a batch that the engine has seen."""
+
+    task: Task
+    item: Input
+    output: RawOutput
+    index: int
+
+
+def finding_of(entry: Scored | Failed) -> Finding:
+    """The finding; a heatmap is made only where its regions are needed."""
+    if isinstance(entry, Failed):
+        return entry.finding
+    finding, gate = _decided(entry), _gate(entry)
+    if _flagged(gate) or not finding.positive:
+        return _completed(entry, finding, None, None, gate)
+    anatomy = _anatomy(entry)
+    heatmap = _heatmap(entry, entry.task.own, anatomy)
+    found = _completed(entry, finding, heatmap, anatomy.lungs, gate)
+    return on_stored_pixels(found, entry.item.radiograph)
+
+
+def explained_of(entry: Scored | Failed) -> Explained | Failed:
+    """The radiograph with its finding and its heatmaps."""
+    if isinstance(entry, Failed):
+        return entry
+    task, item, gate = entry.task, entry.item, _gate(entry)
+    if _flagged(gate):
+        return _not_judged(entry, gate)
+    anatomy = _anatomy(entry)
+    heatmap = _heatmap(entry, task.own, anatomy)
+    finding = _completed(entry, _decided(entry), heatmap, anatomy.lungs, gate)
+    stored = item.radiograph.orientation.stored
+    return Explained(
+        item.name,
+        item.radiograph,
+        float(entry.output.logits[entry.index]),
+        stored(heatmap),
+        on_stored_pixels(finding, item.radiograph),
+        {str(spec): stored(_heatmap(entry, spec, anatomy)) for spec in task.others},
+        None if anatomy.lungs is None else stored(anatomy.lungs),
+    )
+
+
+def _flagged(gate: Gate | None) -> bool:
+    return gate is not None and gate.flagged
+
+
+def _not_judged(entry: Scored, gate: Gate | None) -> Explained:
+    """What is left of a picture that the gate flagged: no score, no heat, no lungs."""
+    film, task = entry.item.radiograph, entry.task
+    nothing = np.zeros_like(film.pixels)
+    return Explained(
+        entry.item.name,
+        film,
+        float("nan"),
+        nothing,
+        _completed(entry, _decided(entry), None, None, gate),
+        dict.fromkeys(map(str, task.others), nothing),
+        None if task.segmenter is None else np.ones_like(film.pixels),
+    )
+
+
+def _decided(entry: Scored) -> Finding:
+    """The finding without regions."""
+    info = entry.task.engine.info
+    logit = float(entry.output.logits[entry.index])
+    return Finding.from_prediction(
+        entry.item.name,
+        probability=calibrated_probability(logit, info.temperature, info.bias),
+        threshold=entry.task.threshold,
+        labels=info.labels,
+        model=info.model_id,
+        review=None if info.review is None else (info.review.low, info.review.high),
+        notes=entry.item.radiograph.notes,
+        digest=entry.item.digest,
+    )
+
+
+def _completed(
+    entry: Scored,
+    finding: Finding,
+    heatmap: NDArray[np.float32] | None,
+    lungs: NDArray[np.float32] | None,
+    gate: Gate | None,
+) -> Finding:
+    """The finding with regions, their zones and its plain line."""
+    # One everywhere means that none were found.
+    known = lungs is not None and bool(lungs.min() < _LUNG)
+    mask = lungs >= _LUNG if lungs is not None and known else None
+    inside = None
+    if finding.positive and mask is not None:
+        raw = entry.output.maps[entry.task.own][entry.index]
+        inside = share_inside(raw, mask, entry.item.letterbox)
+    info, film = entry.task.engine.info, entry.item.radiograph
+    weak = [each.words for each in info.weaknesses if each.concerns(film.view, film.age)]
+    return completed(
+        finding,
+        info.labels,
+        gate=gate,
+        heatmap=heatmap,
+        lungs=mask,
+        in_lungs=inside,
+        region_threshold=info.region_threshold,
+        weaknesses=weak,
+    )
+
+
+def _gate(entry: Scored) -> Gate | None:
+    """What the input gate says, if it is asked."""
+    if entry.task.gate is None:
+        return None
+    verdict = entry.task.gate.judge(entry.item.pixels, entry.item.letterbox)
+    return Gate(flagged=verdict.flagged, reason=verdict.reason)
+
+
+def _anatomy(entry: Scored) -> Anatomy:
+    """Lungs and density of the film, if anything needs them."""
+    if entry.task.segmenter is None:
+        return NO_ANATOMY
+    (grid,) = entry.task.segmenter.segment(entry.item.pixels[None])
+    return anatomy_of(entry.item.pixels, grid, entry.item.letterbox)
+
+
+def _heatmap(entry: Scored, spec: HeatmapSpec, anatomy: Anatomy) -> NDArray[np.float32]:
+    """A heatmap on the upright film, on the scale of the film's probability."""
+    grid, letterbox = entry.output.maps[spec][entry.index], entry.item.letterbox
+    relative = film_heatmap(spec, grid, letterbox, anatomy)
+    info = entry.task.engine.info
+    logit = float(entry.output.logits[entry.index])
+    return on_film_scale(relative, calibrated_probability(logit, info.temperature, info.bias))
+
+
+def calibrated_probability(logit: float, temperature: float, bias: float = 0.0) -> float:
+    """Sigmoid of logit / temperature + bias, without overflow (Platt 1999)."""
+    return float(0.5 * (1 + np.tanh(0.5 * (logit / temperature + bias))))
