@@ -64,7 +64,7 @@ def dicom(stored: NDArray[Any], **elements: Any) -> Dataset:
         if value is not None:
             setattr(dataset, keyword, value)
     dataset.PixelData = stored.tobytes()
-    dataset["PixelData"].VR = "OW" if bits == 16 else "OB"
+    dataset["PixelData"].VR = "OW" if bits > 8 else "OB"
     return dataset
 
 

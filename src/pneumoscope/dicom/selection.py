@@ -13,6 +13,7 @@ from typing import Any
 from pneumoscope.dicom.result import MANUFACTURER
 from pneumoscope.dicom.source import read_tags
 from pneumoscope.errors import UnsupportedImage
+from pneumoscope.imaging.elements import MalformedElement, number
 
 _FILMS = {
     "1.2.840.10008.5.1.4.1.1.1": "CR",
@@ -81,8 +82,11 @@ def _kind(tags: Any) -> str | None:
 
 
 def _frames(tags: Any) -> str | None:
-    text = str(tags.get("NumberOfFrames") or "1")
-    return f"holds {text[:8]} frames" if text.strip() != "1" else None
+    try:
+        frames = number(tags, "NumberOfFrames")
+    except MalformedElement:
+        return "has a malformed NumberOfFrames"
+    return f"holds {frames:.0f} frames" if frames is not None and frames > 1 else None
 
 
 def _body_part(tags: Any) -> str | None:

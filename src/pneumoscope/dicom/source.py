@@ -132,17 +132,31 @@ def read_tags(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = dcmread(path, force=True, stop_before_pixels=True, specific_tags=known)
+            for keyword in REFERENCE:
+                _drop_malformed(dataset, keyword)
             dataset.decode()
             # Values are converted when they are first touched; what is damaged shows here.
             for element in dataset.iterall():
                 _ = element.value
-    except Exception as error:  # Messages of parsers can quote values, that is names.
+    except Exception:  # Messages of parsers can quote values, that is names.
         raise UnreadableImage(
-            f"is a damaged or truncated DICOM file ({type(error).__name__})",
+            "is a damaged or truncated DICOM file",
             path=path,
             remedy="export it again from the archive",
         ) from None
     return dataset
+
+
+def _drop_malformed(dataset: Any, keyword: str) -> None:
+    """Leave out what cannot be converted, such as a window with a decimal comma.
+
+    The reader of the film notes or refuses it, and a derived object is better without it.
+    """
+    try:
+        if keyword in dataset:
+            _ = dataset[keyword].value
+    except Exception:  # pydicom raises almost anything
+        del dataset[keyword]
 
 
 def read_source(path: Path) -> Source:
