@@ -36,6 +36,8 @@ def coded(meaning: str, value: str = "1") -> Dataset:
         {"SOPClassUID": CODES["DX"], "PresentationIntentType": "FOR PRESENTATION"},
         {"ViewPosition": None, "ViewCodeSequence": [coded("postero-anterior")]},
         {"NumberOfFrames": 1},
+        {"NumberOfFrames": "01"},
+        {"NumberOfFrames": "0"},
         *(
             {"BodyPartExamined": part}
             for part in ("TORAX", "UNKNOWN", "OTHER", "DEFAULT", "", "BRUST", "RTG KLP", "TX")

@@ -65,7 +65,7 @@ def draw(rng: np.random.Generator) -> tuple[Dataset, list[str]]:
         "PhotometricInterpretation": str(rng.choice(["MONOCHROME1", "MONOCHROME2"])),
     }
     if elements["PhotometricInterpretation"] == "MONOCHROME2":
-        elements["PresentationLUTShape"] = rng.choice([None, "IDENTITY", "INVERSE"])
+        elements["PresentationLUTShape"] = [None, "IDENTITY", "INVERSE"][rng.integers(3)]
     first, last = low, low + 2**bits - 1
     transform = rng.choice(["none", "rescale", "table"])
     if transform == "rescale":
@@ -80,7 +80,7 @@ def draw(rng: np.random.Generator) -> tuple[Dataset, list[str]]:
         return dicom(stored, **elements), ["--use-voi-lut", "1"]
     centre = round(first + (last - first) * rng.uniform(0.4, 0.6))
     elements |= {"WindowCenter": centre, "WindowWidth": round((last - first) * 0.8) + 2}
-    elements["VOILUTFunction"] = rng.choice([None, "LINEAR", "SIGMOID"])
+    elements["VOILUTFunction"] = [None, "LINEAR", "SIGMOID"][rng.integers(3)]
     return dicom(stored, **elements), ["--use-window", "1"]
 
 
