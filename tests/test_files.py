@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import subprocess
 import sys
@@ -11,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from pneumoscope.errors import OutputError, PneumoscopeError
-from pneumoscope.files import atomic_path, new_folder, sha256_file, write_json, write_text
+from pneumoscope.files import (
+    atomic_path,
+    cache_folder,
+    new_folder,
+    sha256_file,
+    write_json,
+    write_text,
+    writing,
+)
 
 
 def test_a_file_replaces_the_old_one_whole(tmp_path: Path) -> None:
@@ -79,3 +88,33 @@ def test_errors_name_file_and_remedy() -> None:
     assert str(error) == "film.png: is broken. Take another"
     assert str(PneumoscopeError("no", remedy="pip install x")) == "no. pip install x"
     assert str(PneumoscopeError("no")) == "no"
+
+
+def _fails(number: int) -> OSError:
+    return OSError(number, os.strerror(number), "/tmp/.film-x1y2z3.png")
+
+
+def test_a_full_disk_names_the_output_and_no_temporary_file(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as raised, atomic_path(tmp_path / "film.png"):
+        raise _fails(errno.ENOSPC)
+    assert str(raised.value).startswith(f"{tmp_path / 'film.png'}: ")
+    assert "the disk is full" in str(raised.value)
+    assert "x1y2z3" not in str(raised.value)
+    with pytest.raises(OutputError, match="the disk is full"), writing(tmp_path / "f.jsonl"):
+        raise _fails(errno.EDQUOT)
+
+
+def test_a_cache_that_cannot_be_written_names_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("PNEUMOSCOPE_CACHE", str(tmp_path / "file"))
+    with (
+        pytest.raises(OutputError, match="PNEUMOSCOPE_CACHE"),
+        atomic_path(cache_folder() / "pixels" / "a.npy"),
+    ):
+        pass
+    monkeypatch.setenv("PNEUMOSCOPE_CACHE", str(tmp_path / "other"))
+    with pytest.raises(OutputError) as raised, atomic_path(tmp_path / "file" / "a.npy"):
+        pass
+    assert "PNEUMOSCOPE_CACHE" not in str(raised.value)

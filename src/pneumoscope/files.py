@@ -5,9 +5,11 @@ Used by every room; standard library only.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from typing import Any
 from pneumoscope.errors import OutputError
 
 _UMASK = threading.Lock()
+_NO_SPACE = 1 << 16
 
 
 @contextmanager
@@ -33,14 +36,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(f"{path.suffix}", f".{path.stem}-", path.parent)
         os.close(handle)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -68,7 +71,8 @@ def cache_folder() -> Path:
     if named:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "pneumoscope"
+    # As a user without a home, "~" stays and cannot be made: the error names the variable.
+    return Path(base or os.path.join(os.path.expanduser("~"), ".cache")) / "pneumoscope"  # noqa: PTH111, PTH118
 
 
 def new_folder(path: Path) -> Path:
@@ -83,7 +87,7 @@ def new_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     return path
 
 
@@ -95,9 +99,36 @@ def _umask() -> int:
     return current
 
 
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"cannot be written ({error.strerror or error})",
-        path=path,
-        remedy="check free space and permissions",
-    )
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """The error to raise for what the system says of an output, with what to do about it."""
+    words = error.strerror or error
+    if _full(path, error):
+        problem, remedy = f"cannot be written: the disk is full ({words})", "make room there"
+    else:
+        problem, remedy = f"cannot be written ({words})", "check the path and its permissions"
+    if cache_folder() in path.parents:
+        remedy += ", or name another folder in the environment variable PNEUMOSCOPE_CACHE"
+    return OutputError(problem, path=path, remedy=remedy)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What fails inside because `path` cannot be written says so.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _full(path: Path, error: OSError) -> bool:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # Libraries that write in C may say nothing but that less was written than asked for.
+    try:
+        return error.errno is None and shutil.disk_usage(path.parent).free < _NO_SPACE
+    except OSError:
+        return False

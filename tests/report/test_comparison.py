@@ -26,7 +26,7 @@ from pneumoscope.report.comparison import (
     comparison_notes,
     write_comparison,
 )
-from pneumoscope.report.comparison_content import ComparisonContent, CostColumns
+from pneumoscope.report.comparison_content import BUSY, ComparisonContent, CostColumns
 from pneumoscope.report.pages import RESEARCH_ONLY
 from tests.report.test_pages import EVIL, Page, png
 
@@ -201,6 +201,11 @@ def test_notes_warn_of_what_cannot_be_compared() -> None:
     for part in ("vgg16", "start from the same kind", "several machines"):
         assert part in notes
     assert "ensemble" not in " ".join(comparison_notes(content(costs={})))
+    one = cost().machine
+    same = {"lite0": cost(), "vit": cost(machine=f"{one}{BUSY}")}
+    notes = " ".join(comparison_notes(content(costs=same)))
+    assert "several machines" not in notes
+    assert "busy with other work while the speed of vit" in notes
 
 
 def test_everything_is_escaped(tmp_path: Path) -> None:

@@ -108,10 +108,11 @@ def main() -> None:
             raise
         _fail("interrupted; what was finished is kept")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
+        # Whatever the system says of a file concerns the user; without one it may be a defect.
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
-        where = error.filename or "output"
-        _fail(f"{where}: {error.strerror}. Check free space and permissions")
+        where = "output" if error.filename is None else error.filename
+        _fail(f"{where}: {error.strerror or error}. Check the path, free space and permissions")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

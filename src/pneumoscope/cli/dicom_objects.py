@@ -16,12 +16,13 @@ from pneumoscope.cli.console import console, progress, shown
 from pneumoscope.cli.reuse import digests_now, tell_reused
 from pneumoscope.errors import ImageError
 from pneumoscope.extras import missing, require
-from pneumoscope.files import write_text
+from pneumoscope.files import write_text, writing
 from pneumoscope.names import json_text
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.dicom.outcome import Outcome
     from pneumoscope.findings import Finding
+    from pneumoscope.imaging import Limits
     from pneumoscope.inference import Engine, Explained, Failed
     from pneumoscope.report.findings_folder import FindingsFolder
 
@@ -38,6 +39,7 @@ def predict_objects(
     threshold: float | None,
     batch_size: int,
     gate: bool = True,
+    limits: Limits | None = None,
 ) -> FindingsFolder:
     """Write findings, `selection.jsonl` and the objects of every frontal chest film.
 
@@ -50,6 +52,7 @@ def predict_objects(
         threshold: decide at this probability instead of the bundle's threshold.
         batch_size: radiographs per call of the engine.
         gate: ask the input gate of each film.
+        limits: larger films become an error; None for `DEFAULT_LIMITS`.
 
     Raises:
         SettingsError: the kinds are unknown, or the key is none.
@@ -110,7 +113,13 @@ def predict_objects(
 
     def written() -> Generator[None, None, None]:
         yield from process_files(
-            engine, passed(), write, threshold=used, batch_size=batch_size, gate=gate
+            engine,
+            passed(),
+            write,
+            threshold=used,
+            batch_size=batch_size,
+            gate=gate,
+            limits=limits,
         )
 
     try:
@@ -162,12 +171,13 @@ class _Lines:
 
     def add(self, outcome: Outcome) -> None:
         line = json_text(json.dumps(outcome.as_json(), ensure_ascii=False)) + "\n"
-        with self._lock:
+        with self._lock, writing(self._path):
             self._stream.write(line)
             self._stream.flush()
 
     def close(self) -> None:
-        self._stream.close()
+        with writing(self._path):
+            self._stream.close()
 
     def finish(self, images: Sequence[str]) -> None:
         """Put the lines in the order of `images`; a line cut off by a kill is dropped."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -25,10 +26,13 @@ from pneumoscope.errors import SettingsError
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.findings import Finding
+    from pneumoscope.imaging import Limits
     from pneumoscope.inference import Engine, Explained, Failed
     from pneumoscope.report.findings_folder import FindingsFolder
 
 _SHOWN = 20
+# Beyond it Pillow takes any picture for an attack.
+_MOST_PIXELS = 178_000_000
 
 
 def predict(
@@ -77,6 +81,21 @@ def predict(
     gate: Annotated[
         bool, typer.Option("--gate/--no-gate", help="Do not judge what is no frontal chest film.")
     ] = True,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(
+            min=1024,
+            max=_MOST_PIXELS,
+            help="Of one film; larger ones are refused.",
+            show_default="80 million",
+        ),
+    ] = None,
+    max_mb: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Of one film's file; larger ones are refused.", show_default="200"
+        ),
+    ] = None,
     deidentify: Annotated[
         Path | None,
         typer.Option(
@@ -113,6 +132,11 @@ def predict(
         if output == "dicom":
             raise SettingsError(
                 "--engine ray writes findings alone", remedy="leave --engine or --format out"
+            )
+        if max_mb is not None or max_pixels is not None:
+            raise SettingsError(
+                "--engine ray keeps the limits of a film",
+                remedy="leave --max-pixels and --max-mb out, or choose another --engine",
             )
         from pneumoscope.cli.archive import predict_archive
 
@@ -156,6 +180,7 @@ def predict(
             threshold=threshold,
             batch_size=batch_size,
             gate=gate,
+            limits=_limits(max_mb, max_pixels),
         )
         _show(folder, len(files))
         return
@@ -168,6 +193,7 @@ def predict(
         heatmaps=heatmaps,
         overlays=overlays,
         gate=gate,
+        limits=_limits(max_mb, max_pixels),
     )
     if overlays:
         console.print(f"Overlays: [bold]{shown(folder.folder / 'overlays')}[/bold]")
@@ -187,6 +213,16 @@ def _show(folder: FindingsFolder, total: int) -> None:
     end_unless_judged(folder.judged, total)
 
 
+def _limits(max_mb: int | None, max_pixels: int | None) -> Limits:
+    from pneumoscope.imaging import DEFAULT_LIMITS, Limits
+
+    return Limits(
+        max_bytes=DEFAULT_LIMITS.max_bytes if max_mb is None else max_mb << 20,
+        max_pixels=max_pixels or DEFAULT_LIMITS.max_pixels,
+        options=("--max-mb", "--max-pixels"),
+    )
+
+
 def predict_files(
     engine: Engine,
     files: list[tuple[str, Path]],
@@ -197,9 +233,10 @@ def predict_files(
     heatmaps: bool = True,
     overlays: bool = True,
     gate: bool = True,
+    limits: Limits | None = None,
 ) -> FindingsFolder:
     """Explain files into a folder of findings, in the files' order, and return the folder."""
-    from pneumoscope.imaging import read_radiograph
+    from pneumoscope.imaging import DEFAULT_LIMITS, read_radiograph
     from pneumoscope.inference import Failed, find_in, process_files
     from pneumoscope.report.findings_folder import FindingsFolder
 
@@ -220,11 +257,22 @@ def predict_files(
     def written() -> Generator[object, None, None]:
         if heatmaps or overlays:
             yield from process_files(
-                engine, todo, write, threshold=used, batch_size=batch_size, gate=gate
+                engine,
+                todo,
+                write,
+                threshold=used,
+                batch_size=batch_size,
+                gate=gate,
+                limits=limits or DEFAULT_LIMITS,
             )
         else:
             found = find_in(
-                engine, todo, read_radiograph, threshold=used, batch_size=batch_size, gate=gate
+                engine,
+                todo,
+                partial(read_radiograph, limits=limits or DEFAULT_LIMITS),
+                threshold=used,
+                batch_size=batch_size,
+                gate=gate,
             )
             yield from map(folder.add, found)
 

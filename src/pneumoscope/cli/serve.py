@@ -91,7 +91,11 @@ def serve(
             engine=engine,
             precision=precision,
             threads=threads,
-            limits=Limits(max_bytes=max_mb << 20, max_pixels=max_pixels),
+            limits=Limits(
+                max_bytes=max_mb << 20,
+                max_pixels=max_pixels,
+                options=("--max-mb of the server", "--max-pixels of the server"),
+            ),
             dicom=_offers_dicom(dicom, store),
         ),
         host=host,

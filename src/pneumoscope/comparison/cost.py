@@ -32,7 +32,7 @@ from pneumoscope.inference.heatmaps import run_heatmaps
 from pneumoscope.lungs import LungSegmenter
 from pneumoscope.models.classifier import Architecture, Classifier
 from pneumoscope.models.registry import backbone_record
-from pneumoscope.report.comparison_content import CostColumns
+from pneumoscope.report.comparison_content import BUSY, CostColumns
 from pneumoscope.training.cache import cached_pixels
 from pneumoscope.training.history import Row
 
@@ -56,7 +56,7 @@ def describe_machine(share: float = 1.0) -> str:
     Args:
         share: of the time that this process had the processor while it was timed.
     """
-    busy = ", busy with other work" if share < _IDLE else ""
+    busy = BUSY if share < _IDLE else ""
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     threads = torch.get_num_threads()
     return (

@@ -52,9 +52,42 @@ def fetch_study(url: str, folder: Path) -> list[Path]:
     except OutputError:
         raise
     except (RequestException, KeyError, IndexError, ValueError, OSError) as error:
-        raise PneumoscopeError(
-            f"the DICOMweb server failed ({type(error).__name__})", remedy="check URL and server"
-        ) from None
+        problem, remedy = why_failed(error)
+        raise PneumoscopeError(problem, remedy=remedy) from None
     if not paths:
         raise PneumoscopeError("the study has no CR or DX film", remedy="check the study's UID")
     return paths
+
+
+_STATUS = {
+    401: ("asks for a name and password, or refuses those of ~/.netrc", "put them into ~/.netrc"),
+    403: ("refuses access to this study", "ask its administrator for the right to read it"),
+    404: ("does not know this address or study", "check the URL and the study's UID"),
+}
+
+
+def why_failed(error: Exception) -> tuple[str, str]:
+    """What is wrong with a DICOMweb server, and what to do about it, without quoting an answer."""
+    from requests import ConnectionError as Unreachable
+    from requests import Timeout
+    from requests.exceptions import SSLError
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in _STATUS:
+        words, remedy = _STATUS[status]
+        return f"the DICOMweb server {words} (HTTP {status})", remedy
+    if status is not None:
+        return (
+            f"the DICOMweb server answers with HTTP {status}",
+            "check the URL, or try again later",
+        )
+    if isinstance(error, SSLError):
+        return (
+            "the certificate of the DICOMweb server cannot be verified",
+            "name the file of its authority in the environment variable REQUESTS_CA_BUNDLE",
+        )
+    if isinstance(error, Timeout):
+        return "the DICOMweb server does not answer in time", "try again later"
+    if isinstance(error, Unreachable):
+        return "the DICOMweb server cannot be reached", "check host and port, and that it runs"
+    return f"the DICOMweb server failed ({type(error).__name__})", "check URL and server"

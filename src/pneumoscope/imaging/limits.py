@@ -18,11 +18,14 @@ class Limits:
             default stays below the size at which Pillow's own decompression-bomb guard warns;
             that guard stays on, so a larger value than twice its threshold has no effect.
         min_side: shortest side in pixels; anything smaller is an icon or a thumbnail.
+        options: what raises `max_bytes` and `max_pixels` where a file is refused; None where
+            nothing does.
     """
 
     max_bytes: int = 200 * 2**20
     max_pixels: int = 80_000_000
     min_side: int = 32
+    options: tuple[str, str] | None = None
 
     def check_bytes(self, path: Path, size: int) -> None:
         """Refuse an empty file and one of more than `max_bytes` bytes.
@@ -38,7 +41,7 @@ class Limits:
             raise UnsupportedImage(
                 f"is too large ({size / 2**20:,.0f} MB; the limit is {most})",
                 path=path,
-                remedy="export a single uncompressed frame, or raise the limit",
+                remedy=f"export a single uncompressed frame{self._raised(0)}",
             )
 
     def check_size(self, path: Path, width: int, height: int) -> None:
@@ -51,7 +54,7 @@ class Limits:
             raise UnsupportedImage(
                 f"has too many pixels ({width} x {height}; the limit is {self.max_pixels:,})",
                 path=path,
-                remedy="export it at a lower resolution, or raise the limit",
+                remedy=f"export it at a lower resolution{self._raised(1)}",
             )
         if min(width, height) < self.min_side:
             raise UnsupportedImage(
@@ -59,6 +62,9 @@ class Limits:
                 path=path,
                 remedy="give the radiograph itself, not its thumbnail",
             )
+
+    def _raised(self, which: int) -> str:
+        return "" if self.options is None else f", or raise the limit with {self.options[which]}"
 
 
 DEFAULT_LIMITS = Limits()

@@ -17,7 +17,7 @@ from pneumoscope.errors import ImageError
 from pneumoscope.files import sha256_file
 from pneumoscope.findings import Finding
 from pneumoscope.gate import InputGate
-from pneumoscope.imaging import Radiograph, model_input, read_radiograph
+from pneumoscope.imaging import DEFAULT_LIMITS, Limits, Radiograph, model_input, read_radiograph
 from pneumoscope.inference.engine import Engine
 from pneumoscope.inference.explained import Explained, Failed
 from pneumoscope.inference.file_engine import available_cpus
@@ -83,18 +83,22 @@ def process_files(
     threshold: float | None = None,
     batch_size: int = 16,
     gate: bool = False,
+    limits: Limits | None = None,
 ) -> Iterator[Made]:
     """What `then` makes of each explained radiograph, in order.
 
     `then` runs in threads beside the engine, for several radiographs at once: the place to write
-    pictures. Its exceptions end the stream. Otherwise as `explain_files`.
+    pictures. Its exceptions end the stream. Files beyond `limits` become a `Failed`. Otherwise as
+    `explain_files`.
     """
 
     def work(entry: Scored | Failed) -> Made:
         return then(explained_of(entry))
 
     task = _task(engine, threshold, gate=gate)
-    return _stream(task, files, read_radiograph, work, batch_size)
+    return _stream(
+        task, files, partial(read_radiograph, limits=limits or DEFAULT_LIMITS), work, batch_size
+    )
 
 
 def find_in(

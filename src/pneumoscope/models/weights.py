@@ -57,7 +57,7 @@ def pretrained_classifier(
 
     Args:
         backbone: a registered name.
-        head: `linear` or `mlp`; always starts from random weights.
+        head: `linear`, `mlp` or `regional`; starts from random weights, except with a bundle.
         size: side of the square input in pixels.
         weights: `auto`, `none`, a file, or the folder of a bundle or run, whose head is taken, too.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pneumoscope import __version__
 from pneumoscope.files import atomic_path, write_text
 from pneumoscope.report import comparison_tables as tables
-from pneumoscope.report.comparison_content import ComparisonContent
+from pneumoscope.report.comparison_content import BUSY, ComparisonContent
 from pneumoscope.report.comparison_figures import (
     has_costs,
     is_ensemble,
@@ -141,8 +141,14 @@ def comparison_notes(content: ComparisonContent) -> list[str]:
             "Not all backbones start from the same kind of weights: their differences are of the "
             "start as well as of the architecture."
         )
-    if len(_machines(content)) > 1:
+    machines = _machines(content)
+    if len({machine.removesuffix(BUSY) for machine in machines}) > 1:
         notes.append("Costs were measured on several machines: speeds cannot be compared.")
+    if busy := [name for name, cost in content.costs.items() if cost.machine.endswith(BUSY)]:
+        notes.append(
+            f"The machine was busy with other work while the speed of {', '.join(busy)} was "
+            "measured: it is too low."
+        )
     unmeasured = [name for name in backbones if name not in content.costs]
     if unmeasured:
         notes.append(f"Costs were not measured of: {', '.join(unmeasured)}.")

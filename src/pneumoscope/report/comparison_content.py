@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pneumoscope.evaluate import Comparison, Interval
 
+BUSY = ", busy with other work"
+"""What ends the name of a machine that did something else while it was timed."""
+
 
 @dataclass(frozen=True)
 class CostColumns:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pneumoscope.errors import OutputError
-from pneumoscope.files import atomic_path, write_json, write_text
+from pneumoscope.files import atomic_path, write_json, write_text, writing
 from pneumoscope.findings import Finding
 from pneumoscope.report.overlay import save_heatmap, save_overlay
 
@@ -86,7 +86,8 @@ class FindingsFolder:
                     stream.write(line)
                 else:
                     self.changed.append(finding.image)
-        self._stream: TextIO = (folder / PARTIAL).open("a", encoding="utf-8")
+        with writing(folder / FINDINGS):
+            self._stream: TextIO = (folder / PARTIAL).open("a", encoding="utf-8")
 
     def _earlier(self) -> Iterator[tuple[Finding, str]]:
         """Findings of earlier calls with their lines; a line cut off is dropped."""
@@ -126,14 +127,15 @@ class FindingsFolder:
                 save_heatmap(self.folder / "heatmaps" / name, heatmap)
                 finding = finding.model_copy(update={"heatmap": f"heatmaps/{name}"})
         line = finding.json_line() + "\n"
-        with self._lock:
+        with self._lock, writing(self.folder / FINDINGS):
             self._stream.write(line)
             self._stream.flush()
         return finding
 
     def close(self) -> None:
         """Stop; what was written can be continued."""
-        self._stream.close()
+        with writing(self.folder / FINDINGS):
+            self._stream.close()
 
     def finish(self, images: Iterable[str]) -> None:
         """All films are done: give the findings their final name, in the order of `images`."""

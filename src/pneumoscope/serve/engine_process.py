@@ -138,7 +138,14 @@ def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) ->
                 yield key, path
 
     answer_of = partial(_answer, dicom=settings.dicom)
-    found = process_files(engine, passed(), answer_of, batch_size=settings.batch_size, gate=True)
+    found = process_files(
+        engine,
+        passed(),
+        answer_of,
+        batch_size=settings.batch_size,
+        gate=True,
+        limits=settings.limits,
+    )
     for answer in found:
         yield answer
         while refused:
