@@ -30,14 +30,15 @@ class Outcome:
     Attributes:
         image: its name, as in its finding.
         chosen: whether it was taken for a frontal chest film.
-        decided_by: `tags`, `reading` (it is damaged, or nothing can refer to it), or `gate`.
+        decided_by: `tags`, `reading` (it is damaged, or nothing can refer to it), `gate`, or
+            `duplicate` (the same film was read before, from another file).
         reason: why it was not chosen, or what the gate found; None if nothing is the matter.
         objects: paths of the objects, relative to the output folder.
     """
 
     image: str
     chosen: bool
-    decided_by: Literal["tags", "reading", "gate"]
+    decided_by: Literal["tags", "reading", "gate", "duplicate"]
     reason: str | None
     objects: tuple[str, ...] = ()
 
@@ -85,7 +86,7 @@ def tell(
     if shows_no_film(finding):
         return Outcome(finding.image, False, "gate", reason), finding
     try:
-        source = read_source(path)
+        source = read_source(path, item.radiograph.pixels)  # type: ignore[union-attr]
         source = pseudonyms.apply(source) if pseudonyms else source
         result = Result.of(item, source, info)  # type: ignore[arg-type]
     except ImageError as error:

@@ -1,8 +1,8 @@
 """What was found on one film, as all derived objects say it, and how they name themselves.
 
-UIDs are name-based (version 5 UUIDs, PS3.5 B.2): the same bytes of a film, read by the same model
-at the same threshold with the same version of this program, give the same UIDs. An archive that is
-sent a result twice, after a crash say, keeps one.
+UIDs are name-based (version 5 UUIDs, PS3.5 B.2): the same film (`Source.digest`), in whichever
+transfer syntax it came, read by the same model at the same threshold with the same version of this
+program, gives the same UIDs. An archive that is sent a result twice keeps one.
 """
 
 from __future__ import annotations

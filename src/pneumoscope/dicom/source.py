@@ -7,14 +7,18 @@ the attributes that identify those two are copied as they are; everything else a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pneumoscope.errors import UnreadableImage, UnsupportedImage
-from pneumoscope.files import sha256_file
+from pneumoscope.imaging import read_radiograph
 
 IDENTITY = (
     "PatientName",
@@ -85,7 +89,8 @@ class Source:
     """A film as derived objects refer to it.
 
     Attributes:
-        digest: hex SHA-256 of its bytes.
+        digest: hex SHA-256 of what identifies the film: patient, study and film as the tags name
+            them, and its pixels. The same in every transfer syntax that loses nothing.
         dataset: pydicom dataset without pixels, holding `IDENTITY` and `REFERENCE` alone, text in
             Unicode; `Source` never changes it.
     """
@@ -159,12 +164,17 @@ def _drop_malformed(dataset: Any, keyword: str) -> None:
         del dataset[keyword]
 
 
-def read_source(path: Path) -> Source:
+def read_source(path: Path, pixels: NDArray[np.float32] | None = None) -> Source:
     """Read from a DICOM film what objects derived from it carry.
+
+    Args:
+        path: the film.
+        pixels: of it, as `read_radiograph` gave them; None to read them here.
 
     Raises:
         UnreadableImage: damaged or not a DICOM file.
         UnsupportedImage: it lacks a UID that derived objects must refer to.
+        ImageError: its pixels cannot be read.
     """
     tags = read_tags(path)
     for keyword in _UIDS:
@@ -174,7 +184,17 @@ def read_source(path: Path) -> Source:
                 path=path,
                 remedy="export it again from the archive",
             )
-    return Source(sha256_file(path), _reference(tags))
+    reference = _reference(tags)
+    if pixels is None:
+        pixels = read_radiograph(path).pixels
+    return Source(_digest(reference, pixels), reference)
+
+
+def _digest(reference: Any, pixels: NDArray[np.float32]) -> str:
+    said = [str(reference.get(keyword, "")) for keyword in (*IDENTITY, *_UIDS)]
+    digest = hashlib.sha256(json.dumps([*said, pixels.shape]).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 def _reference(tags: Any) -> Any:

@@ -36,7 +36,7 @@ def source_text(item: Explained) -> str | None:
     if shows_no_film(item.finding):
         return None
     try:
-        source = read_source(film.source)
+        source = read_source(film.source, film.pixels)
     except ImageError:
         return None
     if source.grid != film.pixels.shape:

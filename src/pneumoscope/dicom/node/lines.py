@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pneumoscope.dicom.node.settings import NodeSettings, Peer, WebPeer
+from pneumoscope.errors import PneumoscopeError
 
 SUCCESS, FAILURE, NOT_SUPPORTED = 0x0000, 0x0110, 0x0122
 _CLASSES = (
@@ -108,12 +109,21 @@ class WebLine:
         except HTTPError as error:
             # 409: stored nothing of what was sent; others mean the server, not the object.
             if error.response is not None and error.response.status_code == 409:
-                return FAILURE
+                return _reason(error.response)
             raise ConnectionError("the server fails") from error
         except RequestException as error:
             raise ConnectionError("no answer") from error
         failed = answer.get("FailedSOPSequence")
         return int(failed[0].get("FailureReason", FAILURE)) if failed else SUCCESS
+
+
+def _reason(response: Any) -> int:
+    """The DICOM status in an answer that stored nothing (PS3.18 10.5.3), as far as it is JSON."""
+    try:
+        failed = response.json()["00081198"]["Value"][0]
+        return int(failed["00081197"]["Value"][0])
+    except (ValueError, LookupError, TypeError):
+        return FAILURE
 
 
 def web_client(url: str) -> Any:
@@ -123,7 +133,30 @@ def web_client(url: str) -> Any:
         SettingsError: the extra `hospital` is not whole.
     """
     from dicomweb_client.api import DICOMwebClient
+    from requests import Session
 
-    client = DICOMwebClient(url, timeout=_TIMEOUT_SECONDS, permissive_uid=True)
+    session = Session()
+    session.hooks["response"].append(_require_closed)
+    client = DICOMwebClient(url, session=session, timeout=_TIMEOUT_SECONDS, permissive_uid=True)
     client.set_http_retry_params(retry=False)  # The queue repeats, and can be stopped meanwhile.
     return client
+
+
+def _require_closed(response: Any, **_: Any) -> None:
+    """Refuse a multipart answer without its closing boundary: its last part is cut off.
+
+    Raises:
+        PneumoscopeError: it has none.
+    """
+    from email.message import Message
+
+    header = Message()
+    header["Content-Type"] = response.headers.get("Content-Type", "")
+    boundary = header.get_boundary()
+    if header.get_content_maintype() != "multipart" or boundary is None or not response.ok:
+        return
+    if f"--{boundary}--".encode("utf-8", "replace") not in response.content:
+        raise PneumoscopeError(
+            "the DICOMweb server's answer is cut off: it lacks its closing boundary",
+            remedy="fetch the study again, into a new folder",
+        )

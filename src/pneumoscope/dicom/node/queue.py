@@ -7,9 +7,11 @@
     quarantine/KEY.dcm     films that the model failed on again and again
     done/KEY.json          what became of a film; no patient data
     attempts/KEY           how often a film was begun
+    films/DIGEST           KEY of the file from which a film was read; see `Source.digest`
 
 KEY is the SHA-256 of the film's file, so that no name tells anything and the same object sent twice
-is known. Each step is a rename on one file system, after what it moves was synchronised to disk:
+is known. The same film in another transfer syntax is another file: `films` tells that it was read.
+Each step is a rename on one file system, after what it moves was synchronised to disk:
 at any moment a film is in exactly one state, or in two of which the later one counts.
 """
 
@@ -27,10 +29,11 @@ from typing import Any
 from uuid import uuid4
 
 from pneumoscope.errors import OutputError
-from pneumoscope.files import sha256_file, write_json
+from pneumoscope.files import sha256_file, write_json, write_text
 
 _FOLDERS = (
-    "incoming", "accepted", "results", "undeliverable", "quarantine", "done", "attempts"
+    "incoming", "accepted", "results", "undeliverable", "quarantine", "done", "attempts",
+    "films",
 )  # fmt: skip
 
 
@@ -122,13 +125,29 @@ class Queue:
         folder.mkdir()
         return folder
 
-    def processed(self, key: str, staged: Path, note: Mapping[str, Any]) -> None:
+    def twin(self, film: str, key: str) -> str | None:
+        """The key of another file from which this film was read; None if there is none.
+
+        Args:
+            film: `Source.digest`.
+            key: of the file at hand.
+        """
+        try:
+            other = (self.folder / "films" / film).read_text(encoding="ascii")
+        except FileNotFoundError:
+            return None
+        return other if other != key and self._was_read(other) else None
+
+    def processed(
+        self, key: str, staged: Path, note: Mapping[str, Any], film: str | None = None
+    ) -> None:
         """The objects of a film are in `staged`: let them wait for the destination.
 
         Args:
             key: of the film.
             staged: folder of `staging`; without objects the film is done.
             note: what became of it, without patient data.
+            film: `Source.digest`, so that the same film in another file is known.
         """
         files = [path for path in staged.iterdir() if path.suffix == ".dcm"]
         if files:
@@ -141,6 +160,8 @@ class Queue:
         else:
             self._done(key, note)
             shutil.rmtree(staged)
+        if film is not None:
+            write_text(self.folder / "films" / film, key)
         self._forget_film(key)
         self.wake()
 
@@ -198,8 +219,11 @@ class Queue:
             return 0
 
     def _known(self, key: str) -> bool:
+        return self._film(key).exists() or self._was_read(key)
+
+    def _was_read(self, key: str) -> bool:
         later = ((self.folder / "results" / key), (self.folder / "done" / f"{key}.json"))
-        return self._film(key).exists() or any(path.exists() for path in later)
+        return any(path.exists() for path in later)
 
     def _forget_film(self, key: str) -> None:
         self._film(key).unlink(missing_ok=True)

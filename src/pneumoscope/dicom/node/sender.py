@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +16,37 @@ from pneumoscope.dicom.node.settings import NodeSettings, Peer, WebPeer
 LOG = logging.getLogger("pneumoscope.node")
 _IDLE_SECONDS = 5.0
 _MOST_AT_ONCE = 100
+_MOST_REFUSALS = 5
+
+
+# Status codes of C-STORE: PS3.4 B.2.3, and for all services PS3.7 annex C.
+_WARNINGS = (0x0001, 0x0107, 0x0116)
+_DUPLICATE = 0x0111
+_INVALID = (0x0105, 0x0106, 0x0117, 0x0118, 0x0120, 0x0121, 0x0212)
+
+
+def arrived(status: int) -> bool:
+    """Whether the destination has the object: success, a warning, or it had it already."""
+    return status in (0, _DUPLICATE, *_WARNINGS) or status >> 12 == 0xB
+
+
+def blames_object(status: int) -> bool:
+    """Whether the object itself is refused (A9xx, Cxxx), not for want of room or time."""
+    return status >> 8 == 0xA9 or status >> 12 == 0xC or status in _INVALID
+
+
+def _remark(status: int) -> str:
+    if status == _DUPLICATE:
+        return ", which had it already"
+    return f", with warning {status:04X}" if status else ""
 
 
 class Sender(Loop):
     """Sends objects until told to stop.
 
     While the destination does not answer, nothing is sent, for longer and longer. An object that it
-    refuses waits on its own, longer and longer, and keeps no other waiting.
+    refuses waits on its own, longer and longer, and keeps no other waiting. An object that it has
+    already is done. One that it refuses five times for its content is kept as undeliverable.
 
     Args:
         queue: the node's.
@@ -38,6 +63,7 @@ class Sender(Loop):
         self._line = line_to(settings, destination)
         self._delay = settings.first_retry
         self._refused: dict[Path, tuple[float, float]] = {}
+        self._times: Counter[Path] = Counter()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -71,12 +97,19 @@ class Sender(Loop):
 
     def _answered(self, path: Path, status: int) -> None:
         name = f"{path.parent.name[:12]}/{path.name}"
-        if status == 0 or status >> 12 == 0xB:  # Success, or taken with a warning.
+        self._times[path] += 1
+        if arrived(status):
             self._queue.sent(path)
-            LOG.info("sent %s to %s", name, self._destination)
+            LOG.info("sent %s to %s%s", name, self._destination, _remark(status))
         elif status == NOT_SUPPORTED:
             self._queue.undeliverable(path)
             LOG.error("%s takes no %s: kept as undeliverable", self._destination, path.stem)
+        elif blames_object(status) and self._times[path] >= _MOST_REFUSALS:
+            self._queue.undeliverable(path)
+            LOG.error(
+                "%s refused %s %d times: status %04X; kept as undeliverable",
+                self._destination, name, _MOST_REFUSALS, status,
+            )  # fmt: skip
         else:
             _, before = self._refused.get(path, (0.0, 0.0))
             delay = self._longer(before) if before else self._settings.first_retry
@@ -84,6 +117,7 @@ class Sender(Loop):
             LOG.warning("%s refused %s: status %04X", self._destination, name, status)
             return
         self._refused.pop(path, None)
+        del self._times[path]
 
     def _longer(self, delay: float) -> float:
         return min(2 * delay, self._settings.longest_retry)

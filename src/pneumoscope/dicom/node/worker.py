@@ -13,7 +13,9 @@ from pneumoscope.dicom.node.queue import Queue
 from pneumoscope.dicom.objects import Kind
 from pneumoscope.dicom.outcome import Outcome, tell
 from pneumoscope.dicom.selection import refuse_unless_chest_film
+from pneumoscope.dicom.source import read_source
 from pneumoscope.errors import ImageError, OutputError
+from pneumoscope.imaging import read_radiograph
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Engine
@@ -68,8 +70,8 @@ class Worker(Loop):
                 self._queue.quarantine(key, {"chosen": False, "decided_by": "failure"})
                 return
             staged = self._queue.staging(key)
-            outcome = self._read(key, path, staged)
-            self._queue.processed(key, staged, note(outcome))
+            outcome, film = self._read(key, path, staged)
+            self._queue.processed(key, staged, note(outcome), film)
         except Exception as error:  # The film stays where it is.
             LOG.error("film %.12s failed: %s", key, type(error).__name__)
             if staged is not None:
@@ -83,18 +85,29 @@ class Worker(Loop):
         else:
             LOG.info("film %.12s not read: %s", key, outcome.reason)
 
-    def _read(self, key: str, path: Path, staged: Path) -> Outcome:
-        from pneumoscope.inference import explain_files
+    def _read(self, key: str, path: Path, staged: Path) -> tuple[Outcome, str | None]:
+        """What became of a film, and what identifies it; None where it was not read."""
+        from pneumoscope.inference import explain_in
 
         try:
             refuse_unless_chest_film(path)
         except ImageError as error:
-            return Outcome(key, False, "tags", error.problem)
-        (item,) = explain_files(self._engine, [(key, path)], batch_size=1, gate=self._gate)
+            return Outcome(key, False, "tags", error.problem), None
+        try:
+            radiograph = read_radiograph(path)
+            film = read_source(path, radiograph.pixels).digest
+        except ImageError as error:
+            return Outcome(key, False, "reading", error.problem), None
+        twin = self._queue.twin(film, key)
+        if twin is not None:
+            return Outcome(key, False, "duplicate", f"the same film as {twin:.12}"), None
+        (item,) = explain_in(
+            self._engine, [(key, radiograph)], lambda known: known, batch_size=1, gate=self._gate
+        )
         outcome, _ = tell(
             item, path, self._engine.info, self._kinds, staged.parent, staged.name, self._pseudonyms
         )
-        return outcome
+        return outcome, film
 
 
 def note(outcome: Outcome) -> dict[str, Any]:
