@@ -149,6 +149,8 @@ class Queue:
             note: what became of it, without patient data.
             film: `Source.digest`, so that the same film in another file is known.
         """
+        if film is not None:  # Before the result: without one it means nothing.
+            write_text(self.folder / "films" / film, key)
         files = [path for path in staged.iterdir() if path.suffix == ".dcm"]
         if files:
             write_json(staged / "note.json", dict(note))
@@ -160,8 +162,6 @@ class Queue:
         else:
             self._done(key, note)
             shutil.rmtree(staged)
-        if film is not None:
-            write_text(self.folder / "films" / film, key)
         self._forget_film(key)
         self.wake()
 
