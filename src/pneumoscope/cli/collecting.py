@@ -64,5 +64,5 @@ def _words(passed_over: list[Path]) -> str:
     several = [f"{count} {kind}" for kind, count in kinds.most_common(_MOST_KINDS)]
     if len(kinds) > _MOST_KINDS:
         several.append("...")
-    number = f"{len(passed_over)} file" + ("s" if len(passed_over) > 1 else "")
-    return f"Passed over {number} that are not PNG, JPEG, TIFF or DICOM: {', '.join(several)}"
+    number = "1 file that is" if len(passed_over) == 1 else f"{len(passed_over)} files that are"
+    return f"Passed over {number} not PNG, JPEG, TIFF or DICOM: {', '.join(several)}"

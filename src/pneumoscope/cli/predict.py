@@ -111,8 +111,7 @@ def predict(
     after an interruption, it continues where it stopped; a file whose content has changed since is
     read again.
 
-    The exit code is 0 if any file was judged, 3 if none was (unusable, or flagged by the gate), and
-    2 if the command cannot run.
+    The exit code is 0 if any file was judged, 3 if none was, and 2 if the command cannot run.
 
     [dim]Examples:[/dim]
       pneumoscope predict film.png --bundle RUN
@@ -195,7 +194,7 @@ def predict(
         gate=gate,
         limits=_limits(max_mb, max_pixels),
     )
-    if overlays:
+    if overlays and folder.judged:
         console.print(f"Overlays: [bold]{shown(folder.folder / 'overlays')}[/bold]")
     _show(folder, len(files))
 
