@@ -150,12 +150,13 @@ def _strip(path: Path) -> bytes:
     return path.read_bytes()[start : start + length]
 
 
-def test_32_bit_values_beyond_16_bits_are_refused(tmp_path: Path) -> None:
-    fits = save(tmp_path / "fits.tif", ramp(top=4095).astype(np.int32))
-    assert read_radiograph(fits).pixels.max() == 1
+def test_32_bit_values_beyond_16_bits_are_stretched_and_noted(tmp_path: Path) -> None:
+    fits = read_radiograph(save(tmp_path / "fits.tif", ramp(top=4095).astype(np.int32)))
+    assert fits.pixels.max() == 1 and not fits.notes
     for name, shift in (("negative.tif", -5), ("large.tif", 70000)):
-        with pytest.raises(UnsupportedImage, match="16 bits"):
-            read_radiograph(save(tmp_path / name, ramp().astype(np.int32) + shift))
+        film = read_radiograph(save(tmp_path / name, ramp().astype(np.int32) + shift))
+        np.testing.assert_allclose(film.pixels, ramp() / 255, atol=1e-6)
+        assert len(film.notes) == 1
 
 
 @pytest.mark.parametrize("name", ["turned.jpg", "turned.png", "turned.tif"])

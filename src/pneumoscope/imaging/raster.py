@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF through Pillow, with its decompression-bomb guard left on."""
+"""PNG, JPEG and TIFF through Pillow, with its decompression-bomb guard left on; see `deep_tiff`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,14 @@ from PIL import Image, TiffImagePlugin
 
 from pneumoscope.errors import ImageError, UnreadableImage, UnsupportedImage
 from pneumoscope.imaging.colour import gray_of_rgb
+from pneumoscope.imaging.deep_tiff import deep_tiff_size, is_deep_tiff, read_deep_tiff
 from pneumoscope.imaging.limits import Limits
 from pneumoscope.imaging.radiograph import Header, Radiograph, to_unit
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _COLOUR_MODES = ("RGB", "RGBX", "CMYK", "YCbCr")
 _DEPTHS = (8, 10, 12, 14, 16)
+_STRETCHED = "The values have no usual full scale; minimum and maximum became black and white."
 _ORIENTATION_TAG = 0x0112
 _WIDTH_TAG, _HEIGHT_TAG, _PHOTOMETRIC_TAG = 256, 257, 262
 
@@ -40,17 +43,22 @@ def read_raster(path: Path, limits: Limits) -> Radiograph:
     8 bits are divided by 255. A 16-bit file is divided by the full scale of the smallest depth of
     8, 10, 12, 14 and 16 bits that holds its largest value: a 12-bit detector saved in 16 bits
     keeps its exposure instead of turning black, and one that fills 16 bits is divided by 65535.
-    A float TIFF within [0, 1] is taken as it is, any other from its minimum to its maximum.
+    A float TIFF within [0, 1] is taken as it is. Any other, and integers that are negative or
+    need more than 16 bits, are taken from their minimum to their maximum, with a note.
 
     Raises:
         UnreadableImage: damaged, truncated, or not what its first bytes claim.
         UnsupportedImage: coloured, transparent, animated, 1-bit, or out of the limits.
     """
-    with _opened(path, limits) as image:
-        inverted = _is_white_zero(image)
-        image.load()
-        pixels = _gray(_upright(image), path)
-        return Radiograph(pixels=1 - pixels if inverted else pixels, source=path)
+    if is_deep_tiff(path):
+        values, inverted = read_deep_tiff(path, limits)
+        pixels, notes = _scaled(values, path)
+    else:
+        with _opened(path, limits) as image:
+            inverted = _is_white_zero(image)
+            image.load()
+            pixels, notes = _gray(_upright(image), path)
+    return Radiograph(pixels=1 - pixels if inverted else pixels, source=path, notes=notes)
 
 
 def raster_header(path: Path, limits: Limits) -> Header:
@@ -60,6 +68,9 @@ def raster_header(path: Path, limits: Limits) -> Header:
         UnreadableImage: damaged, or not what its first bytes claim.
         UnsupportedImage: animated, 1-bit, or out of the limits.
     """
+    if is_deep_tiff(path):
+        width, height = deep_tiff_size(path, limits)
+        return Header(width=width, height=height)
     with _opened(path, limits) as image:
         width, height = _stored_size(image)
         if _orientation(image) >= 5:
@@ -114,18 +125,17 @@ def _refuse(image: Image.Image, path: Path, limits: Limits) -> None:
         )
 
 
-def _gray(image: Image.Image, path: Path) -> NDArray[np.float32]:
+def _gray(image: Image.Image, path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Gray in [0, 1], and notes."""
     image = _opaque(image, path)
-    if image.mode.startswith("I"):
-        return _scale_deep(np.asarray(image), path)
-    if image.mode == "F":
-        return _scale_float(np.asarray(image), path)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _scaled(np.asarray(image), path)
     if image.mode == "L":
-        return to_unit(np.asarray(image), 255)
+        return to_unit(np.asarray(image), 255), ()
     if image.mode in _COLOUR_MODES:
         gray = gray_of_rgb(np.asarray(image.convert("RGB")))
         if gray is not None:
-            return to_unit(gray, 255)
+            return to_unit(gray, 255), ()
     raise UnsupportedImage(
         "is a colour picture", path=path, remedy="give a grayscale radiograph, without overlays"
     )
@@ -151,31 +161,22 @@ def _opaque(image: Image.Image, path: Path) -> Image.Image:
     )
 
 
-def _scale_deep(values: NDArray[np.integer], path: Path) -> NDArray[np.float32]:
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > 65535:
-        raise UnsupportedImage(
-            f"holds values from {low} to {high}, outside the 16 bits of a radiograph",
-            path=path,
-            remedy="export it as 8 or 16 bits unsigned",
-        )
-    depth = next(bits for bits in _DEPTHS if high < 2**bits)
-    return to_unit(values, 2**depth - 1)
-
-
-def _scale_float(values: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+def _scaled(values: NDArray[Any], path: Path) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Deep integers or floats in [0, 1], and notes."""
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise UnsupportedImage(
             "holds NaN or infinite values", path=path, remedy="export it as 8 or 16 bits unsigned"
         )
-    if low >= 0 and high <= 1:
-        return values.astype(np.float32)
-    span = high - low
-    if span == 0:
-        return np.zeros_like(values, dtype=np.float32)
-    scaled = (values.astype(np.float64) - low) / span
-    return scaled.clip(0, 1).astype(np.float32)
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        return values.astype(np.float32), ()
+    if values.dtype.kind in "iu" and low >= 0 and high <= 65535:
+        depth = next(bits for bits in _DEPTHS if high < 2**bits)
+        return to_unit(values, 2**depth - 1), ()
+    if high == low:
+        return np.zeros(values.shape, np.float32), (_STRETCHED,)
+    scaled = (values.astype(np.float64) - low) / (high - low)
+    return scaled.clip(0, 1).astype(np.float32), (_STRETCHED,)
 
 
 def _is_white_zero(image: Image.Image) -> bool:
