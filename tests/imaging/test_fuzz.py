@@ -6,14 +6,20 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
+import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
     RLELossless,
 )
 
@@ -48,8 +54,13 @@ def _valid_files() -> dict[str, bytes]:
         buffer = BytesIO()
         Image.fromarray(pixels).save(buffer, **options)
         files[name] = buffer.getvalue()
+    buffer = BytesIO()
+    tifffile.imwrite(buffer, ramp(top=4095).astype(np.uint32), compression="deflate")
+    files["deep tiff"] = buffer.getvalue()
     for name, syntax in (
         ("implicit", ImplicitVRLittleEndian),
+        ("lossless", JPEGLosslessSV1),
+        ("jpeg-ls", JPEGLSLossless),
         ("deflated", DeflatedExplicitVRLittleEndian),
         ("rle", RLELossless),
         ("jpeg2000", JPEG2000Lossless),
@@ -70,6 +81,16 @@ def _dicom_file(syntax: Any) -> bytes:
     )
     if syntax in (RLELossless, JPEG2000Lossless):
         dataset.compress(syntax)
+    if syntax in (JPEGLosslessSV1, JPEGLSLossless):
+        lossless = syntax == JPEGLosslessSV1
+        pixels = ramp(top=4095)
+        frame = (
+            imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=12)
+            if lossless
+            else imagecodecs.jpegls_encode(pixels)
+        )
+        dataset.PixelData = encapsulate([bytes(frame)])
+        dataset["PixelData"].is_undefined_length = True
     dataset.file_meta.TransferSyntaxUID = syntax
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
