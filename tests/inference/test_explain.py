@@ -237,7 +237,7 @@ def test_without_torch_the_error_says_what_to_install(
 
     monkeypatch.delitem(sys.modules, "pneumoscope.inference.torch_engine")
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(BundleError, match=r"needs torch.*pip install 'pneumoscope\[train\]'"):
+    with pytest.raises(BundleError, match=r"needs torch.*extra 'train'"):
         load_engine(run_folder)
 
 
