@@ -282,7 +282,7 @@ def test_the_tuning_half_moves_nothing_but_the_threshold() -> None:
     first, second = reports
     assert first.threshold != second.threshold >= 0.8
     assert first.threshold_from == second.threshold_from == "tuning half"
-    tuned_figures = {"mean_iou", "box_acc", "box_acc_v2"}
+    tuned_figures = {"mean_iou", "mean_dice", "box_acc", "box_acc_v2"}
     for of, own in first.slices.items():
         other = second.slices[of]
         assert own.n == other.n == 10
@@ -537,3 +537,27 @@ def test_faults_are_named() -> None:
             groups={"side": "left"},
         )  # fmt: skip
     assert evaluator.compute()["cam"].slices["all"].n == 1  # nothing refused was kept
+
+
+def test_every_annotated_radiograph_counts_whatever_it_is_called() -> None:
+    evaluator = LocalizationEvaluator(n_resamples=10)
+    lesion = LesionAnnotation.from_boxes([[2, 2, 4, 4]], 10, 10)
+    hit, miss = np.zeros((10, 10)), np.zeros((10, 10))
+    hit[2:6, 2:6] = miss[7:9, 7:9] = 1
+    for index, (heat, called) in enumerate([(hit, True), (hit, False), (miss, False)]):
+        evaluator.accumulate(
+            "m",
+            image=str(index),
+            patient=str(index),
+            scores=score_heatmap(heat, lesion, np.empty((0, 5))),
+            half="test",
+            positive=called,
+        )
+    slices = evaluator.compute()["m"].slices
+    assert [slices[of].n for of in ("true_positives", "annotated", "all")] == [1, 3, 3]
+    peaks = [slices[of].figures["peak_in_box"].value for of in ("true_positives", "annotated")]
+    assert peaks == pytest.approx([1, 2 / 3])
+    assert slices["all"].figures["peak_in_box"].value == pytest.approx(1 / 3)
+    assert slices["annotated"].n_missed == 2
+    assert "froc" not in slices["annotated"].figures
+    assert slices["annotated"].figures["max_mean_dice"].value == pytest.approx(2 / 3)

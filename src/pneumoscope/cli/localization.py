@@ -259,6 +259,7 @@ class LocalizationStudy:
         found = {name: report.to_dict() for name, report in self._lesions.compute().items()}
         return {
             "localization": _slice(found, "true_positives"),
+            "localization_annotated": _slice(found, "annotated"),
             "localization_all": _slice(found, "all"),
             "localization_method": self.own,
             "localization_details": {

@@ -112,6 +112,7 @@ class _Overlap:
         part = np.array([item.part_iou for item in scores]).reshape(size)
         largest = np.array([item.largest_iou for item in scores]).reshape(size)
         self._iou = np.array([item.iou for item in scores]).reshape(size)
+        self._dice = 2 * self._iou / (1 + self._iou)
         self._accuracy = (largest >= _BOX_ACCURACY).astype(np.float64)
         self._accuracy_v2 = [(part >= least).astype(np.float64) for least in _BOX_ACCURACY_V2]
         self._chosen = chosen
@@ -119,6 +120,7 @@ class _Overlap:
     def figures(self, weights: Array) -> Figures:
         total = weights.sum(axis=1, keepdims=True)
         iou = ratio(weights @ self._iou, total)
+        dice = ratio(weights @ self._dice, total)
         accuracy = ratio(weights @ self._accuracy, total)
         # Choe et al. take the best heat threshold for each IoU by itself, then the mean.
         accuracy_v2 = np.stack([ratio(weights @ hits, total) for hits in self._accuracy_v2])
@@ -126,6 +128,8 @@ class _Overlap:
             "mean_iou": iou[:, self._chosen],
             "mean_iou@0.5": iou[:, HALF],
             "max_mean_iou": iou.max(axis=1),
+            "mean_dice": dice[:, self._chosen],
+            "max_mean_dice": dice.max(axis=1),
             "box_acc": accuracy[:, self._chosen],
             "box_acc_v2": accuracy_v2[:, :, self._chosen].mean(axis=0),
             "max_box_acc": accuracy.max(axis=1),

@@ -265,6 +265,8 @@ class LocalizationEvaluator:
             )
         records = sorted(self._records[method].values(), key=lambda record: record.image)
         test = [record for record in records if record.half == "test"]
+        if of == "annotated":
+            return [record for record in test if record.scores is not None]
         return test if of == "all" else _true_positives(test)
 
     def _threshold(self, method: str) -> int | None:
@@ -274,7 +276,12 @@ class LocalizationEvaluator:
 
     def _statistic(self, method: str, records: Sequence[_Record], of: Slice) -> Statistic:
         chosen = self._threshold(method)
-        rows = [record.gated() for record in records]
+        rows = [
+            _figures.Row(record.scores, record.false_scores)
+            if of == "annotated"
+            else record.gated()
+            for record in records
+        ]
         return _figures.statistic(
             rows, _figures.HALF if chosen is None else chosen, gated=of == "all"
         )

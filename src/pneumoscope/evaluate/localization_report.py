@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pneumoscope.evaluate.bootstrap import Interval
 
-Slice = Literal["true_positives", "all"]
-"""Radiographs of the test half: with lesions and called positive; or all, as delivered."""
+Slice = Literal["true_positives", "annotated", "all"]
+"""Radiographs of the test half: with lesions and called positive; with lesions, whatever they are
+called; or all, as delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +19,9 @@ class SliceReport:
     """Figures of one method on one slice of the test half.
 
     In `true_positives` are the radiographs with lesions that the classifier calls positive. In
-    `all` are all radiographs; where the classifier says negative the map counts as empty, so that
-    a missed case hits nothing.
+    `annotated` are all radiographs with lesions: the map itself is measured, so that models may be
+    compared whose decisions differ. In `all` are all radiographs; where the classifier says
+    negative the map counts as empty, so that a missed case hits nothing.
 
     Attributes:
         n: radiographs with lesions.
@@ -37,6 +39,7 @@ class SliceReport:
               whatever its size (wsolevaluation resizes all to 224 x 224). `energy_in_boxes`.
             - `iou@t`, `iobb@t`: part of all lesion boxes for which some region has at least this
               IoU (IoBB: intersection over the *region's* area), the accuracy of Wang et al. 2017.
+            - `mean_dice`, `max_mean_dice`: the Dice coefficient of the same pixels.
             - `mean_iou`, `box_acc`, `box_acc_v2`: at the heat threshold chosen on the tuning half;
               `mean_iou@0.5`: at the fixed one. `mean_iou` is of pixels; `box_acc` is the part of
               films on which the box around the largest part of the map has IoU >= .5 with a lesion
@@ -76,7 +79,7 @@ class MethodReport:
         threshold: heat threshold of `mean_iou`, `box_acc` and `box_acc_v2`.
         threshold_from: `tuning half`: the largest mean IoU of its true positives; or `default`,
             because it has none.
-        slices: `true_positives` and `all`.
+        slices: `true_positives`, `annotated` and `all`.
     """
 
     threshold: float

@@ -39,9 +39,17 @@ from pneumoscope.report.numbers import (
 
 Details = Mapping[str, Any]
 
-TRUE_POSITIVES, ALL = "true_positives", "all"
-_KEYS = {TRUE_POSITIVES: "localization", ALL: "localization_all"}
-_TITLES = {TRUE_POSITIVES: "True positives", ALL: "All radiographs, as delivered"}
+TRUE_POSITIVES, ANNOTATED, ALL = "true_positives", "annotated", "all"
+_KEYS = {
+    TRUE_POSITIVES: "localization",
+    ANNOTATED: "localization_annotated",
+    ALL: "localization_all",
+}
+_TITLES = {
+    TRUE_POSITIVES: "True positives",
+    ANNOTATED: "All annotated radiographs, whatever the decision",
+    ALL: "All radiographs, as delivered",
+}
 # The second table, cut where its figures change their subject.
 _PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Regions on lesions, by overlap asked for", ("iou@", "iobb@")),
@@ -256,7 +264,8 @@ def _counts(details: Details, own: str | None, of: str) -> list[str]:
         ]
     else:
         lesions = f" with {boxes} lesions" if "n_boxes" in counts else ""
-        facts = [f"{n} radiographs of {patients} patients{lesions}, all called positive."]
+        called = "all called positive" if of == TRUE_POSITIVES else f"{missed} called negative"
+        facts = [f"{n} radiographs of {patients} patients{lesions}, {called}."]
     empty = int(counts.get("n_flat") or 0) + int(counts.get("n_nan") or 0)
     if empty:
         facts.append(

@@ -81,6 +81,11 @@ FIGURES: dict[str, tuple[str, str]] = {
         "IoU at best heat",
         "At the heat threshold that is best on these very radiographs: optimistic",
     ),
+    "mean_dice": ("Dice at tuned heat", "At the heat threshold chosen on the tuning half"),
+    "max_mean_dice": (
+        "Dice at best heat",
+        "At the heat threshold that is best on these very radiographs: optimistic",
+    ),
     "max_box_acc": (
         "MaxBoxAcc",
         "Box accuracy at the heat threshold best on these very radiographs: optimistic",

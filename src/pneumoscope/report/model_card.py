@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from pneumoscope.report import tables
 from pneumoscope.report.card_tables import card_tables
-from pneumoscope.report.localization import ALL, TRUE_POSITIVES, headline_table
+from pneumoscope.report.localization import ALL, ANNOTATED, TRUE_POSITIVES, headline_table
 from pneumoscope.report.numbers import metric_name, number_text
 from pneumoscope.report.overlap import overlap_sentences
 from pneumoscope.report.pages import render
@@ -149,7 +149,7 @@ def render_model_card(card: ModelCard) -> str:
         sentences=tables.confusion_sentences(confusion, card.labels) if confusion else [],
         overlap=overlap_sentences(metrics) if metrics else [],
         measured=card_tables(card.measured),
-        localization=[headline_table(metrics, of) for of in (TRUE_POSITIVES, ALL)],
+        localization=[headline_table(metrics, of) for of in (TRUE_POSITIVES, ANNOTATED, ALL)],
         flow_columns=columns,
         flow_lines=lines,
         calibration=calibration,

@@ -84,7 +84,9 @@ _ALIASES = {
     "sensitivity_at_specificity_90": "sensitivity_at_specificity",
     "sensitivity_at_90_specificity": "sensitivity_at_specificity",
 }
-_SUFFIXES = re.compile(r"(?P<base>.+?)(?P<mirror>\+mirror)?(?P<lungs>\+lungs)?")
+_SUFFIXES = re.compile(
+    r"(?P<base>.+?)(?P<mirror>\+mirror)?(?P<lungs>\+lungs)?(?P<density>\+density)?"
+)
 
 
 def metric_name(key: str) -> str:
