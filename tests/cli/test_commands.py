@@ -50,7 +50,7 @@ def test_help_and_version() -> None:
     assert top.returncode == 0
     commands = (
         "scan", "join", "train", "evaluate", "compare", "export", "predict", "explain", "audit",
-        "demo", "phantom", "train-lungs", "check-lungs",
+        "demo", "phantom", "train-lungs", "check-lungs", "train-atlas",
     )  # fmt: skip
     for command in commands:
         assert command in top.stdout
@@ -129,12 +129,12 @@ def test_evaluate_measures_what_predict_delivers(
     assert sum(metrics["confusion"].values()) == 60
     assert metrics["abstention"]["promised"] == 0.95
     assert 0 <= metrics["abstention"]["uncertain"]["value"] <= 1
-    assert metrics["localization_method"] == "regional+mirror+lungs"
+    assert metrics["localization_method"] == "regional+mirror+lungs+density"
     for method in (
-        "regional+mirror+lungs", "regional+mirror", "gradcam", "hirescam", "randomised_weights",
+        "regional+mirror+lungs+density", "regional+mirror+lungs", "regional+mirror", "gradcam", "hirescam", "randomised_weights",
         "random", "centre", "lungs", "usual_location",
     ):  # fmt: skip
-        for part in ("localization", "localization_all"):
+        for part in ("localization", "localization_annotated", "localization_all"):
             figures = metrics[part][method]
             for name in ("peak_in_box", "iou@0.3", "iobb@0.5", "mean_iou", "pxap", "area_matched"):
                 assert set(figures[name]) == {"value", "low", "high"}
@@ -299,7 +299,7 @@ def test_demo_goes_the_whole_way(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     metrics = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert metrics["n"] == len((out / "findings" / "findings.jsonl").read_text().splitlines())
-    assert metrics["localization"]["gradcam"]["peak_in_box"]["value"] is not None
+    assert metrics["localization_annotated"]["gradcam"]["peak_in_box"]["value"] is not None
     assert "Research use only" in (out / "report.html").read_text()
     assert str((out / "report.html").resolve()) in result.stdout.replace("\n", "")
     fails(pneumoscope("demo", "--out", out), "already exists")

@@ -45,7 +45,8 @@ def test_the_paper_preset_is_the_paper() -> None:
 
 
 def test_the_heatmap_follows_from_the_settings() -> None:
-    assert make_settings().heatmap == "regional+mirror+lungs" and make_settings().guided
+    assert make_settings().heatmap == "regional+mirror+lungs+density" and make_settings().guided
+    assert make_settings(teacher="default").heatmap == "regional+mirror+lungs"
     linear = make_settings(head="linear", lung_prior=False)
     assert linear.heatmap == "gradcam+mirror" and not linear.guided
     assert not make_settings(lung_guidance=0.0).guided

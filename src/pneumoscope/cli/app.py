@@ -31,6 +31,7 @@ from pneumoscope.cli import (
     scan,
     serve,
     train,
+    train_atlas,
     train_gate,
     train_lungs,
 )
@@ -69,7 +70,10 @@ for _panel, _commands in (
     ),
     ("Can it be trusted?", (explain.explain, audit.audit, card.card)),
     ("Without data", (demo.demo, phantom.phantom)),
-    ("The lung segmenter", (train_lungs.train_lungs, check_lungs.check_lungs)),
+    (
+        "Lungs and their density",
+        (train_lungs.train_lungs, check_lungs.check_lungs, train_atlas.train_atlas),
+    ),
     ("The input gate", (train_gate.train_gate, check_gate.check_gate)),
 ):
     for _command in _commands:

@@ -78,8 +78,9 @@ class TrainingSettings(BaseModel):
     cell_guidance: Annotated[float, Field(ge=0)] = 0.5
     # The heatmap is its geometric mean with the probability of lung.
     lung_prior: bool = True
-    # The map is multiplied by the density factor before that.
-    density_prior: bool = True
+    # The map is multiplied by the density factor before that; None where no teacher has taught the
+    # network what density knows.
+    density_prior: bool | None = None
     # Heat from which a pixel belongs to a region.
     region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
 
@@ -126,7 +127,8 @@ class TrainingSettings(BaseModel):
     def heatmap(self) -> str:
         """The heatmap of the bundle, as `bundles.HeatmapSpec` reads it."""
         method = "regional" if self.head == "regional" else "gradcam"
-        return str(HeatmapSpec(method, self.mirror, self.lung_prior, self.density_prior))
+        density = not self.taught if self.density_prior is None else self.density_prior
+        return str(HeatmapSpec(method, self.mirror, self.lung_prior, density))
 
 
 # arXiv 2511.00456, section "Training": the paper's protocol to the letter, including its
