@@ -123,7 +123,7 @@ def test_predict_and_explain_take_the_file(file: Path, phantoms: Path, tmp_path:
     assert len(lines) == 3 and all(line["error"] is None for line in lines)
     assert pneumoscope("explain", *films, "--bundle", file, "--out", explained).exit_code == 0
     content = json.loads((explained / "explain.json").read_text())
-    assert content["methods"] == ["regional+mirror+lungs", "regional"]
+    assert content["methods"] == ["regional+mirror+lungs+density", "regional"]
     with pytest.raises(SettingsError, match="'gradcam' is no method for this bundle"):
         pneumoscope(
             "explain", films[0], "--bundle", file, "--methods", "gradcam", "--out", tmp_path / "x"
