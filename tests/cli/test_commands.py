@@ -50,7 +50,7 @@ def test_help_and_version() -> None:
     assert top.returncode == 0
     commands = (
         "scan", "join", "train", "evaluate", "compare", "export", "predict", "explain", "audit",
-        "demo", "phantom", "train-lungs", "check-lungs", "train-atlas",
+        "demo", "phantom", "train-lungs", "check-lungs", "train-atlas", "average",
     )  # fmt: skip
     for command in commands:
         assert command in top.stdout
@@ -131,7 +131,8 @@ def test_evaluate_measures_what_predict_delivers(
     assert 0 <= metrics["abstention"]["uncertain"]["value"] <= 1
     assert metrics["localization_method"] == "regional+mirror+lungs+density"
     for method in (
-        "regional+mirror+lungs+density", "regional+mirror+lungs", "regional+mirror", "gradcam", "hirescam", "randomised_weights",
+        "regional+mirror+lungs+density", "regional+mirror+lungs", "regional+mirror", "gradcam",
+        "hirescam", "randomised_weights",
         "random", "centre", "lungs", "usual_location",
     ):  # fmt: skip
         for part in ("localization", "localization_annotated", "localization_all"):

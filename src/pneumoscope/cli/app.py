@@ -15,6 +15,7 @@ import typer
 from pneumoscope import __version__
 from pneumoscope.cli import (
     audit,
+    average,
     card,
     check_gate,
     check_lungs,
@@ -59,6 +60,7 @@ for _panel, _commands in (
             scan.scan,
             join.join,
             train.train,
+            average.average,
             evaluate.evaluate,
             compare.compare,
             predict.predict,

@@ -275,8 +275,10 @@ def document_run(result: Any, update: Callable[[int, int], None] | None = None) 
     manifest = Manifest.read(folder / "manifest.csv")
     evaluation = measure(engine, manifest, "val", progress=update)
     write_json(folder / "metrics.json", evaluation.metrics)
-    history = history_picture(result.history, engine.info.training.selected_epoch)
-    figures = [history, *evaluation_figures(evaluation).values()]
+    figures = list(evaluation_figures(evaluation).values())
+    if result.history:
+        epoch = engine.info.training.selected_epoch
+        figures.insert(0, history_picture(result.history, epoch))
     page = evaluation_page(engine.info, evaluation, figures, [], "", kind="training")
     write_text(folder / "report.html", page)
     write_text(folder / "bundle" / "MODEL_CARD.md", model_card(engine.info, evaluation.metrics))

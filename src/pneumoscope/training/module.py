@@ -70,9 +70,14 @@ class ClassifierModule(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Keep what a step frees for the next one; let onnxruntime run frozen layers on the CPU."""
         keep_freed_memory(True)
+        self._early = self.frozen_stand_in()
+
+    def frozen_stand_in(self) -> FrozenEarly | None:
+        """What computes the frozen layers in float32 on a CPU; None where torch does."""
         in_float32 = not computes_in_bfloat16(self.settings.precision)
         if self._frozen and self.device.type == "cpu" and in_float32:
-            self._early = frozen_early(self.classifier.backbone, self.settings.size)
+            return frozen_early(self.classifier.backbone, self.settings.size)
+        return None
 
     def on_fit_end(self) -> None:
         """Give the memory back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -317,7 +318,8 @@ def predict_logits(
 ) -> NDArray[np.float64]:
     """Log-odds (N,) of the positive class, before calibration, in float32 arithmetic."""
     parts = []
-    with torch.inference_mode():
+    early = module.frozen_stand_in()
+    with torch.inference_mode(), nullcontext() if early is None else early.applied():
         for batch in plain_loader(dataset, batch_size=batch_size):
             logits = positive_logit(module.classifier(batch.pixels)).double()
             if module.settings.mirror:

@@ -1,0 +1,41 @@
+"""`pneumoscope average`: several runs as one network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, progress, show_metrics, shown
+from pneumoscope.extras import require
+
+
+def average(
+    runs: Annotated[list[Path], typer.Argument(help="Two or more runs with different seeds.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new run.")] = Path("average"),
+) -> None:
+    """Average the weights of runs that started from the same weights.
+
+    The mean is often better than each of them, and as fast as one. Threshold, calibration and
+    review band are fitted on val. Writes [bold]bundle/[/bold], [bold]metrics.json[/bold] and
+    [bold]report.html[/bold] (on val).
+
+    [dim]Examples:[/dim]
+      pneumoscope train cohort.csv --teacher first --seed 1 --out seed1
+      pneumoscope train cohort.csv --teacher first --seed 2 --out seed2
+      pneumoscope average seed1 seed2 --out both
+    """
+    require("train", "averaging runs")
+    from pneumoscope.cli.train import document_run
+    from pneumoscope.training.averaging import average_runs
+
+    with progress("Decoding films") as decoding:
+        result = average_runs(runs, out, decoding)
+    with progress("Measuring on val") as update:
+        metrics = document_run(result, update)
+    show_metrics(f"{metrics['model']} on val", metrics)
+    console.print(
+        f"Bundle: [bold]{shown(out / 'bundle')}[/bold]   Report: {shown(out)}/report.html"
+    )
+    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
