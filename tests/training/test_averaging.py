@@ -40,11 +40,11 @@ def test_the_mean_lies_between(run_folder: Path, tmp_path: Path) -> None:
     for name, tensor in first.items():
         expected = tensor + 0.25 if tensor.is_floating_point() else tensor
         torch.testing.assert_close(found[name], expected)
-    name = result.bundle.training.weights["name"]
+    mean_of = result.bundle.training.weights["name"]
     ids = [read_bundle(run)[1].model_id for run in (run_folder, other)]
-    assert name is not None and all(each in name for each in ids)
+    assert mean_of is not None and all(each in mean_of for each in ids)
     assert 0 < result.bundle.threshold <= 1
-    with pytest.raises(OutputError, match="not empty"):
+    with pytest.raises(OutputError, match="already exists"):
         average_runs([run_folder, other], tmp_path / "mean")
 
 

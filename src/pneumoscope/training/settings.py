@@ -78,8 +78,8 @@ class TrainingSettings(BaseModel):
     cell_guidance: Annotated[float, Field(ge=0)] = 0.5
     # The heatmap is its geometric mean with the probability of lung.
     lung_prior: bool = True
-    # The map is multiplied by the density factor before that; None where no teacher has taught the
-    # network what density knows.
+    # The map is multiplied by the density factor before that; None for with `lung_prior`, unless a
+    # teacher has taught the network what density knows.
     density_prior: bool | None = None
     # Heat from which a pixel belongs to a region.
     region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -127,7 +127,8 @@ class TrainingSettings(BaseModel):
     def heatmap(self) -> str:
         """The heatmap of the bundle, as `bundles.HeatmapSpec` reads it."""
         method = "regional" if self.head == "regional" else "gradcam"
-        density = not self.taught if self.density_prior is None else self.density_prior
+        unknown = self.lung_prior and not self.taught
+        density = unknown if self.density_prior is None else self.density_prior
         return str(HeatmapSpec(method, self.mirror, self.lung_prior, density))
 
 
