@@ -243,6 +243,17 @@ def test_cached_rows_follow_the_manifest(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cached_pixels(reverse, 32, folder=store), straight[::-1])
 
 
+def test_a_radiograph_that_changed_since_the_scan_stops_training_by_name(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    manifest = cohort(tmp_path)
+    known = replace(manifest, table=manifest.table.assign(sha256=manifest.digests()))
+    (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes())
+    with pytest.raises(CohortError, match=r"2\.png: is not the file that the manifest names"):
+        cached_pixels(known, 32, folder=tmp_path / "store")
+    assert not list((tmp_path / "store" / "pixels").glob("*"))
+
+
 def test_an_unreadable_radiograph_stops_training_by_name(tmp_path: Path) -> None:
     manifest = cohort(tmp_path)
     (tmp_path / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")

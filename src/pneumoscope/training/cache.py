@@ -147,6 +147,13 @@ def _write(path: Path, films: list[_Film], size: int, progress: Progress | None)
 
 def _decode(films: list[_Film], size: int) -> Iterator[NDArray[np.uint8]]:
     def one(film: _Film) -> NDArray[np.uint8]:
+        # Kept under this digest, another film's pixels would pass for this one's for ever.
+        if film.path.is_file() and sha256_file(film.path) != film.sha256:
+            raise CohortError(
+                "is not the file that the manifest names (its SHA-256 differs)",
+                path=film.path,
+                remedy="run `pneumoscope scan` again",
+            )
         try:
             return model_input(read_film(film.path, film.original).upright(), size)[0]
         except ImageError as error:
