@@ -49,7 +49,7 @@ def test_mistakes_are_found_before_anything_is_written(manifest_file: Path, tmp_
         compare(absent, out=out)
     with pytest.raises(SettingsError, match="lenet"):
         compare(manifest_file, out=out, backbones="resnet18,lenet")
-    with pytest.raises(SettingsError, match="are no seeds"):
+    with pytest.raises(SettingsError, match="is not a list of seeds"):
         compare(manifest_file, out=out, seeds=["one"])
     with pytest.raises(SettingsError, match="--backbones"):
         compare(manifest_file, out=out, set_=["backbone=resnet18"])

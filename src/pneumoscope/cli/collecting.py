@@ -36,7 +36,7 @@ def collect(paths: Iterable[str]) -> list[tuple[str, Path]]:
         if not inside:
             kinds = f" among {len(passed_over)} files" if passed_over else ""
             raise PneumoscopeError(
-                f"no radiograph there{kinds}",
+                f"no radiograph there{kinds}" if meant else "no such file or folder",
                 path=path,
                 remedy="give PNG, JPEG, TIFF or DICOM files",
             )

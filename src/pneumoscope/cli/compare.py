@@ -156,7 +156,9 @@ def _numbers(text: str) -> list[int]:
     try:
         return [int(name) for name in names(text)]
     except ValueError:
-        raise SettingsError(f"'{text}' are no seeds", remedy="give --seeds 1,2,3") from None
+        raise SettingsError(
+            f"'{text}' is not a list of seeds", remedy="give --seeds 1,2,3"
+        ) from None
 
 
 def _by_backbone(given: Sequence[str]) -> dict[str, str]:

@@ -194,7 +194,7 @@ def check_folder(out: Path) -> None:
     if any(any(out.glob(f"{RUNS}/{name}-seed*/{CONFIG}")) for name in BACKBONES):
         return
     raise OutputError(
-        "holds something, and no comparison", path=out, remedy="choose another folder for --out"
+        "is not empty and not a comparison folder", path=out, remedy="choose another --out"
     )
 
 

@@ -104,15 +104,17 @@ class WebLine:
         from pydicom import dcmread
         from requests import HTTPError, RequestException
 
+        from pneumoscope.dicom.web import why_failed
+
         try:
             answer = client.store_instances([dcmread(path)])
         except HTTPError as error:
             # 409: stored nothing of what was sent; others mean the server, not the object.
             if error.response is not None and error.response.status_code == 409:
                 return _reason(error.response)
-            raise ConnectionError("the server fails") from error
+            raise ConnectionError(why_failed(error)[0]) from error
         except RequestException as error:
-            raise ConnectionError("no answer") from error
+            raise ConnectionError(why_failed(error)[0]) from error
         failed = answer.get("FailedSOPSequence")
         return int(failed[0].get("FailureReason", FAILURE)) if failed else SUCCESS
 

@@ -75,7 +75,9 @@ class Sender(Loop):
                 else:
                     self._queue.wait(self._seconds_to_next())
             except Exception as error:  # What it says may quote the object.
-                LOG.warning("%s: %s", self._destination, type(error).__name__)
+                # Our own words quote nothing; others' may.
+                words = error if type(error) is ConnectionError else type(error).__name__
+                LOG.warning("%s: %s", self._destination, words)
                 LOG.warning("%s: sending again in %.1f s", self._destination, self._delay)
                 self._stop.wait(self._delay)
                 self._delay = self._longer(self._delay)
