@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pneumoscope.shipped import Description
 
-KINDS = ("chest", "inverted", "rotated", "cropped", "not_chest")
-"""What the model tells apart, in the order of its answers."""
+KINDS = ("frontal", "inverted", "rotated", "cropped", "lateral", "ct", "not_chest")
+"""What the model tells apart, in the order of its answers; `frontal` is upright and passes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

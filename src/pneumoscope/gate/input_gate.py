@@ -17,8 +17,8 @@ from pneumoscope.shipped import open_session
 SHIPPED = Path(__file__).with_name("gate.onnx")
 """The model that comes with the package."""
 
-Reason = Literal["blank", "inverted", "rotated", "cropped", "not_chest"]
-_REASONS: tuple[Reason, ...] = ("inverted", "rotated", "cropped", "not_chest")
+Reason = Literal["blank", "inverted", "rotated", "cropped", "lateral", "ct", "not_chest"]
+_REASONS: tuple[Reason, ...] = ("inverted", "rotated", "cropped", "lateral", "ct", "not_chest")
 # Gray levels of 255 between the 2nd and the 98th percentile of a film that shows anything.
 _LEAST_RANGE = 12
 
@@ -87,7 +87,7 @@ class InputGate:
         return Verdict(True, score, _REASONS[int(shares[1:].argmax())])
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The model's answer alone: float32 (5,), of `KINDS`, sum 1; arguments as of `judge`."""
+        """The model's answer alone: float32 (7,), of `KINDS`, sum 1; arguments as of `judge`."""
         side = self.info.side
         scaling = Letterbox.fit(pixels.shape[0], pixels.shape[1], side)
         film = scaling.apply(pixels.astype(np.float32))

@@ -2,18 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from pneumoscope.cohort.phantom import PhantomSettings, render
 from pneumoscope.cohort.phantom.writing import cases
 from pneumoscope.gate import KINDS
 from pneumoscope.training.gate_negatives import Gray, synthetic
+from pneumoscope.training.gate_others import OtherPictures
 
-# How often each of `KINDS` is drawn.
-_SHARES = (0.46, 0.11, 0.12, 0.12, 0.19)
+# How often each of `KINDS` is drawn where there are pictures of all of them.
+_SHARES = (0.42, 0.08, 0.09, 0.11, 0.09, 0.07, 0.14)
+# Among `not_chest`, the share of real pictures, if there are any; the others are made.
+_REAL = 0.6
 _PHANTOM_SIDE = 128
+_FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BOX, Image.Resampling.LANCZOS)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What pictures for training are made from.
+
+    Args:
+        films: uint8 (N, S, S), upright frontal chest films.
+        others: 8-bit gray pictures of other things, longest side S.
+        kinds: int (M,), the place of each other picture in `KINDS`.
+        chances: float (M,), the chance of each within its kind.
+    """
+
+    films: NDArray[np.uint8]
+    others: Sequence[Image.Image] = ()
+    kinds: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    chances: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def shares(self) -> NDArray[np.float64]:
+        """How often each kind is drawn; a kind that needs real pictures and has none, never."""
+        shares = np.array(_SHARES)
+        for name in ("lateral", "ct"):
+            if KINDS.index(name) not in self.kinds:
+                shares[KINDS.index(name)] = 0
+        shares /= shares.sum()
+        return shares
+
+
+def sources(
+    films: NDArray[np.uint8], others: OtherPictures | None, drawn: int, seed: int
+) -> Sources:
+    """Films with drawn phantoms among them, and other pictures at the films' side.
+
+    Args:
+        films: uint8 (N, S, S), upright frontal chest films.
+        others: those to train on, or None.
+        drawn: number of phantoms.
+        seed: of the phantoms.
+    """
+    side = films.shape[1]
+    whole = np.concatenate([films, phantoms(drawn, side, seed)])
+    if others is None:
+        return Sources(whole)
+    return Sources(whole, others.small(side), others.kinds, others.chances)
+
+
+class Drawn(NamedTuple):
+    """One picture for training: float32 (side, side) in [0, 255].
+
+    `kind` is its place in `KINDS`, `other` the picture in `Sources.others` it was made from, or -1.
+    """
+
+    pixels: Gray
+    kind: int
+    other: int
 
 
 def phantoms(n: int, side: int, seed: int) -> NDArray[np.uint8]:
@@ -27,34 +90,53 @@ def phantoms(n: int, side: int, seed: int) -> NDArray[np.uint8]:
     return films
 
 
-def draw(
-    films: NDArray[np.uint8], index: int, side: int, rng: np.random.Generator
-) -> tuple[Gray, int]:
-    """One picture for training: float32 (side, side) in [0, 255], and its place in `KINDS`.
+def draw(sources: Sources, index: int, side: int, rng: np.random.Generator) -> Drawn:
+    """Make one picture for training.
 
     Args:
-        films: uint8 (N, S, S), upright frontal chest films.
-        index: the film to start from.
+        sources: what it is made from.
+        index: the film to start from, if it is made from a film.
         side: side of the gate's input in pixels.
         rng: decides what becomes of it.
     """
-    kind = int(rng.choice(len(KINDS), p=_SHARES))
-    name = KINDS[kind]
-    if name == "not_chest":
-        picture = _no_chest(films, index, side, rng)
+    kind = int(rng.choice(len(KINDS), p=sources.shares()))
+    real = np.flatnonzero(sources.kinds == kind)
+    if len(real) and (KINDS[kind] != "not_chest" or rng.random() < _REAL):
+        other = int(rng.choice(real, p=sources.chances[real]))
+        return Drawn(exposed(_other(sources.others[other], kind, side, rng), rng), kind, other)
+    if KINDS[kind] == "not_chest":
+        picture = _no_chest(sources.films, index, side, rng)
     else:
-        film = Image.fromarray(films[index])
-        turn = 0
-        if name == "inverted":
-            film = Image.fromarray(255 - films[index])
-        elif name == "rotated":
-            turn = 90 * int(rng.integers(1, 4))
-        if name == "cropped":
-            film = heavy_crop(film, rng)
-        elif rng.random() < 0.2:
-            film = longer(film, rng)
-        picture = placed(film, side, rng, turn)
-    return exposed(picture, rng), kind
+        picture = _film(sources.films[index], KINDS[kind], side, rng)
+    return Drawn(exposed(picture, rng), kind, -1)
+
+
+def _film(levels: NDArray[np.uint8], name: str, side: int, rng: np.random.Generator) -> Gray:
+    """A film, or a film that is inverted, rotated or cropped."""
+    film = Image.fromarray(255 - levels if name == "inverted" else levels)
+    turn = 90 * int(rng.integers(1, 4)) if name == "rotated" else 0
+    if name == "cropped":
+        film = heavy_crop(film, rng)
+    elif rng.random() < 0.2:
+        film = longer(film, rng)
+    return placed(film, side, rng, turn)
+
+
+def _other(film: Image.Image, kind: int, side: int, rng: np.random.Generator) -> Gray:
+    """A part of a real picture of something else, turned, and now and then inverted."""
+    name = KINDS[kind]
+    least = 0.72 if name == "lateral" else 0.5
+    wide, high = (rng.uniform(least, 1.1, 2)).clip(0, 1)
+    x, y = rng.uniform(0, 1 - wide), rng.uniform(0, 1 - high)
+    width, height = film.size
+    left, top = int(x * width), int(y * height)
+    right, bottom = left + max(int(wide * width), 4), top + max(int(high * height), 4)
+    film = film.crop((left, top, right, bottom))
+    if rng.random() < 0.08:
+        film = ImageOps.invert(film)
+    often = {"lateral": 0.05, "ct": 0.2}.get(name, 0.7)
+    turn = 90 * int(rng.integers(1, 4)) if rng.random() < often else 0
+    return placed(film, side, rng, turn)
 
 
 def heavy_crop(film: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -86,26 +168,52 @@ def longer(film: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def placed(film: Image.Image, side: int, rng: np.random.Generator, turn: int = 0) -> Gray:
-    """A film on the gate's square: turned a little, scaled, squashed, mirrored, shifted."""
+    """A film on the gate's square: turned, scaled, squashed, mirrored, bent, shifted.
+
+    Half of them keep black bars beside the film, half fill the square, whatever the film's shape:
+    neither shape nor bars may give away where a picture comes from.
+    """
+    squash = np.exp(rng.normal(0, 0.13))
+    shape = np.array([1.0, 1.0])
+    if rng.random() < 0.5:
+        shape = np.array([film.width, film.height]) / max(film.size)
+    elif rng.random() < 0.5:
+        shape[int(rng.integers(2))] = rng.uniform(0.6, 1)
+    zoom = np.exp(rng.uniform(np.log(0.75), np.log(1.15)))
+    width, height = np.rint(side * zoom * shape * (squash, 1 / squash)).astype(int).clip(4, None)
+    if rng.random() < 0.5:
+        film = ImageOps.mirror(film)
+    shown = film.resize((int(width), int(height)), _FILTERS[int(rng.choice(3, p=(0.8, 0.1, 0.1)))])
+    if rng.random() < 0.3:
+        shown = bent(shown, rng)
     angle = np.deg2rad(turn + rng.normal(0, 7))
-    # From the square's pixels to the film's: above 1 the film is smaller than the square.
-    zoom = np.exp(rng.uniform(np.log(0.87), np.log(1.3)))
-    squash = np.exp(rng.uniform(-0.17, 0.17))
-    longest = max(film.size) if rng.random() < 0.5 else 0
-    down, across = (longest or film.height), (longest or film.width)
-    mirror = -1 if rng.random() < 0.3 else 1
-    cos, sin = np.cos(angle) * zoom, np.sin(angle) * zoom
-    a, b = mirror * across / side * cos * squash, mirror * across / side * sin * squash
-    d, e = -down / side * sin / squash, down / side * cos / squash
-    x, y = rng.normal(0, 0.04, 2) + 0.5
-    c = x * film.width - (a + b) * side / 2
-    f = y * film.height - (d + e) * side / 2
+    cos, sin = np.cos(angle), np.sin(angle)
+    x, y = side * (0.5 + rng.normal(0, 0.04, 2))
+    across, down = width / 2 - cos * x - sin * y, height / 2 + sin * x - cos * y
     fill = 0 if rng.random() < 0.85 else int(rng.integers(0, 256))
-    shown = film.transform(
-        (side, side), Image.Transform.AFFINE, (a, b, c, d, e, f),
+    square = shown.transform(
+        (side, side), Image.Transform.AFFINE, (cos, sin, across, -sin, cos, down),
         resample=Image.Resampling.BILINEAR, fillcolor=fill,
     )  # fmt: skip
-    return np.asarray(shown, dtype=np.float32)
+    return np.asarray(square, dtype=np.float32)
+
+
+def bent(film: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """A film whose inner points have moved by about a twentieth of its side, smoothly between."""
+    parts = 3
+    ends = [np.linspace(0, length, parts + 1) for length in film.size]
+    grid = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1)
+    moved = grid.copy()
+    moved[1:-1, 1:-1] += rng.normal(0, 0.05, (parts - 1, parts - 1, 2)) * film.size
+    mesh = []
+    for i in range(parts):
+        for j in range(parts):
+            (left, top), (right, bottom) = np.rint(grid[i, j]), np.rint(grid[i + 1, j + 1])
+            # Pillow's order: upper left, lower left, lower right, upper right.
+            corners = (moved[i, j], moved[i, j + 1], moved[i + 1, j + 1], moved[i + 1, j])
+            box = (int(left), int(top), int(right), int(bottom))
+            mesh.append((box, tuple(float(value) for corner in corners for value in corner)))
+    return film.transform(film.size, Image.Transform.MESH, mesh, resample=_FILTERS[0])
 
 
 def detailed(levels: Image.Image, rng: np.random.Generator) -> Gray:
@@ -134,12 +242,10 @@ def exposed(picture: Gray, rng: np.random.Generator) -> Gray:
     if rng.random() < 0.4:
         unit = unit + rng.normal(0, rng.uniform(0, 0.05), unit.shape)
     if rng.random() < 0.3:
-        bar = int(rng.uniform(0, 0.17) * side)
-        level = 0 if rng.random() < 0.8 else 1
-        if rng.random() < 0.5:
-            unit[:bar], unit[side - bar :] = level, level
-        else:
-            unit[:, :bar], unit[:, side - bar :] = level, level
+        first, second = (rng.uniform(0, 0.17, 2) * (rng.random(2) < 0.8) * side).astype(int)
+        level = 0 if rng.random() < 0.8 else rng.uniform(0, 1)
+        barred = unit if rng.random() < 0.5 else unit.T
+        barred[:first], barred[side - second :] = level, level
     for _ in range(int(rng.integers(0, 3))):
         row, column = rng.integers(0, side - 6, 2)
         unit[row : row + 3, column : column + int(rng.integers(2, 7))] = rng.uniform(0.7, 1)

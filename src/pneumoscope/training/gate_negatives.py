@@ -138,6 +138,7 @@ def _teeth(rng: np.random.Generator, side: int) -> Gray:
     draw = ImageDraw.Draw(picture)
     count = int(rng.integers(2, 9))
     width = side / count
+    gap = min(2.0, width / 4)
     middle = side * rng.uniform(0.35, 0.65)
     for upper in (True, False):
         shift = rng.uniform(-0.5, 0.5) * width
@@ -154,7 +155,7 @@ def _teeth(rng: np.random.Generator, side: int) -> Gray:
             draw.polygon(points, fill=float(rng.uniform(110, 170)))
             top, bottom = sorted((middle + sign * 2, gum))
             draw.ellipse(
-                (left + 2, top, left + width - 2, bottom), fill=float(rng.uniform(180, 255))
+                (left + gap, top, left + width - gap, bottom), fill=float(rng.uniform(180, 255))
             )
     texture = _spectrum(rng, side)
     gray = np.asarray(picture, dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ _WIDTHS = (16, 32, 48, 64)
 
 
 class GateNet(nn.Module):
-    """Pixels (B, 1, S, S) in 0..255 to logits (B, 5) of `gate.KINDS`; S is a multiple of 16.
+    """Pixels (B, 1, S, S) in 0..255 to logits (B, 7) of `gate.KINDS`; S is a multiple of 16.
 
     Each picture is brought to mean 0 and standard deviation 1 first, so that exposure and contrast
     do not matter; polarity and orientation still do. The last map is flattened, not averaged: which
@@ -34,7 +35,7 @@ class GateNet(nn.Module):
         self.answer = nn.Sequential(nn.Dropout(0.2), nn.Linear(16 * cells + before, len(KINDS)))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Logits (B, 5)."""
+        """Logits (B, 7)."""
         centred = pixels - pixels.mean(dim=(2, 3), keepdim=True)
         spread = (centred * centred).mean(dim=(2, 3), keepdim=True).sqrt()
         found = self.features(centred / (spread + 1.0))
@@ -51,16 +52,21 @@ def _conv(before: int, width: int, stride: int) -> nn.Sequential:
 
 
 class _Shares(nn.Module):
-    def __init__(self, net: GateNet) -> None:
+    def __init__(self, nets: Sequence[GateNet]) -> None:
         super().__init__()
-        self.net = net
+        self.nets = nn.ModuleList(nets)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return torch.softmax(self.net(pixels), dim=1)
+        return torch.stack([torch.softmax(net(pixels), dim=1) for net in self.nets]).mean(dim=0)
 
 
-def export_gate(net: GateNet, side: int, path: Path) -> float:
-    """Write `pixels` (B, 1, side, side) in 0..255 to `shares` (B, 5), any batch.
+def export_gate(nets: Sequence[GateNet], side: int, path: Path) -> float:
+    """Write `pixels` (B, 1, side, side) in 0..255 to `shares` (B, 7), any batch.
+
+    Args:
+        nets: networks in evaluation mode; the file gives the mean of their shares.
+        side: of their input.
+        path: the ONNX file.
 
     Returns:
         The largest difference between file and network on a test pattern.
@@ -70,4 +76,4 @@ def export_gate(net: GateNet, side: int, path: Path) -> float:
         OutputError: the file cannot be written.
     """
     example = torch.rand(3, 1, side, side, generator=torch.Generator().manual_seed(0)) * 255
-    return export_checked(_Shares(net).eval(), example, "shares", path)
+    return export_checked(_Shares(nets).eval(), example, "shares", path)
