@@ -161,7 +161,7 @@ def test_the_threshold_lets_all_but_one_in_a_hundred_of_the_worst_cohort_pass() 
     easy, hard = np.linspace(0, 0.1, 1000), np.linspace(0, 0.9, 1000)
     threshold = choose_threshold([easy, hard])
     assert (hard >= threshold).mean() == pytest.approx(0.01, abs=0.002)
-    assert choose_threshold([easy]) == 0.25
+    assert choose_threshold([easy]) == 0.4
     assert choose_threshold([np.ones(10)]) == 0.98
 
 
@@ -185,5 +185,5 @@ def test_exposure_and_contrast_do_not_matter_to_the_network() -> None:
 
 def test_the_shipped_gate_says_where_it_comes_from() -> None:
     info = InputGate.load().info
-    assert 0.25 <= info.threshold <= 0.98
+    assert 0.4 <= info.threshold <= 0.98
     assert info.training["films"]["train"] > 1000

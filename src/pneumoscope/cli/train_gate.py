@@ -52,7 +52,7 @@ def train_gate(
     the gate is their mean. gate.json says what was flagged of the pictures that a network was not
     trained on.
     The threshold is the lowest that flags at most 1 % of the val films of every cohort (column
-    [bold]cohort[/bold]), from .25 to .98. Writes [bold]gate.onnx[/bold] and [bold]gate.json[/bold].
+    [bold]cohort[/bold]), from .4 to .98. Writes [bold]gate.onnx[/bold] and [bold]gate.json[/bold].
 
     [dim]Example:[/dim]
       pneumoscope train-gate cohort.csv --others others/list.csv --folds 3 --out gate

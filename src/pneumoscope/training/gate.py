@@ -27,7 +27,7 @@ from pneumoscope.training.small_settings import SmallSettings
 Row = dict[str, float]
 # At most this share of a cohort's val films is flagged, where the least threshold allows it.
 ALARMS = 0.01
-_LEAST_THRESHOLD = 0.25
+_LEAST_THRESHOLD = 0.4
 _HIGHEST_THRESHOLD = 0.98
 
 
@@ -161,7 +161,7 @@ class _Learner:
 def choose_threshold(scores: Sequence[NDArray[np.float64]]) -> float:
     """The score from which a picture is flagged: at most 1 % of val films in the worst cohort.
 
-    Never below .25, since films of other hospitals score higher than val films, and never above
+    Never below .4, since films of other hospitals score higher than val films, and never above
     .98, so that the gate cannot switch itself off.
 
     Args:
