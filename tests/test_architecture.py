@@ -109,6 +109,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "findings",
             "bundles",
             "lungs",
+            "density",
             "gate",
             "evaluate",
             "inference",
