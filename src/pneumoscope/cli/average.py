@@ -14,6 +14,16 @@ from pneumoscope.extras import require
 def average(
     runs: Annotated[list[Path], typer.Argument(help="Two or more runs with different seeds.")],
     out: Annotated[Path, typer.Option(help="Folder of the new run.")] = Path("average"),
+    region_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Heat from which a pixel belongs to a region. [dim]Default: that of the first "
+            "run[/dim]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Average the weights of runs that started from the same weights.
 
@@ -31,7 +41,7 @@ def average(
     from pneumoscope.training.averaging import average_runs
 
     with progress("Decoding films") as decoding:
-        result = average_runs(runs, out, decoding)
+        result = average_runs(runs, out, decoding, region_threshold)
     with progress("Measuring on val") as update:
         metrics = document_run(result, update)
     show_metrics(f"{metrics['model']} on val", metrics)

@@ -29,13 +29,19 @@ from pneumoscope.training.runner import CONFIG, MANIFEST, RunResult, predict_log
 from pneumoscope.training.settings import read_settings, write_settings
 
 
-def average_runs(runs: Sequence[Path], out: Path, progress: Progress | None = None) -> RunResult:
+def average_runs(
+    runs: Sequence[Path],
+    out: Path,
+    progress: Progress | None = None,
+    region_threshold: float | None = None,
+) -> RunResult:
     """Average the weights of runs; fit threshold and calibration of the mean on val.
 
     Args:
         runs: two or more folders of runs on one manifest, which started from the same weights.
         out: a new folder, which becomes a run without checkpoints.
         progress: called with (done, total) while radiographs are decoded.
+        region_threshold: heat from which a pixel belongs to a region; None for the runs' own.
 
     Raises:
         RunError: the runs differ in manifest, architecture or start weights.
@@ -48,6 +54,8 @@ def average_runs(runs: Sequence[Path], out: Path, progress: Progress | None = No
     infos = [info for _, info in bundles]
     _check(runs, infos)
     settings, manifest = read_settings(runs[0] / CONFIG), Manifest.read(runs[0] / MANIFEST)
+    if region_threshold is not None:
+        settings = settings.model_copy(update={"region_threshold": region_threshold})
     classifier = load_classifier(*bundles[0])
     states = [load_file(folder / WEIGHTS_FILE) for folder, _ in bundles]
     classifier.load_state_dict({name: _mean([s[name] for s in states]) for name in states[0]})

@@ -81,8 +81,8 @@ class TrainingSettings(BaseModel):
     # The map is multiplied by the density factor before that; None for with `lung_prior`, unless a
     # teacher has taught the network what density knows.
     density_prior: bool | None = None
-    # Heat from which a pixel belongs to a region.
-    region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    # Heat from which a pixel belongs to a region, chosen on tuning halves (docs/localization.md).
+    region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.15
 
     # The epoch kept is the one with the best val figure.
     monitor: Literal["roc_auc", "accuracy"] = "roc_auc"
@@ -144,6 +144,7 @@ PAPER: dict[str, Any] = {
     "freeze_early": False,
     "lung_prior": False,
     "density_prior": False,
+    "region_threshold": 0.5,
     "epochs": 10,
     "optimizer": "adam",
     "learning_rate": 1e-4,
