@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -309,3 +311,10 @@ def test_frozen_layers_do_not_learn(backbone: str) -> None:
     changed = {n for n, value in classifier.state_dict().items() if not value.equal(before[n])}
     assert not [name for name in changed if name.rsplit(".", 1)[0] in kept]
     assert len(changed) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["module", "trainer", "checkpoints", "history", "augment"])
+def test_each_part_can_be_imported_by_itself(module: str) -> None:
+    name = f"pneumoscope.training.{module}"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", f"import {name}"], check=True)

@@ -9,6 +9,10 @@ generator, which training seeds for every step.
 
 from __future__ import annotations
 
+# First: it makes torchvision importable beside torch's CPU build, and Lightning imports it.
+import pneumoscope.models  # noqa: F401
+
+# isort: split
 import math
 from collections.abc import Callable
 
@@ -18,9 +22,6 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF  # noqa: N812
-
-# The models room makes torchvision importable beside torch's CPU build.
-import pneumoscope.models  # noqa: F401
 
 Augmentation = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 """Pixels and guides to pixels and guides; of guides (B, C, g, g) the first are the lungs."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# First: it makes torchvision importable beside torch's CPU build, and Lightning imports it.
+import pneumoscope.models  # noqa: F401
+
+# isort: split
 import csv
 import io
 import time
