@@ -151,5 +151,5 @@ def test_without_the_exporter_the_error_says_what_to_install(
         "pneumoscope.export.writing.find_spec",
         lambda name: None if name == "onnxscript" else object(),
     )
-    with pytest.raises(BundleError, match=r"needs onnxscript.*pip install 'pneumoscope\[train\]'"):
+    with pytest.raises(BundleError, match=r"needs onnxscript.*extra 'train'"):
         export_onnx(run_folder, tmp_path / "model.onnx")

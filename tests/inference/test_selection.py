@@ -207,7 +207,7 @@ def test_what_is_not_to_be_had_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.undo()
     monkeypatch.setattr(openvino_engine, "installed", lambda: False)
     for wanted in ({"engine": "openvino"}, {"precision": "bfloat16"}):
-        with pytest.raises(BundleError, match=r"openvino.*pip install 'pneumoscope\[openvino\]'"):
+        with pytest.raises(BundleError, match=r"openvino.*extra 'openvino'"):
             load_engine(file, **wanted)  # type: ignore[arg-type]
 
 
