@@ -11,8 +11,8 @@ import pneumoscope
 from pneumoscope.bundles import DEFAULT, DEFAULT_FOLDER, find_bundle, read_bundle
 from pneumoscope.bundles.info import ONNX_FILE, WEIGHTS_FILE
 
-RESULTS = Path(__file__).parents[2] / "results" / "default"
-COHORTS = ("kermany", "siim", "rsna")
+RESULTS = Path(__file__).parents[2] / "results" / "self_taught"
+COHORTS = ("kermany", "siim", "rsna", "nih")
 
 
 def test_file_and_folder_are_the_same_model() -> None:
