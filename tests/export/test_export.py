@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pneumoscope.bundles import ExportInfo, read_bundle, read_onnx
-from pneumoscope.errors import BundleError, SettingsError
+from pneumoscope.errors import BundleError, MissingExtra, SettingsError
 from pneumoscope.export import Agreement, Exported, export_onnx, network
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.models.classifier import Architecture, Classifier
@@ -147,9 +147,6 @@ def test_what_cannot_be_exported(tmp_path: Path, file: Exported, run_folder: Pat
 def test_without_the_exporter_the_error_says_what_to_install(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "pneumoscope.export.writing.find_spec",
-        lambda name: None if name == "onnxscript" else object(),
-    )
-    with pytest.raises(BundleError, match=r"needs onnxscript.*extra 'train'"):
+    monkeypatch.setattr("pneumoscope.extras._installed", lambda name: name != "onnxscript")
+    with pytest.raises(MissingExtra, match=r"export needs onnxscript.*extra 'train'"):
         export_onnx(run_folder, tmp_path / "model.onnx")
