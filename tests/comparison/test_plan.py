@@ -167,7 +167,7 @@ def test_only_a_comparison_or_nothing_is_written_into(trained: PlannedRun, tmp_p
     other.mkdir()
     check_folder(other)
     (other / "runs").mkdir()
-    with pytest.raises(OutputError, match="no comparison"):
+    with pytest.raises(OutputError, match="not a comparison folder"):
         check_folder(other)
     write_json(other / MARKER, {})
     check_folder(other)

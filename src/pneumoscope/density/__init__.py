@@ -3,7 +3,7 @@
 Enters: a letterboxed film (uint8) and its lungs.
 Leaves: a factor in (0, 1) for each place, from the film's own lungs and from an atlas of normal
 films that comes with the package; atlases, to make another.
-May import: numpy, scipy, Pillow. No torch, no other room.
+May import: numpy, Pillow. No torch, no other room.
 """
 
 from pneumoscope.density.atlas import SHIPPED, Atlas, Frame, read_atlases, write_atlases

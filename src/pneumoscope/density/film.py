@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 Grid = NDArray[np.float32]
 
@@ -32,6 +31,18 @@ def on_grid(values: NDArray[np.generic]) -> Grid:
     return np.asarray(picture.resize((SIDE, SIDE), way))
 
 
+def _blurred(grid: Grid) -> Grid:
+    """A Gaussian blur, the edge reflected; without scipy, which takes long to import."""
+    radius = int(3 * _BLUR + 0.5)
+    places = np.arange(-radius, radius + 1)
+    kernel = np.exp(-0.5 * (places / _BLUR) ** 2)
+    kernel /= kernel.sum()
+    padded = np.pad(grid.astype(np.float64), radius, mode="symmetric")
+    down = sum(w * padded[i : i + SIDE] for i, w in enumerate(kernel))
+    across = sum(w * down[:, i : i + SIDE] for i, w in enumerate(kernel))
+    return np.asarray(across, dtype=np.float32)
+
+
 def relative_density(pixels: NDArray[np.uint8], lungs: Grid) -> Grid | None:
     """Brightness relative to the film's lungs, in their spread.
 
@@ -49,7 +60,7 @@ def relative_density(pixels: NDArray[np.uint8], lungs: Grid) -> Grid | None:
     inside = lungs >= LUNG
     if np.count_nonzero(inside) < _FEW:
         return None
-    blurred = ndimage.gaussian_filter(on_grid(pixels), _BLUR, truncate=3.0)
+    blurred = _blurred(on_grid(pixels))
     seen = blurred[inside]
     density: Grid = (blurred - np.median(seen)) / (np.float32(seen.std()) + _LEAST_SPREAD)
     return density

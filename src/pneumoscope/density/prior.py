@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from pneumoscope.density.atlas import Atlas, Frame, read_atlases
 from pneumoscope.density.film import Grid, on_grid, relative_density
@@ -46,13 +45,17 @@ class DensityPrior:
             return np.ones_like(inside)
         frame = Frame.around(inside)
         place = self.nearest(density, frame)[1].anomaly(density, frame)
-        film = expit(_FILM_SLOPE * density) ** _FILM_POWER
-        factor = film * expit(_PLACE_SLOPE * place) ** _PLACE_POWER
+        film = _sigmoid(_FILM_SLOPE * density) ** _FILM_POWER
+        factor = film * _sigmoid(_PLACE_SLOPE * place) ** _PLACE_POWER
         return np.asarray(factor, dtype=np.float32)
 
     def nearest(self, density: Grid, frame: Frame) -> tuple[str, Atlas]:
         """The kind of film, and its atlas, whose normal lungs are most like these."""
         return min(self.atlases.items(), key=lambda item: item[1].distance(density, frame))
+
+
+def _sigmoid(values: Grid) -> Grid:
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * values)), dtype=np.float32)
 
 
 @cache
