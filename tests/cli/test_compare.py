@@ -60,7 +60,7 @@ def test_mistakes_are_found_before_anything_is_written(manifest_file: Path, tmp_
     with pytest.raises(EvaluationError, match="no such folder"):
         compare(manifest_file, out=out, masks=absent)
     assert not out.exists()
-    with pytest.raises(OutputError, match="no comparison"):
+    with pytest.raises(OutputError, match="not a comparison folder"):
         compare(manifest_file, out=manifest_file.parent)
 
 
