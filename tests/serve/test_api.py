@@ -160,7 +160,10 @@ def test_a_dicom_film_has_objects_of_its_own_patient(client: TestClient, dicom_f
     assert answer.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         made = {name: dcmread(io.BytesIO(archive.read(name))) for name in archive.namelist()}
-    assert set(made) == {"sc.dcm", "seg.dcm", "sr.dcm", "gsps.dcm"}
+    # A segmentation only where the disease is asserted.
+    said = found["finding"]
+    positive = said["label"] == "PNEUMONIA" and not said["uncertain"]
+    assert set(made) == {"sc.dcm", "sr.dcm", "gsps.dcm", *(["seg.dcm"] if positive else [])}
     source = dcmread(dicom_film)
     for each in made.values():
         assert each.PatientID == source.PatientID
@@ -176,10 +179,10 @@ def test_a_dicom_film_has_objects_of_its_own_patient(client: TestClient, dicom_f
 
 
 def test_other_films_have_no_objects(client: TestClient, films: list[Path], tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 4096, (128, 128)).astype(np.uint16)
-    noise_film = dicom_films.film(tmp_path / "noise.dcm", pixels=noise)
+    nothing = np.full((128, 128), 1000, dtype=np.uint16)
+    blank = dicom_films.film(tmp_path / "blank.dcm", pixels=nothing)
     nameless = dicom_films.film(tmp_path / "nameless.dcm", StudyInstanceUID=None)
-    _, body = sent(client, films[0], noise_film, nameless)
+    _, body = sent(client, films[0], blank, nameless)
     for found in body["findings"]:
         assert found["finding"]["error"] is None and found["dicom"] is None
         assert client.get(f"/v1/findings/{found['id']}/dicom.zip").status_code == 404
