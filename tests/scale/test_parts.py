@@ -328,3 +328,10 @@ def test_relative_paths_are_those_of_who_asked(
     finder(pa.table({"part": ["part-1.parquet"], "names": [["film.png"]]}))
     (found,) = read_findings(Place.at(str(tmp_path / "out")))
     assert found.error is None and found.image == "film.png"
+
+
+def test_what_a_killed_worker_left_half_written_is_no_part(tmp_path: Path) -> None:
+    folder = tmp_path / "findings"
+    folder.mkdir()
+    (folder / ".part-0123456789abcdef01234567-tmp.parquet").write_bytes(b"PAR1 and no more")
+    assert count_judged(str(tmp_path), ["a.png"]) == 0

@@ -78,16 +78,15 @@ def plan(
     done: set[str] = set()
     changed: list[str] = []
     again: list[Unit] = []
-    for part in out.below(FOLDER).names():
-        if part.endswith(_SUFFIX):
-            rows = _content(out, part)
-            done.update(rows)
-            asked = {name: content for name, content in rows.items() if name in wanted}
-            failed = [name for name, content in asked.items() if content == _FAILED]
-            other = _other_films({n: c for n, c in asked.items() if c != _FAILED}, now)
-            changed += other
-            if failed or other:
-                again.append(Unit(part, (*failed, *other)))
+    for part in _parts(out):
+        rows = _content(out, part)
+        done.update(rows)
+        asked = {name: content for name, content in rows.items() if name in wanted}
+        failed = [name for name, content in asked.items() if content == _FAILED]
+        other = _other_films({n: c for n, c in asked.items() if c != _FAILED}, now)
+        changed += other
+        if failed or other:
+            again.append(Unit(part, (*failed, *other)))
     ordered = list(wanted)
     blocks = (ordered[start : start + size] for start in range(0, len(ordered), size))
     left = ([name for name in block if name not in done] for block in blocks)
@@ -134,10 +133,16 @@ def write_part(out: Place, unit: Unit, findings: Iterable[Finding]) -> None:
 
 def read_findings(out: Place) -> list[Finding]:
     """All findings in a folder; they have to fit into memory."""
-    parts = [part for part in out.below(FOLDER).names() if part.endswith(_SUFFIX)]
+    parts = _parts(out)
     tables = [_read(out, part) for part in parts]
     rows = [row for table in tables if table is not None for row in table.to_pylist()]
     return [_finding(row) for row in rows]
+
+
+def _parts(place: Place) -> list[str]:
+    """The parts of a folder; a file that a killed worker was writing is hidden, and none."""
+    names = place.below(FOLDER).names()
+    return [name for name in names if name.endswith(_SUFFIX) and not name.startswith(".")]
 
 
 def count_judged(out: str, names: Sequence[str]) -> int:
@@ -148,8 +153,7 @@ def count_judged(out: str, names: Sequence[str]) -> int:
         names: of the radiographs.
     """
     place, wanted = Place.at(out), set(names)
-    parts = [part for part in place.below(FOLDER).names() if part.endswith(_SUFFIX)]
-    tables = [_read(place, part, ["image", "error", "gate"]) for part in parts]
+    tables = [_read(place, part, ["image", "error", "gate"]) for part in _parts(place)]
     rows = [row for table in tables if table is not None for row in table.to_pylist()]
     return len(
         {
