@@ -124,7 +124,7 @@ def test_other_heatmaps_are_made_as_named(engine: Engine, films: list[tuple[str,
     mean = np.add(raw, other[:, ::-1]) * np.float32(0.5)
     own = engine.info.heatmap  # Mirrored, within the lungs, times density.
     (grid_of_lungs,) = LungSegmenter.load().segment(pixels[None])
-    anatomy = anatomy_of(pixels, grid_of_lungs, letterbox)
+    anatomy = anatomy_of(pixels, grid_of_lungs, letterbox, density=True)
     heatmaps = {**item.others, own: item.heatmap}
     for name, heatmap in heatmaps.items():
         if name in ("gradcam", RANDOMISED):
@@ -150,7 +150,7 @@ def test_heatmaps_that_do_not_exist_are_refused(
 def test_without_lungs_evidence_is_not_hidden() -> None:
     letterbox = Letterbox.fit(64, 64, 64)
     pixels = np.full((64, 64), 90, dtype=np.uint8)
-    anatomy = anatomy_of(pixels, np.zeros((16, 16), np.float32), letterbox)
+    anatomy = anatomy_of(pixels, np.zeros((16, 16), np.float32), letterbox, density=True)
     assert anatomy.lungs is not None and (anatomy.lungs == 1).all()
     assert anatomy.density is not None and (anatomy.density == 1).all()
 

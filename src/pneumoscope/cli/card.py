@@ -128,7 +128,7 @@ def _list_seen(bundle: Path, cohort: Path) -> None:
             remedy="give the manifest.csv of its run, with the radiographs as they were",
         )
     for path in amend_bundle(bundle, seen=SeenInfo.of(digest, *manifest.keys_by_split())):
-        console.print(f"Lists what the model was made with: [bold]{path}[/bold]")
+        console.print(f"Lists what the model was made with: [bold]{shown(path)}[/bold]")
 
 
 def _list_weaknesses(bundle: Path, file: Path) -> None:
@@ -145,7 +145,7 @@ def _list_weaknesses(bundle: Path, file: Path) -> None:
             remedy="give a YAML list of measured, n, and views, from_age or below_age",
         ) from error
     for path in amend_bundle(bundle, weaknesses=known):
-        console.print(f"Lists {len(known)} weaknesses of the model: [bold]{path}[/bold]")
+        console.print(f"Lists {len(known)} weaknesses of the model: [bold]{shown(path)}[/bold]")
 
 
 def read_card(folder: Path) -> dict[str, Any] | None:

@@ -44,14 +44,14 @@ class DensityPrior:
         if density is None:
             return np.ones_like(inside)
         frame = Frame.around(inside)
-        place = self.nearest(density, frame)[1].anomaly(density, frame)
+        place = self.nearest(density, frame).anomaly(density, frame)
         film = _sigmoid(_FILM_SLOPE * density) ** _FILM_POWER
         factor = film * _sigmoid(_PLACE_SLOPE * place) ** _PLACE_POWER
         return np.asarray(factor, dtype=np.float32)
 
-    def nearest(self, density: Grid, frame: Frame) -> tuple[str, Atlas]:
-        """The kind of film, and its atlas, whose normal lungs are most like these."""
-        return min(self.atlases.items(), key=lambda item: item[1].distance(density, frame))
+    def nearest(self, density: Grid, frame: Frame) -> Atlas:
+        """The atlas whose normal lungs are most like these."""
+        return min(self.atlases.values(), key=lambda atlas: atlas.distance(density, frame))
 
 
 def _sigmoid(values: Grid) -> Grid:

@@ -121,10 +121,9 @@ def _not_judged(entry: Scored, gate: Gate | None) -> Explained:
 def _decided(entry: Scored) -> Finding:
     """The finding without regions."""
     info = entry.task.engine.info
-    logit = float(entry.output.logits[entry.index])
     return Finding.from_prediction(
         entry.item.name,
-        probability=calibrated_probability(logit, info.temperature, info.bias),
+        probability=_probability(entry),
         threshold=entry.task.threshold,
         labels=info.labels,
         model=info.model_id,
@@ -172,20 +171,26 @@ def _gate(entry: Scored) -> Gate | None:
 
 
 def _anatomy(entry: Scored) -> Anatomy:
-    """Lungs and density of the film, if anything needs them."""
-    if entry.task.segmenter is None:
+    """Lungs and density of the film, each if anything needs it."""
+    task = entry.task
+    if task.segmenter is None:
         return NO_ANATOMY
-    (grid,) = entry.task.segmenter.segment(entry.item.pixels[None])
-    return anatomy_of(entry.item.pixels, grid, entry.item.letterbox)
+    (grid,) = task.segmenter.segment(entry.item.pixels[None])
+    density = any(spec.density for spec in (task.own, *task.others))
+    return anatomy_of(entry.item.pixels, grid, entry.item.letterbox, density=density)
 
 
 def _heatmap(entry: Scored, spec: HeatmapSpec, anatomy: Anatomy) -> NDArray[np.float32]:
     """A heatmap on the upright film, on the scale of the film's probability."""
     grid, letterbox = entry.output.maps[spec][entry.index], entry.item.letterbox
-    relative = film_heatmap(spec, grid, letterbox, anatomy)
+    return on_film_scale(film_heatmap(spec, grid, letterbox, anatomy), _probability(entry))
+
+
+def _probability(entry: Scored) -> float:
+    """The film's calibrated probability."""
     info = entry.task.engine.info
     logit = float(entry.output.logits[entry.index])
-    return on_film_scale(relative, calibrated_probability(logit, info.temperature, info.bias))
+    return calibrated_probability(logit, info.temperature, info.bias)
 
 
 def calibrated_probability(logit: float, temperature: float, bias: float = 0.0) -> float:

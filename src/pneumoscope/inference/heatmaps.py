@@ -90,8 +90,10 @@ NO_ANATOMY = Anatomy(None, None)
 """Of a film whose lungs nobody looked for."""
 
 
-def anatomy_of(pixels: NDArray[np.uint8], grid: Maps, letterbox: Letterbox) -> Anatomy:
-    """Lungs and density factor of a film.
+def anatomy_of(
+    pixels: NDArray[np.uint8], grid: Maps, letterbox: Letterbox, *, density: bool
+) -> Anatomy:
+    """Lungs of a film and, if a heatmap needs it, its density factor.
 
     A segmentation of implausible size or place must not hide evidence: then both are one.
 
@@ -99,11 +101,13 @@ def anatomy_of(pixels: NDArray[np.uint8], grid: Maps, letterbox: Letterbox) -> A
         pixels: uint8 (S, S), as the model sees the film.
         grid: (g, g) probability of lung on the same square.
         letterbox: of the film.
+        density: whether the factor is needed.
     """
     lungs = letterbox.to_film(grid)
     if plausible(lungs >= 0.5):
-        return Anatomy(lungs, shipped_prior().factor(pixels, grid))
-    return Anatomy(np.ones_like(lungs), np.ones((SIDE, SIDE), dtype=np.float32))
+        return Anatomy(lungs, shipped_prior().factor(pixels, grid) if density else None)
+    nothing = np.ones((SIDE, SIDE), dtype=np.float32)
+    return Anatomy(np.ones_like(lungs), nothing if density else None)
 
 
 def film_heatmap(

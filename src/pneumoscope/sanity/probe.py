@@ -88,7 +88,9 @@ class Probe:
                 box = letterboxes[start + index]
                 anatomy = NO_ANATOMY
                 if output.lungs is not None:
-                    anatomy = anatomy_of(batch[index], output.lungs[index], box)
+                    anatomy = anatomy_of(
+                        batch[index], output.lungs[index], box, density=spec.density
+                    )
                 heats.append(film_heatmap(spec, grid, box, anatomy))
             if tick is not None:
                 tick(len(heats))

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-# Makes torchvision importable beside torch for CPUs; Lightning imports it.
-import pneumoscope.models  # noqa: F401
 from pneumoscope.errors import RunError
 from pneumoscope.training.gate_films import Drawn, Sources, draw
 from pneumoscope.training.gate_net import GateNet
