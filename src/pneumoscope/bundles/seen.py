@@ -1,7 +1,7 @@
 """Which radiographs and patients a model was made with, as digests that show neither.
 
-A bundle may leave the house; names of patients may not. So it holds salted digests of six bytes:
-whoever has a film or a patient's key can ask for it, and nothing else can be read from the list.
+A bundle may leave the house; names of patients may not. So it holds salted digests of six bytes.
+Somebody who has a radiograph or a patient's key can look it up. The list shows nothing else.
 The salt is derived from the manifest's digest, so that the same training gives the same bundle.
 A file's SHA-256 cannot be guessed. Patients' keys can, if they count upwards, so each guess is made
 to cost two milliseconds; keys that must never be guessed belong in the manifest as pseudonyms.
