@@ -74,7 +74,8 @@ def test_a_teacher_speaks_of_places_in_the_lungs(phantoms: Path, tmp_path: Path)
     )
     assert taught.shape == lungs.shape and taught.dtype == np.uint8 and told[-1] == (6, 6)
     for film, lung in zip(taught, lungs, strict=True):
-        assert film.max() >= 250
+        # The strongest place falls between the cells of the coarser grid.
+        assert film.max() >= 230
         assert film[lung < 26].max(initial=0) < 128
     told.clear()
     again = cached_teaching(

@@ -47,7 +47,7 @@ def cached_teaching(
         progress: called with (done, total).
 
     Returns:
-        (N, g, g) uint8: 255 at the strongest place of each radiograph, 0 where there is no
+        (N, g, g) uint8: near 255 at the strongest place of each radiograph, 0 where there is no
         evidence.
 
     Raises:
