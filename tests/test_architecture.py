@@ -88,6 +88,19 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"imaging", "findings", "bundles", "inference", "report", "dicom"},
         {"fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic", "PIL"},
     ),
+    "assessment": (
+        {
+            "imaging",
+            "cohort",
+            "findings",
+            "bundles",
+            "lungs",
+            "evaluate",
+            "inference",
+            "report",
+        },
+        {"PIL"},
+    ),
     "comparison": (
         {
             "imaging",
@@ -99,6 +112,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "inference",
             "training",
             "report",
+            "assessment",
         },
         {"torch", "PIL"},
     ),
@@ -116,6 +130,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "training",
             "sanity",
             "report",
+            "assessment",
             "comparison",
             "export",
             "scale",
@@ -135,7 +150,7 @@ HEAVY = {
 LAZY = ROOT / "inference" / "torch_engine.py"
 TORCH_FREE = (
     "imaging", "cohort", "findings", "bundles", "lungs", "gate", "evaluate", "inference", "report",
-    "scale", "dicom", "serve", "cli",
+    "assessment", "scale", "dicom", "serve", "cli",
 )  # fmt: skip
 
 

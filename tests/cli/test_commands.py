@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumoscope.cli.evaluation import measure
-from pneumoscope.cli.gallery import choose
+from pneumoscope.assessment.evaluation import measure
+from pneumoscope.assessment.gallery import choose
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.findings import Finding
 from pneumoscope.inference import load_engine

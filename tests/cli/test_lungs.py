@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pneumoscope.assessment.lungs import lung_figures, score_lungs
 from pneumoscope.cli.check_lungs import check_lungs
-from pneumoscope.cli.lung_figures import lung_figures, score_lungs
 from pneumoscope.cli.train_lungs import train_lungs
 from pneumoscope.cohort.lung_masks import read_lung_table
 from pneumoscope.errors import CohortError, OutputError

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pneumoscope.cli.evaluation import measure, predictions_csv
+from pneumoscope.assessment.evaluation import measure, predictions_csv
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.comparison.plan import PlannedRun
 from pneumoscope.comparison.results import (

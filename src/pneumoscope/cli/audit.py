@@ -59,9 +59,9 @@ def audit(
       pneumoscope audit
     """
     require("train", "the audit")
+    from pneumoscope.assessment.pages import model_facts
     from pneumoscope.bundles import DEFAULT, find_bundle
     from pneumoscope.cli.card import read_card, show_table
-    from pneumoscope.cli.pages import model_facts
     from pneumoscope.files import new_folder, write_json, write_text
     from pneumoscope.inference import load_engine
     from pneumoscope.report.audit_page import render_audit
@@ -116,8 +116,8 @@ class _Sample:
 def _sample(
     engine: Engine, cohort: Path | None, split: str, n: int, n_scored: int, seed: int
 ) -> _Sample:
-    from pneumoscope.cli.evaluation import only, suitable
-    from pneumoscope.cli.overlap import shared
+    from pneumoscope.assessment.evaluation import only, suitable
+    from pneumoscope.assessment.overlap import shared
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import sha256_file
     from pneumoscope.report.overlap import overlap_sentences

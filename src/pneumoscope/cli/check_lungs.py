@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import console, progress, shown
+from pneumoscope.cli.console import console, progress, show_lung_figures, shown
 
 
 def check_lungs(
@@ -26,7 +26,7 @@ def check_lungs(
       pneumoscope check-lungs lungs/cohort.csv --by view
       pneumoscope check-lungs lungs/cohort.csv --model OUT/lungs.onnx --out figures.json
     """
-    from pneumoscope.cli.lung_figures import lung_figures, score_lungs, show_lung_figures
+    from pneumoscope.assessment.lungs import lung_figures, score_lungs
     from pneumoscope.cohort.lung_masks import read_lung_table
     from pneumoscope.files import write_json
     from pneumoscope.lungs import LungSegmenter

@@ -100,7 +100,7 @@ def compare(
     """
     _check_names(names(backbones), preset, parse_settings(set_ or []))
     require("train", "the comparison")
-    from pneumoscope.cli.localization import Truth
+    from pneumoscope.assessment.study import Truth
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.comparison import plan, results, session
 
@@ -174,7 +174,7 @@ def _measure(
     manifest: Manifest, split: str, truth: Any
 ) -> Callable[[Path, Callable[[int, int], None]], tuple[Mapping[str, Any], str]]:
     """What `evaluate` does with a bundle, without its report."""
-    from pneumoscope.cli.evaluation import measure, predictions_csv
+    from pneumoscope.assessment.evaluation import measure, predictions_csv
     from pneumoscope.inference import load_engine
 
     def of(folder: Path, update: Callable[[int, int], None]) -> tuple[Mapping[str, Any], str]:

@@ -31,6 +31,7 @@ NOTHING_JUDGED = 3
 """Exit code of a command that could not judge any of the files it was given."""
 NOT_FOR_DIAGNOSIS = "Research use only. Not a medical device; not for diagnosis."
 
+_LUNG_SCORES = ("dice", "iou", "plausible")
 _LOCALIZATION = (
     "peak_in_box", "area_matched", "mean_iou@0.5", "mean_iou", "energy_in_lungs", "peak_in_lungs",
 )  # fmt: skip
@@ -192,3 +193,23 @@ def localization_table(metrics: Mapping[str, Any]) -> Table:
             shown(title), *(interval_text(figures[name]) for name in columns), style=style
         )
     return table
+
+
+def show_lung_figures(title: str, figures: dict[str, Any]) -> None:
+    """Print the figures and those of their groups."""
+    table = Table(title=shown(title), title_justify="left", header_style="dim")
+    table.add_column("")
+    for name in ("films", "patients", "Dice", "IoU", "plausible"):
+        table.add_column(name, justify="right", no_wrap=True)
+    groups: dict[str, Any] = next(iter(figures.get("by", {}).values()), {})
+    for name, part in {"all": figures, **groups}.items():
+        numbers = [_lung_text(part[score]) for score in _LUNG_SCORES]
+        table.add_row(shown(name), str(part["n"]), str(part["n_patients"]), *numbers)
+    console.print(table)
+
+
+def _lung_text(interval: dict[str, float | None]) -> str:
+    value, low, high = interval["value"], interval["low"], interval["high"]
+    if low is None or high is None:
+        return f"{value:.3f}"
+    return f"{value:.3f} ({low:.3f}–{high:.3f})".replace("0.", ".")

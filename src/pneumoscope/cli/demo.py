@@ -29,10 +29,10 @@ def demo(
       pneumoscope demo --out demo
     """
     require("train", "the demonstration")
-    from pneumoscope.cli.evaluation import measure, write_evaluation
-    from pneumoscope.cli.gallery import gallery, rule
-    from pneumoscope.cli.localization import Truth
-    from pneumoscope.cli.pages import evaluation_page
+    from pneumoscope.assessment.evaluation import measure, write_evaluation
+    from pneumoscope.assessment.gallery import gallery, rule
+    from pneumoscope.assessment.pages import evaluation_page
+    from pneumoscope.assessment.study import Truth
     from pneumoscope.cli.predict import predict_files
     from pneumoscope.cli.scan import run_scan
     from pneumoscope.cli.train import run_training

@@ -74,10 +74,15 @@ def evaluate(
       pneumoscope evaluate cohort.csv --bundle model.onnx --engine openvino --precision bfloat16
       pneumoscope evaluate cohort.csv --bundle RUN --lungs lung_masks --methods all
     """
-    from pneumoscope.cli.evaluation import changed_sentence, measure, suitable, write_evaluation
-    from pneumoscope.cli.gallery import gallery, rule
-    from pneumoscope.cli.localization import Truth
-    from pneumoscope.cli.pages import evaluation_page
+    from pneumoscope.assessment.evaluation import (
+        changed_sentence,
+        measure,
+        suitable,
+        write_evaluation,
+    )
+    from pneumoscope.assessment.gallery import gallery, rule
+    from pneumoscope.assessment.pages import evaluation_page
+    from pneumoscope.assessment.study import Truth
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import new_folder, write_text
     from pneumoscope.inference import load_engine, streams_for

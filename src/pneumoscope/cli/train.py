@@ -264,8 +264,8 @@ def document_run(result: Any, update: Callable[[int, int], None] | None = None) 
     Returns:
         The content of `metrics.json`.
     """
-    from pneumoscope.cli.evaluation import evaluation_figures, measure
-    from pneumoscope.cli.pages import evaluation_page, history_picture, model_card
+    from pneumoscope.assessment.evaluation import evaluation_figures, measure
+    from pneumoscope.assessment.pages import evaluation_page, history_picture, model_card
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import write_json, write_text
     from pneumoscope.inference import load_engine

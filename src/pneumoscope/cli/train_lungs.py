@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pneumoscope.cli.console import console, errors, progress, shown
+from pneumoscope.cli.console import console, errors, progress, show_lung_figures, shown
 from pneumoscope.extras import require
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def deliver(
     out: Path,
 ) -> Path:
     """Write the model, then measure the file itself on val and test; the model's path."""
-    from pneumoscope.cli.lung_figures import lung_figures, score_lungs, show_lung_figures
+    from pneumoscope.assessment.lungs import lung_figures, score_lungs
     from pneumoscope.files import sha256_file, write_json
     from pneumoscope.lungs import LungSegmenter, LungsInfo
     from pneumoscope.training.lungs_export import export_lungs

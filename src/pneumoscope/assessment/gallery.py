@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pneumoscope.cli.evaluation import Evaluation, only
-from pneumoscope.cli.localization import Truth
+from pneumoscope.assessment.evaluation import Evaluation, only
+from pneumoscope.assessment.study import Truth
 from pneumoscope.inference import Engine, Explained, explain_files
 from pneumoscope.report.html import Picture
 from pneumoscope.report.overlay import overlay, with_colour_bar

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pneumoscope.assessment.evaluation import Evaluation, changed_sentence
 from pneumoscope.bundles import BundleInfo
-from pneumoscope.cli.evaluation import Evaluation, changed_sentence
 from pneumoscope.report.figures import history_figure
 from pneumoscope.report.html import Picture, ReportContent, render_report
 from pneumoscope.report.localization_figures import localization_pictures

@@ -1,4 +1,4 @@
-"""Measuring a lung segmenter on drawn masks: shared by `train-lungs` and `check-lungs`."""
+"""Measuring a lung segmenter on drawn masks: `train-lungs` and `check-lungs`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from pneumoscope.cli.console import console, shown
 from pneumoscope.cohort.lung_masks import LungCase, read_lung_film, read_lung_mask
 from pneumoscope.errors import CohortError
 from pneumoscope.evaluate import bootstrap_patients, weighted_means
@@ -87,25 +86,3 @@ def _figures(scores: Scores) -> dict[str, Any]:
         "dice_median": float(np.median(dice)),
         "dice_5th_percentile": float(np.quantile(dice, 0.05)),
     }
-
-
-def show_lung_figures(title: str, figures: dict[str, Any]) -> None:
-    """Print the figures and those of their groups."""
-    from rich.table import Table
-
-    table = Table(title=shown(title), title_justify="left", header_style="dim")
-    table.add_column("")
-    for name in ("films", "patients", "Dice", "IoU", "plausible"):
-        table.add_column(name, justify="right", no_wrap=True)
-    groups: dict[str, Any] = next(iter(figures.get("by", {}).values()), {})
-    for name, part in {"all": figures, **groups}.items():
-        numbers = [_text(part[score]) for score in _SCORES]
-        table.add_row(shown(name), str(part["n"]), str(part["n_patients"]), *numbers)
-    console.print(table)
-
-
-def _text(interval: dict[str, float | None]) -> str:
-    value, low, high = interval["value"], interval["low"], interval["high"]
-    if low is None or high is None:
-        return f"{value:.3f}"
-    return f"{value:.3f} ({low:.3f}–{high:.3f})".replace("0.", ".")

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.cli.localization import LocalizationStudy, Truth
-from pneumoscope.cli.overlap import overlap_figures, shared
+from pneumoscope.assessment.overlap import overlap_figures, shared
+from pneumoscope.assessment.study import LocalizationStudy, Truth
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.original_sizes import read_film, stated_sizes
 from pneumoscope.errors import EvaluationError

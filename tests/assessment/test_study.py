@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumoscope.cli.localization import LocalizationStudy, Truth
+from pneumoscope.assessment.study import LocalizationStudy, Truth
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import half_of
