@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumoscope.assessment.study import LocalizationStudy, Truth
+from pneumoscope.assessment.annotations import Annotations
+from pneumoscope.assessment.study import LocalizationStudy
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import half_of
@@ -68,15 +69,15 @@ def explained(
     )
 
 
-def played(part: Manifest, truth: Truth) -> LocalizationStudy:
-    study = LocalizationStudy(part, truth, OWN, by=["sex"])
+def played(part: Manifest, annotations: Annotations) -> LocalizationStudy:
+    study = LocalizationStudy(part, annotations, OWN, by=["sex"])
     for image in part.table["image"]:
         study.add(explained(part, study, image, blob(16, 16)))
     return study
 
 
 def test_own_heatmap_and_baselines_are_measured(part: Manifest) -> None:
-    study = played(part, Truth(boxes=boxes(part)))
+    study = played(part, Annotations(boxes=boxes(part)))
     assert study.others == ("gradcam", "regional+mirror", f"{RANDOMISED}+mirror+lungs")
     found = study.to_dict()
     figures = found["localization"]
@@ -108,7 +109,7 @@ def test_lungs_alone_need_no_lesions(part: Manifest, tmp_path: Path) -> None:
     right[:, 32:] = 255
     for image in part.table["image"]:
         Image.fromarray(right).save(folder / image)
-    found = played(part, Truth(lungs=folder)).to_dict()
+    found = played(part, Annotations(lungs=folder)).to_dict()
     # The masks that were drawn count, not the segmenter's.
     assert found["localization_details"]["lungs_from"] == "masks"
     assert found["localization"][OWN]["peak_in_lungs"]["value"] == 0
@@ -119,24 +120,24 @@ def test_lungs_alone_need_no_lesions(part: Manifest, tmp_path: Path) -> None:
 
 def test_the_reported_half_never_shapes_a_baseline(part: Manifest) -> None:
     lesions = boxes(part)
-    before = LocalizationStudy(part, Truth(boxes=lesions), OWN)._usual.map(SIDE, SIDE)
+    before = LocalizationStudy(part, Annotations(boxes=lesions), OWN)._usual.map(SIDE, SIDE)
     for index in range(12):
         if half_of(f"patient {index}") == "test":
             lesions[f"{index:02d}.png"] = np.array([[40.0, 40.0, 20.0, 20.0]])
-    after = LocalizationStudy(part, Truth(boxes=lesions), OWN)._usual.map(SIDE, SIDE)
+    after = LocalizationStudy(part, Annotations(boxes=lesions), OWN)._usual.map(SIDE, SIDE)
     np.testing.assert_array_equal(before, after)
 
 
 def test_what_cannot_be_measured_is_said(part: Manifest, tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"no column age.*Choose among image"):
-        LocalizationStudy(part, Truth(boxes=boxes(part)), OWN, by=["age"])
+        LocalizationStudy(part, Annotations(boxes=boxes(part)), OWN, by=["age"])
     with pytest.raises(EvaluationError, match="has a lesion annotation"):
-        played(part, Truth(boxes={"other.png": np.ones((1, 4))})).to_dict()
+        played(part, Annotations(boxes={"other.png": np.ones((1, 4))})).to_dict()
     beside = dict.fromkeys(part.table["image"], np.array([[100.0, 100.0, 10.0, 10.0]]))
     with pytest.raises(EvaluationError, match=r"\d\d\.png: the lesion box .* beside the film"):
-        LocalizationStudy(part, Truth(boxes=beside), OWN)
+        LocalizationStudy(part, Annotations(boxes=beside), OWN)
     with pytest.raises(EvaluationError, match="not both"):
-        Truth.read(tmp_path / "a.csv", tmp_path, None)
+        Annotations.read(tmp_path / "a.csv", tmp_path, None)
     with pytest.raises(EvaluationError, match="no such folder"):
-        Truth.read(None, None, tmp_path / "absent")
-    assert Truth.read(None, None, None) is None
+        Annotations.read(None, None, tmp_path / "absent")
+    assert Annotations.read(None, None, None) is None

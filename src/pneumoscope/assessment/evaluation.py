@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumoscope.assessment.annotations import Annotations
 from pneumoscope.assessment.overlap import overlap_figures, shared
-from pneumoscope.assessment.study import LocalizationStudy, Truth
+from pneumoscope.assessment.study import LocalizationStudy
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.original_sizes import read_film, stated_sizes
 from pneumoscope.errors import EvaluationError
@@ -78,7 +79,7 @@ def measure(
     manifest: Manifest,
     split: str,
     *,
-    truth: Truth | None = None,
+    annotations: Annotations | None = None,
     methods: Sequence[str] = (),
     by: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
@@ -89,7 +90,7 @@ def measure(
         engine: a loaded bundle.
         manifest: the cohort; its labels must be the bundle's.
         split: train, val, test or all.
-        truth: lesions or lungs, to measure localization by.
+        annotations: lesions or lungs, to measure localization by.
         methods: further heatmaps to measure beside the bundle's own.
         by: columns of the manifest to break the figures down by.
         progress: called with (done, total).
@@ -107,12 +108,12 @@ def measure(
         )
     images = part.table["image"].tolist()
     study = None
-    if truth is not None:
+    if annotations is not None:
         # Other engines explain by the bundle's own method alone.
         possible = None if engine.runtime.engine == "torch" else engine.methods
         info = engine.info
         study = LocalizationStudy(
-            part, truth, info.heatmap, methods, by, possible, info.region_threshold
+            part, annotations, info.heatmap, methods, by, possible, info.region_threshold
         )
     logits: dict[str, float] = {}
     probabilities: dict[str, float] = {}

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pneumoscope.assessment.annotations import Annotations
 from pneumoscope.assessment.evaluation import Evaluation, only
-from pneumoscope.assessment.study import Truth
 from pneumoscope.inference import Engine, Explained, explain_files
 from pneumoscope.report.html import Picture
 from pneumoscope.report.overlay import overlay, with_colour_bar
@@ -51,14 +51,16 @@ def choose(evaluation: Evaluation) -> list[tuple[str, str]]:
     return list(chosen.items())
 
 
-def rule(truth: Truth | None) -> str:
+def rule(annotations: Annotations | None) -> str:
     """The rule in words."""
-    return LESION_RULE if truth is not None and truth.has_lesions else RULE
+    return LESION_RULE if annotations is not None and annotations.has_lesions else RULE
 
 
-def gallery(engine: Engine, evaluation: Evaluation, truth: Truth | None = None) -> list[Picture]:
+def gallery(
+    engine: Engine, evaluation: Evaluation, annotations: Annotations | None = None
+) -> list[Picture]:
     """Overlays of the chosen radiographs, with lesion annotations where there are any."""
-    localized = truth is not None and truth.has_lesions
+    localized = annotations is not None and annotations.has_lesions
     chosen = dict(choose_localized(evaluation) if localized else choose(evaluation))
     part = only(evaluation.manifest, set(chosen))
     labels = dict(zip(part.table["image"], part.table["label"], strict=True))
@@ -70,7 +72,7 @@ def gallery(engine: Engine, evaluation: Evaluation, truth: Truth | None = None) 
                 f"{chosen[item.name]}; labelled {labels[item.name]}, called {item.finding.label} "
                 f"with probability {item.finding.probability:.3f}"
             )
-            pictures.append((Path(item.name).name, caption, _png(item, truth)))
+            pictures.append((Path(item.name).name, caption, _png(item, annotations)))
     return pictures
 
 
@@ -96,10 +98,10 @@ def choose_localized(evaluation: Evaluation) -> list[tuple[str, str]]:
     return list(chosen.items())
 
 
-def _png(item: Explained, truth: Truth | None) -> bytes:
+def _png(item: Explained, annotations: Annotations | None) -> bytes:
     mask = None
-    if truth is not None and truth.has_lesions:
-        annotation = truth.lesions(item.name, *item.heatmap.shape)
+    if annotations is not None and annotations.has_lesions:
+        annotation = annotations.lesions(item.name, *item.heatmap.shape)
         mask = None if annotation is None else annotation.mask
     film = Image.fromarray(
         overlay(item.radiograph.pixels, item.heatmap, item.finding.regions, lesion_mask=mask)

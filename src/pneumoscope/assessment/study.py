@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumoscope.assessment.annotations import Annotations
 from pneumoscope.bundles import HeatmapSpec
-from pneumoscope.cohort.annotations import find_mask, read_boxes, read_mask
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError, PneumoscopeError
 from pneumoscope.evaluate.annotations import LesionAnnotation
@@ -30,78 +29,12 @@ _RIVALS = (PLAIN, "usual_location", "lungs")
 Heat = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Where lesions and lungs are known from; none of it is ever used to train.
-
-    Attributes:
-        boxes: image to lesion boxes (k, 4) on the film, or None.
-        masks: folder of lesion masks, or None.
-        lungs: folder of lung masks; None takes the segmenter's lungs.
-    """
-
-    boxes: Mapping[str, NDArray[np.float64]] | None = None
-    masks: Path | None = None
-    lungs: Path | None = None
-
-    @classmethod
-    def read(cls, boxes: Path | None, masks: Path | None, lungs: Path | None) -> Truth | None:
-        """From the command's options; None without any of them.
-
-        Raises:
-            EvaluationError: boxes and masks at once, or a folder that does not exist.
-            CohortError: the box file cannot be used.
-        """
-        if boxes is not None and masks is not None:
-            raise EvaluationError(
-                "boxes and masks were both given", remedy="give --boxes or --masks, not both"
-            )
-        for folder in (masks, lungs):
-            if folder is not None and not folder.is_dir():
-                raise EvaluationError("no such folder", path=folder, remedy="check the path")
-        if boxes is None and masks is None and lungs is None:
-            return None
-        return cls(None if boxes is None else read_boxes(boxes), masks, lungs)
-
-    @property
-    def has_lesions(self) -> bool:
-        """Whether lesions are annotated at all."""
-        return self.boxes is not None or self.masks is not None
-
-    def lesions(self, image: str, height: int, width: int) -> LesionAnnotation | None:
-        """The lesions of a radiograph; None if it has no annotation or an empty one.
-
-        Raises:
-            EvaluationError, CohortError: the annotation is not on the film's grid.
-        """
-        try:
-            if self.boxes is not None:
-                boxes = self.boxes.get(image)
-                if boxes is None or not len(boxes):
-                    return None
-                return LesionAnnotation.from_boxes(boxes, height, width)
-            path = None if self.masks is None else find_mask(self.masks, image)
-            mask = None if path is None else read_mask(path, height, width)
-            return None if mask is None or not mask.any() else LesionAnnotation.from_mask(mask)
-        except EvaluationError as error:
-            raise EvaluationError(f"{image}: {error.problem}", remedy=error.remedy) from error
-
-    def lung_mask(self, item: Explained) -> NDArray[np.bool_] | None:
-        """The lungs of a radiograph: those drawn, else the segmenter's; None if there are none."""
-        if self.lungs is not None:
-            path = find_mask(self.lungs, item.name)
-            mask = None if path is None else read_mask(path, *item.heatmap.shape)
-        else:
-            mask = None if item.lungs is None else item.lungs >= 0.5
-        return mask if mask is not None and mask.any() else None
-
-
 class LocalizationStudy:
     """Scores the bundle's heatmap, other methods and the baselines, one radiograph at a time.
 
     Args:
         part: the radiographs that will be scored.
-        truth: their lesions and lungs.
+        annotations: their lesions and lungs.
         own: the bundle's heatmap.
         methods: further heatmaps to score.
         by: columns of the manifest to break figures down by.
@@ -117,7 +50,7 @@ class LocalizationStudy:
     def __init__(
         self,
         part: Manifest,
-        truth: Truth,
+        annotations: Annotations,
         own: str,
         methods: Sequence[str] = (),
         by: Sequence[str] = (),
@@ -131,7 +64,7 @@ class LocalizationStudy:
                 path=part.root,
                 remedy=f"choose among {', '.join(part.table.columns)}",
             )
-        self.truth = truth
+        self.annotations = annotations
         self.own = own
         self._region_threshold = region_threshold
         # Of the true positives of the test half, the overlap of the bundle's own heatmap.
@@ -143,7 +76,7 @@ class LocalizationStudy:
         self._lesions = LocalizationEvaluator()
         self._lungs = LungsEvaluator()
         self._annotated = 0
-        self._usual = self._usual_location(part) if truth.has_lesions else UsualLocation()
+        self._usual = self._usual_location(part) if annotations.has_lesions else UsualLocation()
 
     def _usual_location(self, part: Manifest) -> UsualLocation:
         """Fitted on the tuning half's lesions, which the reported half never sees."""
@@ -166,17 +99,17 @@ class LocalizationStudy:
             except PneumoscopeError:
                 return None
             width, height = header.width, header.height
-        return self.truth.lesions(image, height, width)
+        return self.annotations.lesions(image, height, width)
 
     def add(self, item: Explained) -> None:
         """Score one radiograph under every method and baseline."""
         row = self._rows[item.name]
-        lungs = self.truth.lung_mask(item)
+        lungs = self.annotations.lung_mask(item)
         called = item.finding.label == self._positive
-        if self.truth.has_lesions:
+        if self.annotations.has_lesions:
             annotation = None
             if row["label"] == self._positive:
-                annotation = self.truth.lesions(item.name, *item.heatmap.shape)
+                annotation = self.annotations.lesions(item.name, *item.heatmap.shape)
                 # A positive film that nobody annotated says nothing about where its lesions are.
                 if annotation is None:
                     return
@@ -238,8 +171,8 @@ class LocalizationStudy:
         Raises:
             EvaluationError: no radiograph had lesions or lungs.
         """
-        lungs_from = "masks" if self.truth.lungs is not None else "segmenter"
-        if not self.truth.has_lesions:
+        lungs_from = "masks" if self.annotations.lungs is not None else "segmenter"
+        if not self.annotations.has_lesions:
             reports = self._lungs.compute()
             return {
                 "localization": {name: r.to_dict()["figures"] for name, r in reports.items()},
@@ -253,7 +186,7 @@ class LocalizationStudy:
         if not self._annotated:
             raise EvaluationError(
                 "no radiograph of the positive label has a lesion annotation",
-                path=self.truth.masks,
+                path=self.annotations.masks,
                 remedy="give annotations with the manifest's image paths",
             )
         found = {name: report.to_dict() for name, report in self._lesions.compute().items()}

@@ -100,13 +100,13 @@ def compare(
     """
     _check_names(names(backbones), preset, parse_settings(set_ or []))
     require("train", "the comparison")
-    from pneumoscope.assessment.study import Truth
+    from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.comparison import plan, results, session
 
     manifest = Manifest.read(cohort)
     session.check_cohort(manifest, split)
-    truth = Truth.read(boxes, masks, lungs)
+    annotations = Annotations.read(boxes, masks, lungs)
     runs = plan.make_plan(
         out,
         names(backbones),
@@ -121,7 +121,7 @@ def compare(
         split=split,
         truth=results.truth_identity(boxes, masks, lungs),
         document=document_run,
-        measure=_measure(manifest, split, truth),
+        measure=_measure(manifest, split, annotations),
         from_scratch=from_scratch,
     )
     plan.check_folder(out)
@@ -171,14 +171,16 @@ def _by_backbone(given: Sequence[str]) -> dict[str, str]:
 
 
 def _measure(
-    manifest: Manifest, split: str, truth: Any
+    manifest: Manifest, split: str, annotations: Any
 ) -> Callable[[Path, Callable[[int, int], None]], tuple[Mapping[str, Any], str]]:
     """What `evaluate` does with a bundle, without its report."""
     from pneumoscope.assessment.evaluation import measure, predictions_csv
     from pneumoscope.inference import load_engine
 
     def of(folder: Path, update: Callable[[int, int], None]) -> tuple[Mapping[str, Any], str]:
-        found = measure(load_engine(folder), manifest, split, truth=truth, progress=update)
+        found = measure(
+            load_engine(folder), manifest, split, annotations=annotations, progress=update
+        )
         return found.metrics, predictions_csv(found)
 
     return of

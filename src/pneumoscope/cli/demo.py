@@ -29,10 +29,10 @@ def demo(
       pneumoscope demo --out demo
     """
     require("train", "the demonstration")
+    from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.assessment.evaluation import measure, write_evaluation
     from pneumoscope.assessment.gallery import gallery, rule
     from pneumoscope.assessment.pages import evaluation_page
-    from pneumoscope.assessment.study import Truth
     from pneumoscope.cli.predict import predict_files
     from pneumoscope.cli.scan import run_scan
     from pneumoscope.cli.train import run_training
@@ -57,19 +57,19 @@ def demo(
     run_training(out / "cohort.csv", out / "run", "default", overrides)
     _step(4, "Evaluating on test: classification, and peaks on the exact lesions")
     engine, manifest = load_engine(out / "run"), Manifest.read(out / "cohort.csv")
-    truth = Truth(masks=phantoms.root / "masks")
+    annotations = Annotations(masks=phantoms.root / "masks")
     with progress("Reading films") as update:
-        evaluation = measure(engine, manifest, "test", truth=truth, progress=update)
+        evaluation = measure(engine, manifest, "test", annotations=annotations, progress=update)
     folder = new_folder(out / "evaluation")
     figures = write_evaluation(folder, evaluation)
     _step(5, "Predicting: findings, heatmaps, overlays")
     test = manifest.subset("test")
     files = list(zip(test.table["image"], test.paths(), strict=True))
     predict_files(engine, files, out / "findings")
-    pictures = gallery(engine, evaluation, truth)
+    pictures = gallery(engine, evaluation, annotations)
     title = "Pneumoscope on phantoms"
     page = evaluation_page(
-        engine.info, evaluation, figures, pictures, rule(truth), title=title, kind="demo"
+        engine.info, evaluation, figures, pictures, rule(annotations), title=title, kind="demo"
     )
     write_text(out / "report.html", page)
 

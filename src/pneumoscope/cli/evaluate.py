@@ -74,6 +74,7 @@ def evaluate(
       pneumoscope evaluate cohort.csv --bundle model.onnx --engine openvino --precision bfloat16
       pneumoscope evaluate cohort.csv --bundle RUN --lungs lung_masks --methods all
     """
+    from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.assessment.evaluation import (
         changed_sentence,
         measure,
@@ -82,13 +83,12 @@ def evaluate(
     )
     from pneumoscope.assessment.gallery import gallery, rule
     from pneumoscope.assessment.pages import evaluation_page
-    from pneumoscope.assessment.study import Truth
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import new_folder, write_text
     from pneumoscope.inference import load_engine, streams_for
 
     manifest = Manifest.read(cohort)
-    truth = Truth.read(boxes, masks, lungs)
+    annotations = Annotations.read(boxes, masks, lungs)
     runs = load_engine(
         bundle,
         engine=engine,
@@ -96,16 +96,16 @@ def evaluate(
         threads=threads,
         streams=streams_for(len(manifest.subset(split)), threads),
         # Torch alone knows what is to stand beside the bundle's heatmap.
-        every_method=truth is not None,
+        every_method=annotations is not None,
     )
     suitable(runs, manifest, split)
-    if truth is not None and runs.runtime.engine != "torch":
+    if annotations is not None and runs.runtime.engine != "torch":
         console.print(
             f"[dim]{runs.runtime.engine} explains by the bundle's own method alone: plain Grad-CAM "
             "and weights drawn anew are left out. Give the bundle's folder to see them.[/dim]"
         )
     wanted = chosen_methods(methods, runs)
-    if wanted and truth is None:
+    if wanted and annotations is None:
         console.print(
             "[dim]--methods has no effect: heatmaps are measured by --boxes, --masks or "
             "--lungs.[/dim]"
@@ -116,15 +116,15 @@ def evaluate(
             runs,
             manifest,
             split,
-            truth=truth,
+            annotations=annotations,
             methods=wanted,
             by=names(by),
             progress=update,
         )
     with console.status("Writing the report"):
         figures = write_evaluation(out, evaluation)
-        pictures = gallery(runs, evaluation, truth)
-        page = evaluation_page(runs.info, evaluation, figures, pictures, rule(truth))
+        pictures = gallery(runs, evaluation, annotations)
+        page = evaluation_page(runs.info, evaluation, figures, pictures, rule(annotations))
         write_text(out / "report.html", page)
     show_metrics(f"{runs.info.model_id} on {split}", evaluation.metrics)
     show_overlap(evaluation.metrics)
