@@ -1,10 +1,10 @@
-# Three commands: make demo, make test, make quality. Each creates .venv as needed and can be repeated.
+# Commands: make demo, make test, make quality, make docs. Each creates .venv as needed and can be repeated.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test quality clean
+.PHONY: demo test quality docs clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,5 +22,9 @@ quality: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Without a network: fonts and scripts are part of the theme.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache

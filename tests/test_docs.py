@@ -1,0 +1,231 @@
+"""The documents keep their word: links lead somewhere, commands exist, quoted errors are real."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import markdown
+import pytest
+import typer
+from markdown.treeprocessors import Treeprocessor
+
+from pneumoscope import __version__
+from pneumoscope.cli import app
+from tests.localize.networks import films, small
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path
+    for folder in ("*.md", "docs/**/*.md", "results/**/*.md", ".github/**/*.md")
+    for path in ROOT.glob(folder)
+)
+COMMANDS = typer.main.get_command(app)
+# Made when the site is built: tools/docs_site.py.
+GENERATED = {"docs/reference/cli.md"} | {
+    f"docs/reference/schemas/{name}.schema.json" for name in ("finding", "bundle", "config")
+}
+_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def rendered(path: Path) -> Element:
+    """A page as a tree of HTML, headings with their ids."""
+    found: list[Element] = []
+
+    class Keep(Treeprocessor):
+        def run(self, root: Element) -> None:
+            found.append(root)
+
+    converter = markdown.Markdown(extensions=["tables", "toc", "fenced_code", "attr_list"])
+    converter.treeprocessors.register(Keep(converter), "keep", -1)
+    converter.convert(path.read_text(encoding="utf-8"))
+    return found[0]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Fenced blocks of a language, without the indentation of lists."""
+    return [
+        "\n".join(line.removeprefix(indent) for line in text.splitlines())
+        for indent, name, text in _FENCE.findall(path.read_text(encoding="utf-8"))
+        if name == language
+    ]
+
+
+def console_lines(path: Path) -> Iterator[str]:
+    """Commands in console blocks, continued lines joined, comments left out."""
+    for block in blocks(path, "console"):
+        for line in block.replace("\\\n", " ").splitlines():
+            command = line.split("  #")[0].strip().removeprefix("$ ")
+            if command:
+                yield command
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_and_pictures_lead_somewhere(page: Path) -> None:
+    tree = rendered(page)
+    targets = [link.get("href", "") for link in tree.iter("a")]
+    targets += [picture.get("src", "") for picture in tree.iter("img")]
+    for target in targets:
+        if ":" in target.split("/")[0]:
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        if file.is_relative_to(ROOT) and named(file) in GENERATED:
+            continue
+        assert file.exists(), f"{named(page)}: {target}"
+        if anchor and file.suffix == ".md":
+            ids = {element.get("id") for element in rendered(file).iter()}
+            assert anchor in ids, f"{named(page)}: {target}"
+
+
+def test_the_readme_of_the_package_index_has_no_relative_links() -> None:
+    tree = rendered(ROOT / "README.md")
+    for element in [*tree.iter("a"), *tree.iter("img")]:
+        target = element.get("href") or element.get("src") or ""
+        assert target.startswith(("https://", "#")), target
+
+
+def test_absolute_links_of_the_readme_lead_to_files_of_the_repository() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    own = re.findall(
+        r"https://(?:github\.com|raw\.githubusercontent\.com)/pneumoscope/pneumoscope/"
+        r"(?:blob/|tree/)?main/([^)#\s]+)",
+        text,
+    )
+    assert own
+    for path in own:
+        assert (ROOT / path).exists(), path
+
+
+def program_lines() -> list[tuple[str, str]]:
+    return [
+        (named(page), line)
+        for page in PAGES
+        for line in console_lines(page)
+        if re.match(r"(\w+=\S+ )*(pneumoscope|torchrun .*-m pneumoscope) ", line)
+    ]
+
+
+@pytest.mark.parametrize(("page", "line"), program_lines())
+def test_commands_in_the_pages_exist_with_their_options(page: str, line: str) -> None:
+    name, *arguments = shlex.split(line.partition("pneumoscope ")[2])
+    if name == "--version":
+        return
+    context = typer.Context(COMMANDS, info_name="pneumoscope")
+    command = COMMANDS.get_command(context, name)  # type: ignore[attr-defined]
+    assert command is not None, f"{page}: {line}"
+    known = {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    given = {word.split("=")[0] for word in arguments if word.startswith("--")}
+    # Capitals stand for something that the reader fills in.
+    assert given <= known | {"--help"}, f"{page}: {line}: {given - known}"
+
+
+def literals() -> str:
+    """All strings of the package, one a line; what is filled in is a null character."""
+    lines = []
+    for path in (ROOT / "src" / "pneumoscope").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (str(v.value) if isinstance(v, ast.Constant) else "\0" for v in node.values)
+                lines.append("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                lines.append(node.value)
+    return "\n".join(lines)
+
+
+def test_errors_of_the_troubleshooting_page_are_in_the_source() -> None:
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^### `(.+)`$", text, re.MULTILINE)
+    assert len(quoted) > 30
+    source = literals()
+    for words in quoted:
+        pattern = "[^\n]*?".join(re.escape(part) for part in words.split("…"))
+        assert re.search(pattern, source), words
+
+
+@pytest.mark.slow
+def test_the_tutorial_works_to_the_letter(tmp_path: Path) -> None:
+    """Every command from the phantoms on, with fewer and smaller radiographs."""
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    (tmp_path / "page.md").write_text(text[: text.index("## 8.")], encoding="utf-8")
+    smaller = {"--n 240": "--n 60 --size 96", "--epochs 4": "--epochs 1 --set size=64"}
+    ran = []
+    for line in console_lines(tmp_path / "page.md"):
+        if not line.startswith("pneumoscope "):
+            continue
+        for whole, less in smaller.items():
+            line = line.replace(whole, less)  # noqa: PLW2901
+        command = [sys.executable, "-m", *shlex.split(line)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr[-2000:]}"
+        ran.append(line.split()[1])
+    assert ran == [
+        "--version",
+        "phantom",
+        "scan",
+        "train",
+        "evaluate",
+        "predict",
+        "explain",
+        "export",
+        "predict",
+    ]
+    for python in blocks(tmp_path / "page.md", "python"):
+        code = [sys.executable, "-c", python]
+        done = subprocess.run(code, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "evaluation" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_warnings_and_asks_no_other_server(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "true"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    pages = sorted(tmp_path.rglob("*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r"<(?:script|img|iframe|source)[^>]* src=[\"']?([^\"' >]+)", text)
+        loaded += re.findall(r"<link[^>]* rel=[\"']?(?:stylesheet|preconnect|preload)[^>]*", text)
+        assert not [one for one in loaded if "//" in one], page
+
+
+def test_the_papers_name_this_version() -> None:
+    cited = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert cited is not None and cited[1] == __version__
+    assert f"\n## [{__version__}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_worked_examples_for_contributors_work() -> None:
+    method, metric = blocks(ROOT / "CONTRIBUTING.md", "python")
+    names: dict[str, Any] = {}
+    exec(method, names)
+    network, pixels = small("resnet18"), films(2)
+    seen = names["gradient_energy"](network, pixels)
+    assert seen.maps.shape[0] == 2 and bool((seen.maps >= 0).all())
+    assert seen.logits == pytest.approx(network(pixels).detach(), abs=1e-4)
+    exec(metric, names)
+    names["test_youden_by_hand"]()
