@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumoscope.assessment.annotations import Annotations
+from pneumoscope.assessment.own_model import compared
 from pneumoscope.assessment.study import LocalizationStudy
+from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import half_of
@@ -70,7 +72,9 @@ def explained(
 
 
 def played(part: Manifest, annotations: Annotations) -> LocalizationStudy:
-    study = LocalizationStudy(part, annotations, OWN, by=["sex"])
+    others = compared(HeatmapSpec.parse(OWN), ())
+    rivals = ("gradcam", "usual_location", "lungs")
+    study = LocalizationStudy(part, annotations, OWN, others, ["sex"], rivals=rivals)
     for image in part.table["image"]:
         study.add(explained(part, study, image, blob(16, 16)))
     return study
@@ -129,8 +133,6 @@ def test_the_reported_half_never_shapes_a_baseline(part: Manifest) -> None:
 
 
 def test_what_cannot_be_measured_is_said(part: Manifest, tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"no column age.*Choose among image"):
-        LocalizationStudy(part, Annotations(boxes=boxes(part)), OWN, by=["age"])
     with pytest.raises(EvaluationError, match="has a lesion annotation"):
         played(part, Annotations(boxes={"other.png": np.ones((1, 4))})).to_dict()
     beside = dict.fromkeys(part.table["image"], np.array([[100.0, 100.0, 10.0, 10.0]]))

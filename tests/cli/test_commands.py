@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumoscope.assessment.evaluation import measure
 from pneumoscope.assessment.gallery import choose
+from pneumoscope.assessment.measuring import assess
+from pneumoscope.assessment.own_model import OwnModel
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.findings import Finding
 from pneumoscope.inference import load_engine
@@ -186,6 +187,8 @@ def test_evaluate_mistakes(manifest_file: Path, run_folder: Path, tmp_path: Path
     fails(evaluate(manifest_file, "--bundle", run_folder, "--boxes", absent), "absent")
     fails(evaluate(manifest_file, "--bundle", run_folder, "--masks", absent), "no such folder")
     assert not (tmp_path / "out").exists()
+    unknown = evaluate(manifest_file, "--bundle", run_folder, "--by", "smoker")
+    fails(unknown, "no column smoker", "Choose among image")
 
 
 def test_unreadable_radiographs_are_left_out_and_named(
@@ -197,13 +200,14 @@ def test_unreadable_radiographs_are_left_out_and_named(
     (root / broken).write_bytes(b"")
     table = manifest.table.assign(split="test")
     table.to_csv(root / "manifest.csv", index=False)
-    evaluation = measure(load_engine(run_folder), Manifest.read(root / "manifest.csv"), "test")
+    evaluation = assess(OwnModel(load_engine(run_folder)), Manifest.read(root / "manifest.csv"))
     assert evaluation.metrics["n"] == 59 and evaluation.metrics["unreadable"] == 1
     assert evaluation.unreadable[0][0] == broken
 
 
 def test_the_gallery_is_chosen_by_rule(manifest_file: Path, run_folder: Path) -> None:
-    evaluation = measure(load_engine(run_folder), Manifest.read(manifest_file), "all")
+    model = OwnModel(load_engine(run_folder))
+    evaluation = assess(model, Manifest.read(manifest_file), split="all")
     chosen = choose(evaluation)
     assert len({image for image, _ in chosen}) == len(chosen) <= 8
     assert chosen == choose(evaluation)

@@ -56,7 +56,7 @@ def scores(seed: int) -> ModelScores:
 
 def test_content_says_what_was_done(run: PlannedRun, manifest_file: Path) -> None:
     manifest = Manifest.read(manifest_file)
-    task = Task(manifest, manifest.digest(), "test", {}, lambda *_: None, lambda *_: ({}, ""))
+    task = Task(manifest, manifest.digest(), "test")
     problem = "the hub cannot be reached"
     outcome = Outcome([run], {"vit_b_16-seed1": problem, "resnet18-seed2": "diverged"})
     cost = {"version": 1, "bundle": bundle_digest(run.folder), "cost": COSTS}

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pneumoscope.assessment.evaluation import measure, predictions_csv
+from pneumoscope.assessment.annotations import Annotations
+from pneumoscope.assessment.measuring import assess
+from pneumoscope.assessment.own_model import OwnModel
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.comparison.plan import PlannedRun
 from pneumoscope.comparison.results import (
@@ -21,7 +24,6 @@ from pneumoscope.comparison.results import (
     keep,
     localization,
     read_scores,
-    truth_identity,
 )
 from pneumoscope.errors import EvaluationError
 from pneumoscope.files import write_json
@@ -39,8 +41,8 @@ def run(run_folder: Path, tmp_path: Path) -> PlannedRun:
 
 def test_scores_are_those_that_were_measured(run: PlannedRun, manifest_file: Path) -> None:
     manifest = Manifest.read(manifest_file)
-    found = measure(load_engine(run.folder), manifest, "test")
-    keep(run.folder, "test", {}, found.metrics, predictions_csv(found))
+    found = assess(OwnModel(load_engine(run.folder)), manifest)
+    keep(run.folder, "test", {}, found.metrics, found.predictions_csv())
     write_json(run.folder / "metrics.json", {"classification": {"roc_auc": {"value": 0.75}}})
     scores = read_scores(run, "test", manifest.labels[1])
     assert (scores.backbone, scores.seed, scores.val_roc_auc) == ("resnet18", 1, 0.75)
@@ -97,12 +99,17 @@ def test_damaged_predictions_are_told(run: PlannedRun) -> None:
 
 def test_annotations_are_told_apart_by_content_and_place(tmp_path: Path) -> None:
     boxes = tmp_path / "boxes.csv"
-    boxes.write_text("image,x,y,width,height\n")
-    before = truth_identity(boxes, None, tmp_path)
-    assert set(before) == {"boxes", "lungs"}
     boxes.write_text("image,x,y,width,height\na,1,1,2,2\n")
-    assert truth_identity(boxes, None, tmp_path) != before
-    assert truth_identity(None, None, None) == {}
+
+    def identity() -> Mapping[str, str]:
+        found = Annotations.read(boxes, None, tmp_path)
+        assert found is not None
+        return found.identity
+
+    before = identity()
+    assert set(before) == {"boxes", "lungs"}
+    boxes.write_text("image,x,y,width,height\na,1,1,2,3\n")
+    assert identity() != before
 
 
 def figures(value: float | None, low: float | None, high: float | None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ from pneumoscope.comparison.session import (
 )
 from pneumoscope.errors import OutputError, RunError, WeightsError
 from pneumoscope.files import new_folder, write_json
-from pneumoscope.training.runner import RunListener, RunResult
+from pneumoscope.training.runner import RunListener
 from pneumoscope.training.settings import TrainingSettings, write_settings
 
 
@@ -64,14 +64,14 @@ class Workshop:
         self.done.append(f"resume {out.name}")
         shutil.copytree(self.finished / "bundle", out / "bundle")
 
-    def document(self, result: RunResult, progress: object) -> None:
-        self.done.append(f"document {result.folder.name}")
-        write_json(result.folder / "metrics.json", {"model": result.bundle.model_id})
-        (result.folder / "report.html").write_text("")
+    def document(self, folder: Path, history: object, progress: object) -> None:
+        self.done.append(f"document {folder.name}")
+        write_json(folder / "metrics.json", {"model": read_bundle(folder)[1].model_id})
+        (folder / "report.html").write_text("")
 
-    def measure(self, folder: Path, progress: object) -> tuple[dict[str, Any], str]:
+    def measure(self, folder: Path, manifest: object, *_: object, **__: object) -> SimpleNamespace:
         self.done.append(f"measure {folder.name}")
-        return {}, "image\n"
+        return SimpleNamespace(metrics={}, predictions_csv=lambda: "image\n")
 
     def weigh(self, folder: Path, manifest: Manifest, split: str) -> None:
         self.done.append(f"weigh {folder.name}")
@@ -86,6 +86,10 @@ def shop(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     monkeypatch.setattr(session, "start_run", found.start)
     monkeypatch.setattr(session, "resume_run", found.resume)
     monkeypatch.setattr(session, "measure_cost", found.weigh)
+    monkeypatch.setattr(session, "document_run", found.document)
+    monkeypatch.setattr(session, "assess", found.measure)
+    monkeypatch.setattr(session, "OwnModel", lambda folder: folder)
+    monkeypatch.setattr(session, "load_engine", lambda folder: folder)
     return found
 
 
@@ -101,7 +105,7 @@ def go(shop: Workshop, manifest_file: Path, tmp_path: Path) -> Runner:
         *backbones: str, seeds: tuple[int, ...] = (1,), weights: str = "none", scratch: bool = False
     ) -> Outcome:
         plan: list[PlannedRun] = make_plan(tmp_path, backbones, seeds, weights={"": weights})
-        task = Task(manifest, manifest.digest(), "test", {}, shop.document, shop.measure, scratch)
+        task = Task(manifest, manifest.digest(), "test", None, scratch)
         standings = survey(plan, task)
         board: Board = make_board(standings)
         outcome = carry_out(standings, task, board)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pneumoscope.cohort.annotations import find_mask, read_boxes, read_mask
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate.annotations import LesionAnnotation
+from pneumoscope.files import sha256_file
 from pneumoscope.inference import Explained
 
 
@@ -23,11 +24,14 @@ class Annotations:
         boxes: image to lesion boxes (k, 4) on the film, or None.
         masks: folder of lesion masks, or None.
         lungs: folder of lung masks; None takes the segmenter's lungs.
+        identity: what tells these annotations from others: the box file's digest, the folders'
+            places.
     """
 
     boxes: Mapping[str, NDArray[np.float64]] | None = None
     masks: Path | None = None
     lungs: Path | None = None
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, boxes: Path | None, masks: Path | None, lungs: Path | None) -> Annotations | None:
@@ -46,7 +50,11 @@ class Annotations:
                 raise EvaluationError("no such folder", path=folder, remedy="check the path")
         if boxes is None and masks is None and lungs is None:
             return None
-        return cls(None if boxes is None else read_boxes(boxes), masks, lungs)
+        folders = {"masks": masks, "lungs": lungs}
+        identity = {name: p.resolve().as_posix() for name, p in folders.items() if p}
+        if boxes is None:
+            return cls(None, masks, lungs, identity)
+        return cls(read_boxes(boxes), masks, lungs, {"boxes": sha256_file(boxes), **identity})
 
     @property
     def has_lesions(self) -> bool:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from pneumoscope.assessment.annotations import Annotations
-from pneumoscope.assessment.evaluation import Evaluation, only
-from pneumoscope.inference import Engine, Explained, explain_files
+from pneumoscope.assessment.subject import films_of
+from pneumoscope.inference import Explained
 from pneumoscope.report.html import Picture
 from pneumoscope.report.overlay import overlay, with_colour_bar
+
+if TYPE_CHECKING:
+    from pneumoscope.assessment.assessment import Assessment
 
 RULE = (
     "By rule: the surest true positives, the surest misses and false alarms, and the "
@@ -28,10 +32,10 @@ _EACH = 2
 _SHOWN_SIDE = 640
 
 
-def choose(evaluation: Evaluation) -> list[tuple[str, str]]:
+def choose(found: Assessment) -> list[tuple[str, str]]:
     """(image, why it is shown), each image once."""
-    p, y = evaluation.predictions.probabilities, evaluation.predictions.targets
-    logits, threshold = evaluation.predictions.logits, float(evaluation.metrics["threshold"])
+    p, y = found.predictions.probabilities, found.predictions.targets
+    logits, threshold = found.predictions.logits, float(found.metrics["threshold"])
     # Saturated probabilities tie; the logit ranks on.
     surest, doubt = (
         np.argsort(-logits, kind="stable"),
@@ -46,8 +50,8 @@ def choose(evaluation: Evaluation) -> list[tuple[str, str]]:
     )
     chosen: dict[str, str] = {}
     for why, order in rules:
-        fresh = [i for i in order if evaluation.predictions.images[i] not in chosen]
-        chosen.update({evaluation.predictions.images[i]: why for i in fresh[:_EACH]})
+        fresh = [i for i in order if found.predictions.images[i] not in chosen]
+        chosen.update({found.predictions.images[i]: why for i in fresh[:_EACH]})
     return list(chosen.items())
 
 
@@ -56,17 +60,15 @@ def rule(annotations: Annotations | None) -> str:
     return LESION_RULE if annotations is not None and annotations.has_lesions else RULE
 
 
-def gallery(
-    engine: Engine, evaluation: Evaluation, annotations: Annotations | None = None
-) -> list[Picture]:
+def gallery(found: Assessment) -> list[Picture]:
     """Overlays of the chosen radiographs, with lesion annotations where there are any."""
+    annotations = found.annotations
     localized = annotations is not None and annotations.has_lesions
-    chosen = dict(choose_localized(evaluation) if localized else choose(evaluation))
-    part = only(evaluation.manifest, set(chosen))
-    labels = dict(zip(part.table["image"], part.table["label"], strict=True))
-    paths = dict(zip(part.table["image"], part.paths(), strict=True))
+    chosen = dict(choose_localized(found) if localized else choose(found))
+    labels = dict(zip(found.manifest.table["image"], found.manifest.table["label"], strict=True))
+    films = dict(films_of(found.manifest))
     pictures: list[Picture] = []
-    for item in explain_files(engine, [(image, paths[image]) for image in chosen]):
+    for item in found.subject.explain([(image, films[image]) for image in chosen]):
         if isinstance(item, Explained):
             caption = (
                 f"{chosen[item.name]}; labelled {labels[item.name]}, called {item.finding.label} "
@@ -76,19 +78,19 @@ def gallery(
     return pictures
 
 
-def choose_localized(evaluation: Evaluation) -> list[tuple[str, str]]:
+def choose_localized(found: Assessment) -> list[tuple[str, str]]:
     """(image, why it is shown) by how well the bundle's own heatmap covers the lesions."""
-    scored = evaluation.overlaps
+    scored = found.overlaps
     order = sorted(scored, key=lambda image: (scored[image], image), reverse=True)
     middle = max((len(order) - _EACH) // 2, 0)
-    p, y = evaluation.predictions.probabilities, evaluation.predictions.targets
-    missed = np.flatnonzero((p < float(evaluation.metrics["threshold"])) & (y == 1))
+    p, y = found.predictions.probabilities, found.predictions.targets
+    missed = np.flatnonzero((p < float(found.metrics["threshold"])) & (y == 1))
     missed = missed[np.argsort(p[missed], kind="stable")]
     rules = (
         ("best overlap", order[:_EACH]),
         ("median overlap", order[middle : middle + _EACH]),
         ("worst overlap", order[::-1][:_EACH]),
-        ("missed by the classifier", [evaluation.predictions.images[i] for i in missed[:_EACH]]),
+        ("missed by the classifier", [found.predictions.images[i] for i in missed[:_EACH]]),
     )
     chosen: dict[str, str] = {}
     for why, images in rules:

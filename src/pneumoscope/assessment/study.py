@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.assessment.annotations import Annotations
-from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError, PneumoscopeError
 from pneumoscope.evaluate.annotations import LesionAnnotation
@@ -22,29 +21,21 @@ from pneumoscope.findings import Region, positive_regions
 from pneumoscope.imaging import read_header
 from pneumoscope.inference import RANDOMISED, Explained
 
-PLAIN = "gradcam"
-# What the bundle's own heatmap is compared with, radiograph by radiograph.
-_RIVALS = (PLAIN, "usual_location", "lungs")
-
 Heat = NDArray[np.float32]
 
 
 class LocalizationStudy:
-    """Scores the bundle's heatmap, other methods and the baselines, one radiograph at a time.
+    """Scores a heatmap, its rivals and the baselines, one radiograph at a time.
 
     Args:
         part: the radiographs that will be scored.
         annotations: their lesions and lungs.
-        own: the bundle's heatmap.
-        methods: further heatmaps to score.
+        own: the heatmap that is measured.
+        others: heatmaps to score beside it.
         by: columns of the manifest to break figures down by.
-        possible: methods that the engine knows; None for all. Plain Grad-CAM and weights drawn anew
-            stand beside the bundle's heatmap only where they are possible.
-        region_threshold: heat from which a pixel belongs to a region of an explanation. Baselines
-            have their own scale: their regions begin at half their peak.
-
-    Raises:
-        EvaluationError: a column is missing, or no radiograph has lesions.
+        rivals: heatmaps and baselines that `own` is compared with, radiograph by radiograph.
+        region_threshold: heat from which a pixel belongs to a region of a heatmap. Baselines have
+            their own scale: their regions begin at half their peak.
     """
 
     def __init__(
@@ -52,24 +43,19 @@ class LocalizationStudy:
         part: Manifest,
         annotations: Annotations,
         own: str,
-        methods: Sequence[str] = (),
+        others: Sequence[str] = (),
         by: Sequence[str] = (),
-        possible: Collection[str] | None = None,
+        *,
+        rivals: Sequence[str] = ("usual_location", "lungs"),
         region_threshold: float = 0.5,
     ) -> None:
-        missing = [name for name in by if name not in part.table.columns]
-        if missing:
-            raise EvaluationError(
-                f"the manifest has no column {', '.join(missing)}",
-                path=part.root,
-                remedy=f"choose among {', '.join(part.table.columns)}",
-            )
         self.annotations = annotations
         self.own = own
+        self._rivals = tuple(rivals)
         self._region_threshold = region_threshold
-        # Of the true positives of the test half, the overlap of the bundle's own heatmap.
+        # Of the true positives of the test half, the overlap of the own heatmap.
         self.overlaps: dict[str, float] = {}
-        self.others = _compared(HeatmapSpec.parse(own), methods, possible)
+        self.others = tuple(others)
         self._by = list(by)
         self._rows = {row["image"]: row for row in part.table.to_dict("records")}
         self._positive = part.labels[1]
@@ -215,28 +201,9 @@ class LocalizationStudy:
             return {}
         return {
             rival: self._lesions.compute_paired(self.own, rival, "true_positives").to_dict()
-            for rival in _RIVALS
+            for rival in self._rivals
             if rival in found and rival != self.own
         }
-
-
-def _compared(
-    own: HeatmapSpec, methods: Sequence[str], possible: Collection[str] | None
-) -> tuple[str, ...]:
-    """Heatmaps beside the bundle's own: plain Grad-CAM, its own without each factor of anatomy,
-    randomised weights.
-
-    Lungs and density would help any map; without them one sees what the model itself knows.
-    """
-    beside = (
-        HeatmapSpec(PLAIN),
-        HeatmapSpec(own.method, own.mirror),
-        HeatmapSpec(own.method, own.mirror, own.lungs),
-        HeatmapSpec(RANDOMISED, own.mirror, own.lungs, own.density),
-    )
-    wanted = [str(spec) for spec in beside if possible is None or spec.method in possible]
-    wanted += [str(HeatmapSpec.parse(name)) for name in methods]
-    return tuple(name for name in dict.fromkeys(wanted) if name != str(own))
 
 
 def _rows_of(regions: Sequence[Region]) -> NDArray[np.float64]:

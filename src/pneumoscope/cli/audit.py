@@ -59,7 +59,7 @@ def audit(
       pneumoscope audit
     """
     require("train", "the audit")
-    from pneumoscope.assessment.pages import model_facts
+    from pneumoscope.assessment.own_model import model_facts
     from pneumoscope.bundles import DEFAULT, find_bundle
     from pneumoscope.cli.card import read_card, show_table
     from pneumoscope.files import new_folder, write_json, write_text
@@ -116,8 +116,9 @@ class _Sample:
 def _sample(
     engine: Engine, cohort: Path | None, split: str, n: int, n_scored: int, seed: int
 ) -> _Sample:
-    from pneumoscope.assessment.evaluation import only, suitable
+    from pneumoscope.assessment.measuring import only
     from pneumoscope.assessment.overlap import shared
+    from pneumoscope.assessment.own_model import OwnModel
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import sha256_file
     from pneumoscope.report.overlap import overlap_sentences
@@ -134,7 +135,8 @@ def _sample(
         ]
         return _Sample(films, films, {}, sample, notes)
     manifest = Manifest.read(cohort)
-    part = suitable(engine, manifest, split)
+    OwnModel(engine).check(manifest.labels)
+    part = manifest.subset(split)
     with progress("Reading films") as update:
         films, unreadable = cohort_films(part, n, seed, size, update)
     with progress("Reading films to be hidden") as update:

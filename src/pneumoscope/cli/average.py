@@ -37,13 +37,13 @@ def average(
       pneumoscope average seed1 seed2 --out both
     """
     require("train", "averaging runs")
-    from pneumoscope.cli.train import document_run
+    from pneumoscope.assessment.runs import document_run
     from pneumoscope.training.averaging import average_runs
 
     with progress("Decoding films") as decoding:
         result = average_runs(runs, out, decoding, region_threshold)
     with progress("Measuring on val") as update:
-        metrics = document_run(result, update)
+        metrics = document_run(result.folder, result.history, update)
     show_metrics(f"{metrics['model']} on val", metrics)
     console.print(
         f"Bundle: [bold]{shown(out / 'bundle')}[/bold]   Report: {shown(out)}/report.html"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,16 +16,15 @@ from rich.table import Table
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown
 from pneumoscope.cli.evaluate import names
-from pneumoscope.cli.train import document_run, parse_settings
+from pneumoscope.cli.train import parse_settings
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
 from pneumoscope.names import plain
 
 if TYPE_CHECKING:
-    from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.comparison.board import Board, RunProgress
     from pneumoscope.comparison.plan import Standing
-    from pneumoscope.comparison.session import Outcome, Task
+    from pneumoscope.comparison.session import Task
     from pneumoscope.report.comparison_content import ComparisonContent
 
 _SOME_FAILED = 1
@@ -102,7 +101,8 @@ def compare(
     require("train", "the comparison")
     from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.comparison import plan, results, session
+    from pneumoscope.comparison import plan, session
+    from pneumoscope.comparison.writing import write_results
 
     manifest = Manifest.read(cohort)
     session.check_cohort(manifest, split)
@@ -119,9 +119,7 @@ def compare(
         manifest=manifest,
         data_digest=manifest.digest(),
         split=split,
-        truth=results.truth_identity(boxes, masks, lungs),
-        document=document_run,
-        measure=_measure(manifest, split, annotations),
+        annotations=annotations,
         from_scratch=from_scratch,
     )
     plan.check_folder(out)
@@ -132,7 +130,9 @@ def compare(
     with plan.occupied(out, task.data_digest):
         with _watched(standings) as board:
             outcome = session.carry_out(standings, task, board)
-        content = _write(out, outcome, task, cohort.stem)
+        with progress("Drawing heatmaps") as update:
+            command = shlex.join(["pneumoscope", *sys.argv[1:]])
+            content = write_results(out, outcome, task, cohort.stem, command, update)
     _show(content, out)
     if outcome.failures:
         raise typer.Exit(_SOME_FAILED)
@@ -168,22 +168,6 @@ def _by_backbone(given: Sequence[str]) -> dict[str, str]:
         name, equals, value = text.partition("=")
         found[name if equals else ""] = value if equals else text
     return found
-
-
-def _measure(
-    manifest: Manifest, split: str, annotations: Any
-) -> Callable[[Path, Callable[[int, int], None]], tuple[Mapping[str, Any], str]]:
-    """What `evaluate` does with a bundle, without its report."""
-    from pneumoscope.assessment.evaluation import measure, predictions_csv
-    from pneumoscope.inference import load_engine
-
-    def of(folder: Path, update: Callable[[int, int], None]) -> tuple[Mapping[str, Any], str]:
-        found = measure(
-            load_engine(folder), manifest, split, annotations=annotations, progress=update
-        )
-        return found.metrics, predictions_csv(found)
-
-    return of
 
 
 @contextmanager
@@ -252,44 +236,6 @@ def _show_plan(standings: Sequence[Standing], task: Task, name: str) -> None:
     own = {"backbone", "seed", "weights", "epochs"}
     shared = standings[0].run.settings.model_dump(exclude=own)
     console.print(", ".join(f"{key} {value}" for key, value in shared.items()), markup=False)
-
-
-def _write(out: Path, outcome: Outcome, task: Task, name: str) -> ComparisonContent:
-    """Compare what was measured; write tables, report, figures and heatmaps."""
-    from pneumoscope.comparison import content, results
-    from pneumoscope.comparison.sheet import RULE, choose_films, heatmap_sheet
-    from pneumoscope.errors import RunError
-    from pneumoscope.evaluate import compare_models
-    from pneumoscope.files import atomic_path, write_json
-    from pneumoscope.report.comparison import write_comparison
-
-    if not outcome.finished:
-        raise RunError(
-            f"no run was finished; the first: {next(iter(outcome.failures.values()))}", path=out
-        )
-    part = task.manifest.subset(task.split)
-    scores = [results.read_scores(run, task.split, part.labels[1]) for run in outcome.finished]
-    with console.status("Comparing"):
-        comparison = compare_models(scores)
-    runs = content.by_backbone(outcome.finished)
-    with progress("Drawing heatmaps") as update:
-        bundles = {backbone: own[0].folder for backbone, own in runs.items()}
-        films, note = choose_films(part, scores[0].images), f"{RULE}\n{NOT_FOR_DIAGNOSIS}"
-        sheet = heatmap_sheet(part, films, bundles, note, update)
-    with atomic_path(out / "heatmaps.png") as temporary:
-        temporary.write_bytes(sheet)
-    said = content.make_content(
-        outcome,
-        task,
-        comparison,
-        name=name,
-        sheet=sheet,
-        command=shlex.join(["pneumoscope", *sys.argv[1:]]),
-    )
-    with console.status("Writing the report"):
-        write_comparison(out, said)
-        write_json(out / "metrics.json", content.metrics_content(said, outcome, task))
-    return said
 
 
 def _show(content: ComparisonContent, out: Path) -> None:

@@ -30,9 +30,8 @@ def demo(
     """
     require("train", "the demonstration")
     from pneumoscope.assessment.annotations import Annotations
-    from pneumoscope.assessment.evaluation import measure, write_evaluation
-    from pneumoscope.assessment.gallery import gallery, rule
-    from pneumoscope.assessment.pages import evaluation_page
+    from pneumoscope.assessment.measuring import assess
+    from pneumoscope.assessment.own_model import OwnModel
     from pneumoscope.cli.predict import predict_files
     from pneumoscope.cli.scan import run_scan
     from pneumoscope.cli.train import run_training
@@ -59,22 +58,16 @@ def demo(
     engine, manifest = load_engine(out / "run"), Manifest.read(out / "cohort.csv")
     annotations = Annotations(masks=phantoms.root / "masks")
     with progress("Reading films") as update:
-        evaluation = measure(engine, manifest, "test", annotations=annotations, progress=update)
-    folder = new_folder(out / "evaluation")
-    figures = write_evaluation(folder, evaluation)
+        found = assess(OwnModel(engine), manifest, annotations, progress=update)
+    found.write_figures(new_folder(out / "evaluation"))
     _step(5, "Predicting: findings, heatmaps, overlays")
     test = manifest.subset("test")
     files = list(zip(test.table["image"], test.paths(), strict=True))
     predict_files(engine, files, out / "findings")
-    pictures = gallery(engine, evaluation, annotations)
-    title = "Pneumoscope on phantoms"
-    page = evaluation_page(
-        engine.info, evaluation, figures, pictures, rule(annotations), title=title, kind="demo"
-    )
-    write_text(out / "report.html", page)
+    write_text(out / "report.html", found.report(title="Pneumoscope on phantoms", kind="demo"))
 
     console.print()
-    show_metrics("Phantoms, test split", evaluation.metrics)
+    show_metrics("Phantoms, test split", found.metrics)
     console.print(f"Findings and overlays: [bold]{shown(out / 'findings')}[/bold]")
     console.print(
         f"Report to look at: [bold]{shown((out / 'report.html').resolve())}[/bold]   "

@@ -75,16 +75,10 @@ def evaluate(
       pneumoscope evaluate cohort.csv --bundle RUN --lungs lung_masks --methods all
     """
     from pneumoscope.assessment.annotations import Annotations
-    from pneumoscope.assessment.evaluation import (
-        changed_sentence,
-        measure,
-        suitable,
-        write_evaluation,
-    )
-    from pneumoscope.assessment.gallery import gallery, rule
-    from pneumoscope.assessment.pages import evaluation_page
+    from pneumoscope.assessment.measuring import assess
+    from pneumoscope.assessment.own_model import OwnModel
     from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.files import new_folder, write_text
+    from pneumoscope.files import new_folder
     from pneumoscope.inference import load_engine, streams_for
 
     manifest = Manifest.read(cohort)
@@ -98,7 +92,8 @@ def evaluate(
         # Torch alone knows what is to stand beside the bundle's heatmap.
         every_method=annotations is not None,
     )
-    suitable(runs, manifest, split)
+    model = OwnModel(runs)
+    model.check(manifest.labels)
     if annotations is not None and runs.runtime.engine != "torch":
         console.print(
             f"[dim]{runs.runtime.engine} explains by the bundle's own method alone: plain Grad-CAM "
@@ -112,27 +107,16 @@ def evaluate(
         )
     new_folder(out)
     with progress("Reading films") as update:
-        evaluation = measure(
-            runs,
-            manifest,
-            split,
-            annotations=annotations,
-            methods=wanted,
-            by=names(by),
-            progress=update,
+        found = assess(
+            model, manifest, annotations, split=split, methods=wanted, by=names(by), progress=update
         )
     with console.status("Writing the report"):
-        figures = write_evaluation(out, evaluation)
-        pictures = gallery(runs, evaluation, annotations)
-        page = evaluation_page(runs.info, evaluation, figures, pictures, rule(annotations))
-        write_text(out / "report.html", page)
-    show_metrics(f"{runs.info.model_id} on {split}", evaluation.metrics)
-    show_overlap(evaluation.metrics)
-    if evaluation.changed:
-        errors.print(
-            plain(f"warning: {changed_sentence(evaluation.changed)}"), style="yellow", markup=False
-        )
-    for image, reason in evaluation.unreadable[:10]:
+        found.save(out)
+    show_metrics(f"{model.name} on {split}", found.metrics)
+    show_overlap(found.metrics)
+    for sentence in found.changed_warning():
+        errors.print(plain(f"warning: {sentence}"), style="yellow", markup=False)
+    for image, reason in found.unreadable[:10]:
         errors.print(f"[yellow]left out[/yellow] {shown(image)}: {shown(reason)}")
     console.print(f"Report: [bold]{shown(out / 'report.html')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")

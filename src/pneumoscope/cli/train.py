@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -193,6 +192,7 @@ def run_training(
     Returns:
         The val metrics; None where another process of the same run has them.
     """
+    from pneumoscope.assessment.runs import document_run
     from pneumoscope.training.devices import Devices
     from pneumoscope.training.runner import (
         RunListener,
@@ -222,7 +222,7 @@ def run_training(
     if not chosen.leads:
         return None
     with progress("Measuring on val") as update:
-        return document_run(result, update)
+        return document_run(result.folder, result.history, update)
 
 
 def _device_count(text: str | None) -> int | Literal["auto"] | None:
@@ -252,34 +252,3 @@ def _show_resumed(done: int, epochs: int) -> None:
         errors.print(f"{done} of {epochs} epochs are trained: training goes on with {done + 1}.")
     else:
         errors.print("No epoch was finished: training starts with epoch 1.")
-
-
-def document_run(result: Any, update: Callable[[int, int], None] | None = None) -> dict[str, Any]:
-    """Measure the bundle on val; write the run's metrics, report and model card.
-
-    Args:
-        result: the `RunResult` of a finished training.
-        update: called with (done, total) radiographs measured.
-
-    Returns:
-        The content of `metrics.json`.
-    """
-    from pneumoscope.assessment.evaluation import evaluation_figures, measure
-    from pneumoscope.assessment.pages import evaluation_page, history_picture, model_card
-    from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.files import write_json, write_text
-    from pneumoscope.inference import load_engine
-
-    folder = result.folder
-    engine = load_engine(folder)
-    manifest = Manifest.read(folder / "manifest.csv")
-    evaluation = measure(engine, manifest, "val", progress=update)
-    write_json(folder / "metrics.json", evaluation.metrics)
-    figures = list(evaluation_figures(evaluation).values())
-    if result.history:
-        epoch = engine.info.training.selected_epoch
-        figures.insert(0, history_picture(result.history, epoch))
-    page = evaluation_page(engine.info, evaluation, figures, [], "", kind="training")
-    write_text(folder / "report.html", page)
-    write_text(folder / "bundle" / "MODEL_CARD.md", model_card(engine.info, evaluation.metrics))
-    return evaluation.metrics

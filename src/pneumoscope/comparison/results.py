@@ -20,7 +20,7 @@ from pneumoscope.comparison.plan import PlannedRun, bundle_digest
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import Interval, ModelScores
 from pneumoscope.evaluate.calibration import calibrated
-from pneumoscope.files import sha256_file, write_json, write_text
+from pneumoscope.files import write_json, write_text
 
 METRICS, PREDICTIONS = "metrics.json", "predictions.csv"
 LOCALIZATION = (
@@ -33,16 +33,6 @@ LOCALIZATION = (
 )
 """The figures a comparison shows; each run's own `metrics.json` holds all of them."""
 
-Truth = Mapping[str, str]
-"""Which annotations localization was measured with; empty if it was not."""
-
-
-def truth_identity(boxes: Path | None, masks: Path | None, lungs: Path | None) -> dict[str, str]:
-    """What tells annotations apart: the box file's digest, the folders' places."""
-    folders = {"masks": masks, "lungs": lungs}
-    named = {name: path.resolve().as_posix() for name, path in folders.items() if path is not None}
-    return {**({} if boxes is None else {"boxes": sha256_file(boxes)}), **named}
-
 
 def is_documented(folder: Path, model: str) -> bool:
     """Whether the run's own `metrics.json`, on val, is about the model its bundle holds."""
@@ -54,13 +44,14 @@ def is_documented(folder: Path, model: str) -> bool:
     return bool(found == model) and (folder / "report.html").is_file()
 
 
-def is_measured(folder: Path, split: str, truth: Truth) -> bool:
+def is_measured(folder: Path, split: str, truth: Mapping[str, str]) -> bool:
     """Whether a run's bundle as it is now was measured on the split.
 
     Args:
         folder: of the run.
         split: test or val.
-        truth: annotations asked for; without any, a measurement with some serves as well.
+        truth: `Annotations.identity` of those asked for; without any, a measurement with some
+            serves as well.
     """
     try:
         metrics = json.loads((folder / split / METRICS).read_text(encoding="utf-8"))
@@ -72,13 +63,15 @@ def is_measured(folder: Path, split: str, truth: Truth) -> bool:
     return bool(there and fits and found.get("bundle") == bundle_digest(folder))
 
 
-def keep(folder: Path, split: str, truth: Truth, metrics: Mapping[str, Any], rows: str) -> None:
+def keep(
+    folder: Path, split: str, truth: Mapping[str, str], metrics: Mapping[str, Any], rows: str
+) -> None:
     """Write what was measured.
 
     Args:
         folder: of the run.
         split: what was measured on.
-        truth: the annotations used.
+        truth: `Annotations.identity` of those used.
         metrics: the content of `metrics.json`.
         rows: the content of `predictions.csv`.
     """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import torch
 
+from pneumoscope.assessment.annotations import Annotations
+from pneumoscope.assessment.measuring import assess
+from pneumoscope.assessment.own_model import OwnModel
+from pneumoscope.assessment.runs import document_run
 from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.comparison import results
@@ -22,12 +24,12 @@ from pneumoscope.errors import (
     SettingsError,
     WeightsError,
 )
+from pneumoscope.inference import load_engine
 from pneumoscope.training.cache import Progress
 from pneumoscope.training.history import Row, read_history
 from pneumoscope.training.runner import (
     HISTORY,
     RunListener,
-    RunResult,
     resume_run,
     start_run,
 )
@@ -44,20 +46,20 @@ class Task:
         manifest: the cohort, with its split.
         data_digest: of the manifest.
         split: what is measured on.
-        truth: identity of the annotations that localization is measured with.
-        document: writes a finished run's figures on val, its report and its model card.
-        measure: takes a run's folder; gives the content of `metrics.json` and of
-            `predictions.csv` on the split.
+        annotations: what localization is measured by; None if it is not.
         from_scratch: a backbone whose weights cannot be had starts from random ones.
     """
 
     manifest: Manifest
     data_digest: str
     split: str
-    truth: results.Truth
-    document: Callable[[RunResult, Progress], object]
-    measure: Callable[[Path, Progress], tuple[Mapping[str, Any], str]]
+    annotations: Annotations | None = None
     from_scratch: bool = False
+
+    @property
+    def truth(self) -> Mapping[str, str]:
+        """What tells the annotations apart from others; empty without any."""
+        return {} if self.annotations is None else self.annotations.identity
 
 
 @dataclass(slots=True)
@@ -218,11 +220,16 @@ def _measured(run: PlannedRun, task: Task, board: Board, *, weigh: bool) -> None
         return
     board.move(run.name, "measuring")
     if not documented:
-        history = read_history(run.folder / HISTORY)
-        task.document(RunResult(run.folder, info, history), said("val"))
+        document_run(run.folder, read_history(run.folder / HISTORY), said("val"))
     if not measured:
-        metrics, rows = task.measure(run.folder, said(task.split))
-        results.keep(run.folder, task.split, task.truth, metrics, rows)
+        found = assess(
+            OwnModel(load_engine(run.folder)),
+            task.manifest,
+            task.annotations,
+            split=task.split,
+            progress=said(task.split),
+        )
+        results.keep(run.folder, task.split, task.truth, found.metrics, found.predictions_csv())
     if weigh:
         board.part(run.name, "cost", 0, 1)
         measure_cost(run.folder, task.manifest, task.split)
