@@ -10,20 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
+from pneumoscope.bundles import BundleInfo
 from pneumoscope.dicom.node import Node, NodeSettings, parse_destination
 from tests.sanity.engines import Films, KnownEngine, heat_on_square
 
 SECONDS = 0.3
 
 
-def engine(seconds: float = 0.0) -> KnownEngine:
+def engine(seconds: float = 0.0, described: BundleInfo | None = None) -> KnownEngine:
     """Calls every film positive and points at one patch of it, after a while."""
 
     def score(films: Films) -> Films:
         time.sleep(seconds)
         return np.full(len(films), 3.0)
 
-    return KnownEngine(score, heat_on_square)
+    return KnownEngine(score, heat_on_square, described)
 
 
 def main() -> None:

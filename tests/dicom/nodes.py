@@ -16,11 +16,11 @@ from tests.dicom.peers import eventually
 
 
 @contextmanager
-def running(tmp_path: Path, **changes: Any) -> Iterator[Node]:
-    """A node in this process, with a model that answers at once."""
+def running(tmp_path: Path, model: Any = None, **changes: Any) -> Iterator[Node]:
+    """A node in this process, with a model that answers at once unless another is given."""
     settings = {"queue": tmp_path / "queue", "port": 0, "min_free": 0, "gate": False}
     retries = {"first_retry": 0.1, "longest_retry": 0.3}
-    node = Node(NodeSettings(**{**settings, **retries, **changes}), engine())
+    node = Node(NodeSettings(**{**settings, **retries, **changes}), model or engine())
     node.start()
     try:
         yield node

@@ -17,7 +17,8 @@ from pneumoscope.dicom.node.settings import parse_network
 from pneumoscope.dicom.objects import KINDS
 from pneumoscope.dicom.outcome import Outcome
 from tests.dicom import peers
-from tests.dicom.films import NAME, film
+from tests.dicom.films import NAME, film, info
+from tests.dicom.node_process import engine
 from tests.dicom.nodes import destination, films, read, running
 from tests.dicom.peers import eventually, needs, program, receiving, send, storescu
 
@@ -60,6 +61,28 @@ def test_the_same_film_sent_twice_is_read_once(tmp_path: Path) -> None:
         assert send(node.port, path) == [0]
         assert node.queue.counts()["accepted"] == 0
         assert len(receiver.got) == 2
+
+
+def test_a_second_reading_refers_to_the_first(tmp_path: Path) -> None:
+    """By another model: here, by the same at another threshold."""
+    (path,) = films(tmp_path / "in", 1)
+    reports = []
+    with receiving() as receiver:
+        for threshold in (0.5, 0.6):
+            model = engine(described=info().model_copy(update={"threshold": threshold}))
+            changes = {"kinds": ("sr",), "destination": destination(receiver.port)}
+            with running(tmp_path, model, **changes) as node:
+                assert send(node.port, path) == [0]
+                read(node, 1)
+                reports.append(receiver.got[-1])
+            for note in (tmp_path / "queue" / "done").iterdir():
+                note.unlink()
+    first, second = reports
+    assert "PredecessorDocumentsSequence" not in first
+    (series,) = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
+    (instance,) = series.ReferencedSOPSequence
+    assert series.SeriesInstanceUID == first.SeriesInstanceUID
+    assert instance.ReferencedSOPInstanceUID == first.SOPInstanceUID != second.SOPInstanceUID
 
 
 @pytest.mark.slow

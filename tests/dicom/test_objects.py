@@ -11,12 +11,12 @@ import highdicom
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from pneumoscope.dicom.deidentify import Pseudonyms
 from pneumoscope.dicom.objects import KINDS, Kind, parse_kinds, write_objects
-from pneumoscope.dicom.result import NOT_VERIFIED, Result
+from pneumoscope.dicom.result import NOT_VERIFIED, Report, Result
 from pneumoscope.dicom.source import Source, read_source
 from pneumoscope.dicom.validation import check_file, report_regions, state_regions
 from pneumoscope.errors import OutputError, SettingsError, UnsupportedImage
@@ -54,6 +54,25 @@ STATES: dict[str, tuple[dict[str, Any], str]] = {
         "373121007",
     ),
 }
+REQUESTED = {
+    "RequestedProcedureID": "RP-12",
+    "RequestedProcedureDescription": "Chest PA",
+    "PlacerOrderNumberImagingServiceRequest": "PLACER-3",
+}
+
+
+def request(**changes: Any) -> Dataset:
+    """An item of a film's Request Attributes Sequence."""
+    item, code = Dataset(), Dataset()
+    for keyword, value in {**REQUESTED, **changes}.items():
+        setattr(item, keyword, value)
+    item.ScheduledProcedureStepID = "STEP-1"
+    code.CodeValue, code.CodingSchemeDesignator = "36643-5", "LN"
+    code.CodeMeaning = "XR Chest 2 Views"
+    item.RequestedProcedureCodeSequence = [code]
+    return item
+
+
 CORNERS = [[12, 30], [29, 30], [29, 39], [12, 39], [12, 30]]
 
 
@@ -71,8 +90,14 @@ def written(tmp_path: Path, made: Result, *kinds: Kind) -> dict[str, Any]:
         {"SOPClassUID": CODES["DX"], "Modality": "DX", "RescaleSlope": 2, "RescaleIntercept": -1},
         {"PatientName": None, "PatientID": None, "PatientSex": "X", "StudyDate": "yesterday"},
         {"PixelSpacing": None, "ImagerPixelSpacing": [0.15, 0.3], "PatientOrientation": ["P", "H"]},
+        {"StudyDescription": "XR \xd6dem PA", "RequestAttributesSequence": [request()]},
+        {
+            "StudyDescription": "a" * 99,
+            "BodyPartExamined": "t\xf3rax",
+            "RequestedProcedureID": "R-9",
+        },
     ],
-    ids=["plain", "bare", "inverse", "dx", "faulty", "rotated"],
+    ids=["plain", "bare", "inverse", "dx", "faulty", "rotated", "requested", "odd words"],
 )
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dicom3tools is not installed")
 def test_an_independent_validator_finds_no_error(tmp_path: Path, elements: dict[str, Any]) -> None:
@@ -110,6 +135,75 @@ def test_objects_are_new_ones_of_the_same_study(tmp_path: Path) -> None:
         uids = {made[keyword].value for made in objects.values()}
         assert len(uids) == 4
         assert source[keyword].value not in uids
+
+
+def test_objects_name_their_film_study_and_body_part(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.dcm", StudyDescription="XR chest", BodyPartExamined="thorax")
+    made = result(path)
+    regional = made.info.model_copy(update={"heatmap": "regional+mirror+lungs"})
+    objects = written(tmp_path, replace(made, info=regional))
+    source = dcmread(path)
+    for kind, made in objects.items():
+        assert made.StudyDescription == "XR chest"
+        assert len(made.SeriesDate) == 8
+        assert made.get("BodyPartExamined") == (None if kind == "sr" else "THORAX")
+    (image,) = objects["sc"].SourceImageSequence
+    assert image.ReferencedSOPInstanceUID == source.SOPInstanceUID
+    assert image.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+    (segment,) = objects["seg"].SegmentSequence
+    kind = segment.SegmentedPropertyTypeCodeSequence[0]
+    assert kind.CodeValue == PNEUMONIA
+    assert kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeValue == "130402"
+    assert "no probability of tissue" in segment.SegmentDescription
+
+
+@pytest.mark.parametrize("where", ["series", "beside", "accession alone", "nowhere"])
+def test_a_report_refers_to_the_request_of_its_film(tmp_path: Path, where: str) -> None:
+    cases: dict[str, dict[str, Any]] = {
+        "series": {"RequestAttributesSequence": [request(RequestedProcedureDescription="x" * 90)]},
+        "beside": {k: REQUESTED[k] for k in ("RequestedProcedureID",)},
+        "accession alone": {},
+        "nowhere": {"AccessionNumber": None},
+    }
+    path = film(tmp_path / "film.dcm", **cases[where])
+    report = written(tmp_path, result(path), "sr")["sr"]
+    if where == "nowhere":
+        assert "ReferencedRequestSequence" not in report
+        return
+    (item,) = report.ReferencedRequestSequence
+    assert item.AccessionNumber == "ACC-99"
+    assert item.StudyInstanceUID == dcmread(path).StudyInstanceUID
+    assert (item.RequestedProcedureID or None) == (None if "alone" in where else "RP-12")
+    assert not item.RequestedProcedureDescription  # Missing, or longer than it may be.
+    codes = [code.CodeValue for code in item.RequestedProcedureCodeSequence]
+    assert codes == (["36643-5"] if where == "series" else [])
+
+
+def test_a_report_refers_to_the_one_before_it(tmp_path: Path) -> None:
+    made = result(film(tmp_path / "film.dcm"))
+    before = Report("1.2.3", "1.2.3.4")
+    report = written(tmp_path, replace(made, predecessor=before), "sr")["sr"]
+    (study,) = report.PredecessorDocumentsSequence
+    assert study.StudyInstanceUID == report.StudyInstanceUID
+    (series,) = study.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == "1.2.3"
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.4"
+    again = written(tmp_path, replace(made, predecessor=made.report), "sr")["sr"]
+    assert made.report == Report(str(again.SeriesInstanceUID), str(again.SOPInstanceUID))
+    assert "PredecessorDocumentsSequence" not in again
+
+
+@pytest.mark.skipif(shutil.which("dsrdump") is None, reason="dcmtk is not installed")
+def test_dcmtk_reads_the_report_without_complaint(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.dcm", RequestAttributesSequence=[request()])
+    written(tmp_path, replace(result(path), predecessor=Report("1.2.3", "1.2.3.4")), "sr")
+    command = ["dsrdump", "-v", "+Pc", str(tmp_path / "out" / "sr.dcm")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    said = re.findall("^[EW]:.*", done.stdout + done.stderr, re.MULTILINE)
+    assert [line for line in said if "ISO_IR 192" not in line] == []  # It checks ASCII alone.
+    for code in (PNEUMONIA, "52101004", "281394001", "24028007", "122157", "130403"):
+        assert f"({code}," in done.stdout
 
 
 def test_only_what_a_derived_object_must_carry_is_copied(tmp_path: Path) -> None:
@@ -382,7 +476,11 @@ def test_kinds_are_read() -> None:
 
 class TestPseudonyms:
     def test_nothing_of_the_patient_is_left(self, tmp_path: Path) -> None:
-        path = film(tmp_path / "film.dcm")
+        path = film(
+            tmp_path / "film.dcm",
+            StudyDescription="Follow-up of Gr\xfcn",
+            RequestAttributesSequence=[request()],
+        )
         Pseudonyms.from_file(tmp_path / "key")
         assert (tmp_path / "key").stat().st_mode & 0o077 == 0
         # Of a drawn key UIDs are drawn numbers, which now and then hold the year.
@@ -399,6 +497,7 @@ class TestPseudonyms:
         files = write_objects(hidden, KINDS, tmp_path / "out", pseudonyms)
         source = dcmread(path)
         private = [NAME.encode("latin1"), NAME.encode(), b"QX47", b"19520314", b"20260102", b"ACC-"]
+        private += [b"Follow-up", b"RP-12", b"PLACER-3", b"36643-5"]
         private += [b"Referrer", *(source[k].value.encode() for k in ("StudyInstanceUID",))]
         private += [source.SOPInstanceUID.encode(), source.SeriesInstanceUID.encode(), b"2026"]
         for file in files:

@@ -3,8 +3,8 @@
 The profile is the Basic Application Level Confidentiality Profile of PS3.15 E.2 with the option to
 retain device identity, for objects that hold few attributes to begin with (see `source`): name and
 patient id become a code, UIDs become new ones, consistently; birth date, sex, dates, times,
-accession number, study id, issuer and the referring physician are emptied. Pixels are not cleaned:
-text burned into a film stays on its Secondary Capture.
+accession number, study id, issuer, study description, request and the referring physician are
+emptied or removed. Pixels are not cleaned: text burned into a film stays on its Secondary Capture.
 
 The code and the UIDs are keyed hashes (HMAC-SHA256). Who has the key and the originals can link
 them, nobody else can; with the same key the same patient gets the same code every time.
@@ -32,6 +32,7 @@ _EMPTIED = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
+_REMOVED = ("IssuerOfPatientID", "StudyDescription", "ReferencedRequestSequence")
 _RENAMED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 _DUMMIES = {"DA": "19000101", "TM": "000000", "DT": "19000101000000"}
 METHOD = "Pneumoscope: PS3.15 Basic Profile, device identity retained"
@@ -94,8 +95,9 @@ class Pseudonyms:
         new.PatientID = new.PatientName = patient
         for keyword in _EMPTIED:
             setattr(new, keyword, None)
-        if "IssuerOfPatientID" in new:
-            del new.IssuerOfPatientID
+        for keyword in _REMOVED:
+            if keyword in new:
+                delattr(new, keyword)
         for keyword in _RENAMED:
             if keyword in new:
                 setattr(new, keyword, self.uid(str(new[keyword].value)))

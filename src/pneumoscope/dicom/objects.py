@@ -78,6 +78,7 @@ def write_objects(
             # Names without "^" and the like, which the film has already.
             warnings.simplefilter("ignore")
             made = _MAKERS[kind](result)
+            _add_context(made, result)
             if pseudonyms is not None:
                 pseudonyms.mark(made)
             with atomic_path(path) as temporary:
@@ -92,3 +93,14 @@ def write_objects(
             )
         paths.append(path)
     return paths
+
+
+def _add_context(made: Any, result: Result) -> None:
+    """What the study and the body part are called, as in the film."""
+    source = result.source.dataset
+    if "StudyDescription" in source:
+        made.StudyDescription = source.StudyDescription
+    if made.Modality != "SR":  # The series of documents have no body part.
+        made.BodyPartExamined = source.BodyPartExamined
+        if "Laterality" in made:  # The chest is no paired body part.
+            del made.Laterality

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.dicom.deidentify import Pseudonyms
 from pneumoscope.dicom.objects import Kind, write_objects
-from pneumoscope.dicom.result import Result
+from pneumoscope.dicom.result import Report, Result
 from pneumoscope.dicom.source import read_source
 from pneumoscope.errors import ImageError
 from pneumoscope.findings import ENGLISH, Finding
@@ -60,6 +60,7 @@ def tell(
     out: Path,
     folder: str,
     pseudonyms: Pseudonyms | None = None,
+    predecessor: Report | None = None,
 ) -> tuple[Outcome, Finding]:
     """Write the objects of what inference said of a file that passed by its tags.
 
@@ -71,6 +72,7 @@ def tell(
         out: output folder.
         folder: where in it the objects go.
         pseudonyms: given, the objects do not name the patient.
+        predecessor: the report of an earlier reading of this film; None if none is known.
 
     Returns:
         The outcome, and the finding: an error where the file lacks what objects must refer to.
@@ -88,7 +90,7 @@ def tell(
     try:
         source = read_source(path, item.radiograph.pixels)  # type: ignore[union-attr]
         source = pseudonyms.apply(source) if pseudonyms else source
-        result = Result.of(item, source, info)  # type: ignore[arg-type]
+        result = Result.of(item, source, info, predecessor)  # type: ignore[arg-type]
     except ImageError as error:
         failed = Finding.from_error(
             finding.image, ImageError(error.problem, remedy=error.remedy), finding.model

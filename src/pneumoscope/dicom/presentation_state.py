@@ -35,7 +35,7 @@ def presentation_state(result: Result) -> Any:
     )
     # The polarity that a viewer would give the film alone (PS3.3 C.11.6).
     inverse = source.PhotometricInterpretation == "MONOCHROME1"
-    state = GrayscaleSoftcopyPresentationState(
+    return GrayscaleSoftcopyPresentationState(
         [source],
         content_label="PNEUMOSCOPE",
         content_description=NOT_VERIFIED,
@@ -46,8 +46,6 @@ def presentation_state(result: Result) -> Any:
         ),
         **series(result, "gsps", 3, "boxes"),
     )
-    state.Laterality = None
-    return state
 
 
 def corners(region: Region) -> Any:

@@ -33,6 +33,19 @@ _FIRST_SERIES = 9001
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """A Structured Report as others refer to it; it is in the study of its film.
+
+    Attributes:
+        series: its SeriesInstanceUID.
+        instance: its SOPInstanceUID.
+    """
+
+    series: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """A film with its finding.
 
@@ -43,6 +56,7 @@ class Result:
         finding: probability, decision, regions; without an error.
         info: of the bundle that found it.
         spacing: (row, column) in millimetres per pixel; None if unknown.
+        predecessor: the report of an earlier reading of this film; None if none is known.
     """
 
     source: Source
@@ -51,9 +65,16 @@ class Result:
     finding: Finding
     info: BundleInfo
     spacing: tuple[float, float] | None
+    predecessor: Report | None = None
 
     @classmethod
-    def of(cls, explained: Explained, source: Source, info: BundleInfo) -> Result:
+    def of(
+        cls,
+        explained: Explained,
+        source: Source,
+        info: BundleInfo,
+        predecessor: Report | None = None,
+    ) -> Result:
         """From what inference explained.
 
         Raises:
@@ -62,7 +83,15 @@ class Result:
         film = explained.radiograph
         if source.grid != film.pixels.shape:
             raise ValueError(f"the film is {film.pixels.shape}, but its tags say {source.grid}")
-        return cls(source, film.pixels, explained.heatmap, explained.finding, info, film.spacing)
+        return cls(
+            source,
+            film.pixels,
+            explained.heatmap,
+            explained.finding,
+            info,
+            film.spacing,
+            predecessor,
+        )
 
     @property
     def model_digest(self) -> str:
@@ -100,6 +129,18 @@ class Result:
             return "indeterminate"
         return "present" if finding.positive else "absent"
 
+    @property
+    def report(self) -> Report:
+        """The Structured Report of this result."""
+        return Report(self.uid("sr", "series"), self.uid("sr", "instance"))
+
+    def quantity(self) -> Any:
+        """The code of what the heatmap's values are (PS3.16 CID 218)."""
+        from pydicom.sr.codedict import codes
+
+        weighted = self.info.heatmap.lower().startswith("gradcam")
+        return codes.DCM.GradientWeightedClassActivation if weighted else codes.DCM.ClassActivation
+
     def disease(self) -> Any:
         """The code of the positive label: a public one for pneumonia, else one of this program."""
         from highdicom.sr import CodedConcept
@@ -132,9 +173,12 @@ def series(result: Result, kind: str, number: int, description: str) -> Mapping[
         number: its place among the kinds, from 0.
         description: of the series, for lists of people.
     """
+    from datetime import datetime
+
     from highdicom import ContributingEquipment
     from pydicom.sr.codedict import codes
 
+    now = datetime.now()
     equipment = ContributingEquipment(
         manufacturer=MANUFACTURER,
         purpose_of_reference=codes.DCM.ProcessingEquipment,
@@ -153,6 +197,8 @@ def series(result: Result, kind: str, number: int, description: str) -> Mapping[
         "software_versions": __version__,
         "device_serial_number": result.model_digest[:16],
         "series_description": f"Pneumoscope {description} (research, not verified)",
+        "series_date": now.date(),
+        "series_time": now.time(),
         "contributing_equipment": [equipment],
         "specific_character_set": result.source.dataset.SpecificCharacterSet,
     }

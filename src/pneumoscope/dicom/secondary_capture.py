@@ -17,6 +17,7 @@ from pneumoscope.dicom.result import Result, series
 
 _LINE = 1.35
 _LETTERS = 90
+_DERIVATION = "Film with the findings of a model: heat and boxes if positive, text below."
 _BACKGROUND, _INK = (0, 0, 0), (255, 255, 255)
 
 
@@ -44,10 +45,27 @@ def secondary_capture(result: Result) -> Any:
         **series(result, "sc", 0, "overlay"),
     )
     image.PatientOrientation = list(result.source.orientation or ()) or None
-    image.Laterality = None
     image.BurnedInAnnotation = "YES"
     image.ImageComments = result.lines()[-1]
+    image.ConversionType = "WSD"
+    image.DerivationDescription = _DERIVATION
+    image.SourceImageSequence = [_source_image(source)]
     return image
+
+
+def _source_image(source: Any) -> Any:
+    """An item of Source Image Sequence: the film, whose pixels keep their places."""
+    from highdicom.sr import CodedConcept
+    from pydicom import Dataset
+    from pydicom.sr.codedict import codes
+
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    item.SpatialLocationsPreserved = "YES"
+    purpose = CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
+    item.PurposeOfReferenceCodeSequence = [purpose]
+    return item
 
 
 def captioned(result: Result) -> NDArray[np.uint8]:

@@ -1,9 +1,10 @@
 """The heatmap as a fractional Segmentation over the film's own pixels.
 
-A Parametric Map would carry heat in floating point, but highdicom writes none for an image without
-a position in the patient, which a projection never has, and few viewers show one. A Segmentation
-has 256 steps. Its values are heat, no probability of tissue: its description says so. There is one
-only where the result asserts the disease: it names what the segment shows.
+A Parametric Map would carry heat in floating point, but highdicom 0.28 writes none for an image
+without a position in the patient, which a projection never has. A Segmentation has 256 steps. Its
+values are class activation, no probability of tissue: the segment's type has the modifier "Class
+activation", and its description says so in words. There is one only where the result asserts the
+disease: it names what the segment shows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from pneumoscope.dicom.result import MANUFACTURER, Result, series
 
 STEPS = 255
 _NOMINAL_THICKNESS = 1.0
+_WHAT = (
+    "Class activation of a model, 0 to 1 on the film's pixels. It shows what the model attended "
+    "to, and is no probability of tissue and no outline of a lesion."
+)
 
 
 def segmentation(result: Result) -> Any:
@@ -26,6 +31,7 @@ def segmentation(result: Result) -> Any:
     """
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import Segmentation, SegmentDescription
+    from highdicom.sr import CodedConcept
     from pydicom.sr.codedict import codes
 
     segment = SegmentDescription(
@@ -39,10 +45,15 @@ def segmentation(result: Result) -> Any:
             family=codes.DCM.ArtificialIntelligence,
             version=__version__,
             source=result.finding.model,
+            parameters={"heatmap": result.info.heatmap, "weights": result.model_digest},
         ),
+        anatomic_regions=[codes.SCT.Lung],
         tracking_id="heatmap",
         tracking_uid=result.uid("heatmap"),
     )
+    segment.SegmentDescription = _WHAT
+    (kind,) = segment.SegmentedPropertyTypeCodeSequence
+    kind.SegmentedPropertyTypeModifierCodeSequence = [CodedConcept.from_code(result.quantity())]
     image = Segmentation(
         [_without_frame(result)],
         result.heatmap.astype(np.float32)[None],

@@ -1,14 +1,16 @@
 """What a derived object must carry of the film it was derived from, and nothing else.
 
 Only the elements named here are parsed. A derived object belongs to the same patient and study, so
-the attributes that identify those two are copied as they are; everything else about the patient
-(address, history, physicians but the referring one) and about the visit stays where it was.
+the attributes that identify those two are copied as they are, and the request that the film
+answers (see `request`). Everything else about the patient (address, history, physicians but the
+referring one) and about the visit stays where it was.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumoscope.dicom.request import REQUEST, referenced_request
 from pneumoscope.errors import UnreadableImage, UnsupportedImage
 from pneumoscope.imaging import read_radiograph
 
@@ -65,9 +68,11 @@ REFERENCE = (
 )
 """Needed to refer to the film and to lay objects over its pixels."""
 
+CONTEXT = ("StudyDescription", "BodyPartExamined")
+"""Copied where they keep the standard's rules; archives and viewers sort by them."""
+
 SELECTION = (
     "NumberOfFrames",
-    "BodyPartExamined",
     "AnatomicRegionSequence",
     "ViewPosition",
     "ViewCodeSequence",
@@ -82,6 +87,7 @@ SELECTION = (
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _SEXES = ("M", "F", "O")
 _UNICODE = "ISO_IR 192"
+_LONG_STRING, _CODE_STRING = 64, r"[A-Z0-9_ ]{1,16}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +97,8 @@ class Source:
     Attributes:
         digest: hex SHA-256 of what identifies the film: patient, study and film as the tags name
             them, and its pixels. The same in every transfer syntax that loses nothing.
-        dataset: pydicom dataset without pixels, holding `IDENTITY` and `REFERENCE` alone, text in
-            Unicode; `Source` never changes it.
+        dataset: pydicom dataset without pixels, holding `IDENTITY`, `REFERENCE`, `CONTEXT` and the
+            referenced request alone, text in Unicode; `Source` never changes it.
     """
 
     digest: str
@@ -132,12 +138,12 @@ def read_tags(path: Path) -> Any:
     """
     from pydicom import dcmread
 
-    known = [*IDENTITY, *REFERENCE, *SELECTION]
+    known = [*IDENTITY, *REFERENCE, *CONTEXT, *SELECTION, *REQUEST]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dataset = dcmread(path, force=True, stop_before_pixels=True, specific_tags=known)
-            for keyword in REFERENCE:
+            for keyword in (*REFERENCE, *CONTEXT, *REQUEST):
                 _drop_malformed(dataset, keyword)
             dataset.decode()
             # Values are converted when they are first touched; what is damaged shows here.
@@ -221,8 +227,22 @@ def _reference(tags: Any) -> Any:
         for keyword in ("PatientBirthDate", "StudyDate", "StudyTime"):
             if not _is_valid(tags, keyword):
                 setattr(reference, keyword, None)
+        _add_context(reference, tags)
     reference.SamplesPerPixel = int(reference.get("SamplesPerPixel") or 1)
     return reference
+
+
+def _add_context(reference: Any, tags: Any) -> None:
+    """What the study and the body part are called, and the request; what is not known stays out."""
+    description = _text(tags.get("StudyDescription"))
+    if description is not None:
+        reference.StudyDescription = description[:_LONG_STRING].replace("\\", "/")
+    part = (_text(tags.get("BodyPartExamined")) or "").upper()
+    # Whoever gets this far passed for a chest film.
+    reference.BodyPartExamined = part if re.fullmatch(_CODE_STRING, part) else "CHEST"
+    request = referenced_request(tags)
+    if request is not None:
+        reference.ReferencedRequestSequence = [request]
 
 
 def _text(value: Any) -> str | None:

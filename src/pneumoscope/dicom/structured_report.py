@@ -3,8 +3,9 @@
 Written as IHE AI Results asks for qualitative findings: the disease is the question, and the coded
 answer is present, absent, indeterminate or not evaluated. A "Finding" stands only where the answer
 is present. One measurement group is about the whole film. Each region has a group with its box as a
-polyline on the film's pixels (SCOORD) and its site in the lungs. Concepts that no public scheme has
-are in the private scheme of this program.
+polyline on the film's pixels (SCOORD) and its site in the lungs. The report refers to the request
+that the film answers, and to the report of an earlier reading, where these are known. Concepts that
+no public scheme has are in the private scheme of this program.
 """
 
 from __future__ import annotations
@@ -62,8 +63,25 @@ def structured_report(result: Result) -> Any:
                 CODING_SCHEME, name=MANUFACTURER, responsible_organization=MANUFACTURER
             )
         ],
+        requested_procedures=result.source.dataset.get("ReferencedRequestSequence"),
+        previous_versions=_predecessors(result),
         **series(result, "sr", 2, "report"),
     )
+
+
+def _predecessors(result: Result) -> list[Any] | None:
+    """The report of an earlier reading, if it is another one than this."""
+    from pydicom import Dataset
+    from pydicom.uid import ComprehensiveSRStorage
+
+    before = result.predecessor
+    if before is None or before == result.report:
+        return None
+    item = Dataset()
+    item.SOPClassUID, item.SOPInstanceUID = ComprehensiveSRStorage, before.instance
+    item.StudyInstanceUID = result.source.dataset.StudyInstanceUID
+    item.SeriesInstanceUID = before.series
+    return [item]
 
 
 def _code(value: str, scheme: str, meaning: str) -> Any:
@@ -255,6 +273,7 @@ def _region_groups(result: Result) -> list[Any]:
         SourceImageForRegion,
         TrackingIdentifier,
     )
+    from pydicom.sr.codedict import codes
 
     source = result.source.dataset
     groups = []
@@ -272,7 +291,7 @@ def _region_groups(result: Result) -> list[Any]:
             finding_sites=None if site is None else [site],
             algorithm_id=_algorithm(result),
             measurements=[
-                Measurement(_own("heat", "Highest class activation"), region.score, _ratio())
+                Measurement(result.quantity(), region.score, _ratio(), derivation=codes.SCT.Maximum)
             ],
             qualitative_evaluations=[_answer(result)],
         )

@@ -8,6 +8,7 @@
     done/KEY.json          what became of a film; no patient data
     attempts/KEY           how often a film was begun
     films/DIGEST           KEY of the file from which a film was read; see `Source.digest`
+    reports/DIGEST         UIDs of the last report about a film
 
 KEY is the SHA-256 of the film's file, so that no name tells anything and the same object sent twice
 is known. The same film in another transfer syntax is another file: `films` tells that it was read.
@@ -23,7 +24,7 @@ import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -33,7 +34,7 @@ from pneumoscope.files import sha256_file, write_json, write_text
 
 _FOLDERS = (
     "incoming", "accepted", "results", "undeliverable", "quarantine", "done", "attempts",
-    "films",
+    "films", "reports",
 )  # fmt: skip
 
 
@@ -137,6 +138,18 @@ class Queue:
         except FileNotFoundError:
             return None
         return other if other != key and self._was_read(other) else None
+
+    def report(self, film: str) -> list[str] | None:
+        """The UIDs of the last report about a film, as `remember_report` had them."""
+        try:
+            found = json.loads((self.folder / "reports" / film).read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return [str(uid) for uid in found]
+
+    def remember_report(self, film: str, uids: Sequence[str]) -> None:
+        """Keep the UIDs of a report, so that the next one about this film refers to it."""
+        write_text(self.folder / "reports" / film, json.dumps(list(uids)))
 
     def processed(
         self, key: str, staged: Path, note: Mapping[str, Any], film: str | None = None

@@ -12,6 +12,7 @@ from pneumoscope.dicom.node.loop import Loop
 from pneumoscope.dicom.node.queue import Queue
 from pneumoscope.dicom.objects import Kind
 from pneumoscope.dicom.outcome import Outcome, tell
+from pneumoscope.dicom.result import Report
 from pneumoscope.dicom.selection import refuse_unless_chest_film
 from pneumoscope.dicom.source import read_source
 from pneumoscope.errors import ImageError, OutputError
@@ -105,9 +106,33 @@ class Worker(Loop):
             self._engine, [(key, radiograph)], lambda known: known, batch_size=1, gate=self._gate
         )
         outcome, _ = tell(
-            item, path, self._engine.info, self._kinds, staged.parent, staged.name, self._pseudonyms
+            item,
+            path,
+            self._engine.info,
+            self._kinds,
+            staged.parent,
+            staged.name,
+            self._pseudonyms,
+            self._predecessor(film),
         )
+        self._remember(film, staged / "sr.dcm")
         return outcome, film
+
+    def _predecessor(self, film: str) -> Report | None:
+        uids = self._queue.report(self._name(film))
+        return None if uids is None else Report(*uids)
+
+    def _remember(self, film: str, path: Path) -> None:
+        from pydicom import dcmread
+
+        if path.exists():
+            made = dcmread(path, specific_tags=["SeriesInstanceUID", "SOPInstanceUID"])
+            uids = (str(made.SeriesInstanceUID), str(made.SOPInstanceUID))
+            self._queue.remember_report(self._name(film), uids)
+
+    def _name(self, film: str) -> str:
+        """Of the film's report: another one under pseudonyms, which must not refer to the first."""
+        return film if self._pseudonyms is None else self._pseudonyms.code("film", film)
 
 
 def note(outcome: Outcome) -> dict[str, Any]:
