@@ -14,6 +14,7 @@ from pneumoscope.assessment.annotations import Annotations
 from pneumoscope.assessment.own_model import compared
 from pneumoscope.assessment.study import LocalizationStudy
 from pneumoscope.bundles import HeatmapSpec
+from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import half_of
@@ -36,7 +37,7 @@ def part(tmp_path: Path) -> Manifest:
         rows.append((name, label, f"patient {index}", "test", "FM"[index % 2]))
     table = pd.DataFrame(rows, columns=["image", "label", "patient", "split", "sex"])
     table.to_csv(tmp_path / "cohort.csv", index=False)
-    return Manifest.read(tmp_path / "cohort.csv", positive="PNEUMONIA")
+    return Manifest.read(tmp_path / "cohort.csv", choice=Choice(positive="PNEUMONIA"))
 
 
 def boxes(part: Manifest) -> dict[str, NDArray[np.float64]]:

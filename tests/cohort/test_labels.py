@@ -42,9 +42,15 @@ def test_positive_overrides_the_words_and_must_exist() -> None:
         infer_labels(["NORMAL", "PNEUMONIA"], "covid")
 
 
-def test_one_or_three_labels_are_refused_by_name() -> None:
-    with pytest.raises(CohortError, match=r"only one label is present \(NORMAL\)"):
-        infer_labels(["NORMAL", "NORMAL"])
+def test_one_label_gets_the_other_that_it_lacks() -> None:
+    assert infer_labels(["NORMAL", "NORMAL"]) == ("NORMAL", "PNEUMONIA")
+    assert infer_labels(["Lung Opacity"]) == ("NORMAL", "Lung Opacity")
+    assert infer_labels(["zebra"], "zebra") == ("NORMAL", "zebra")
+    with pytest.raises(CohortError, match=r"only one label is present \(zebra\)"):
+        infer_labels(["zebra"])
+
+
+def test_three_labels_are_refused_by_name() -> None:
     with pytest.raises(CohortError, match="COVID, NORMAL, PNEUMONIA"):
         infer_labels(["NORMAL", "PNEUMONIA", "COVID"], "PNEUMONIA")
     with pytest.raises(CohortError, match="0 labels"):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from pneumoscope.cohort import Manifest
+from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.sidecar import portable_root
 from pneumoscope.errors import CohortError, OutputError
 
@@ -174,10 +175,10 @@ def test_labels_of_the_sidecar_and_positive(tmp_path: Path) -> None:
     path.write_text("image,label,patient\na.png,A,1\nb.png,B,2\n")
     with pytest.raises(CohortError, match="--positive"):
         Manifest.read(path)
-    assert Manifest.read(path, positive="A").labels == ("B", "A")
+    assert Manifest.read(path, choice=Choice(positive="A")).labels == ("B", "A")
     (tmp_path / "c.json").write_text('{"root": ".", "labels": ["A", "B"]}')
     assert Manifest.read(path).labels == ("A", "B")
-    assert Manifest.read(path, positive="A").labels == ("B", "A")
+    assert Manifest.read(path, choice=Choice(positive="A")).labels == ("B", "A")
     (tmp_path / "c.json").write_text('{"root": ".", "labels": ["A", "C"]}')
     with pytest.raises(CohortError, match="labels \\(B\\) other than A and C"):
         Manifest.read(path)

@@ -155,7 +155,7 @@ def test_a_csv_with_patients_and_extras(tmp_path: Path) -> None:
     rows.append("films/gone.png,1,pat9,00")
     (tmp_path / "list.csv").write_text("image,label,patient,age\n" + "\n".join(rows) + "\n")
     result = scan(tmp_path / "list.csv")
-    assert result.manifest.labels == ("0", "1")
+    assert result.manifest.labels == ("NORMAL", "PNEUMONIA")
     assert list(result.manifest.table["age"]) == [f"0{k}" for k in range(12)]
     assert result.audit.total.patients == 6
     assert result.audit.identity == {"column": 12}

@@ -37,6 +37,40 @@ ThreadsOption = Annotated[
         min=1, help="Of onnxruntime or openvino. If not given, one per CPU; with ray, per worker."
     ),
 ]
+PositiveOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FINDINGS",
+        help="Findings of a table or annotation file that are positive, joined by |.",
+        show_default="the format's own",
+    ),
+]
+NegativeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FINDINGS",
+        help="Findings that are negative, joined by |; other radiographs are left out.",
+        show_default="the format's own",
+    ),
+]
+ReadersOption = Annotated[
+    str,
+    typer.Option(
+        metavar="READERS", help="Of several readers: union, majority, or the name of one."
+    ),
+]
+LabelColumnOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="The column of labels.", show_default="recognised"),
+]
+ImagesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="The folder of the radiographs, at any depth.",
+        show_default="the table's folder",
+    ),
+]
 
 
 def heatmaps_of(engine: Engine, texts: Sequence[str]) -> list[HeatmapSpec]:

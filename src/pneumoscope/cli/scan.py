@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from pneumoscope.cli.console import console, errors, progress, quoted, shown
+from pneumoscope.cli.options import ImagesOption, LabelColumnOption, NegativeOption, ReadersOption
 
 if TYPE_CHECKING:
     from pneumoscope.cohort.audit import Audit
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def scan(
-    path: Annotated[Path, typer.Argument(help="Folder of radiographs, or a CSV with image,label.")],
+    path: Annotated[Path, typer.Argument(help="Folder of radiographs, or a table of them.")],
     out: Annotated[Path, typer.Option(help="Manifest to write.")] = Path("cohort.csv"),
     keep_official: Annotated[
         bool,
@@ -30,8 +31,15 @@ def scan(
         typer.Option(metavar="REGEX", help="Patient = group 1 of this, searched in the path."),
     ] = None,
     positive: Annotated[
-        str | None, typer.Option(metavar="LABEL", help="The positive label, if it is not evident.")
+        str | None,
+        typer.Option(
+            metavar="LABEL", help="The positive label, or findings that are positive joined by |."
+        ),
     ] = None,
+    negative: NegativeOption = None,
+    readers: ReadersOption = "union",
+    label_column: LabelColumnOption = None,
+    images: ImagesOption = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 42,
     sizes: Annotated[
         Path | None,
@@ -49,8 +57,13 @@ def scan(
     Beside [bold]cohort.csv[/bold] stand [bold]cohort.json[/bold] (root, labels, seed) and
     [bold]cohort.audit.json[/bold] (duplicates, leakage, unreadable files).
 
+    Tables of RSNA, NIH, VinDr-CXR, SIIM-COVID and CheXpert are recognised by their columns; any
+    other table needs image and label. Radiographs with other findings are left out and counted.
+
     [dim]Examples:[/dim]
       pneumoscope scan chest_xray --out cohort.csv
+      pneumoscope scan stage_2_train_labels.csv --out rsna.csv
+      pneumoscope scan train.csv --positive 'Consolidation|Lung Opacity' --readers majority
       pneumoscope scan chest_xray --keep-official --out official.csv
       pneumoscope scan films.csv --patient-pattern '^(P[0-9]+)_'
     """
@@ -65,6 +78,10 @@ def scan(
         patient_pattern=patient_pattern,
         positive=positive,
         sizes=sizes,
+        negative=negative,
+        readers=readers,
+        label_column=label_column,
+        images=images,
     )
     show_audit(run_scan(path, out, settings).audit)
     console.print(

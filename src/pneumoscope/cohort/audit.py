@@ -6,7 +6,7 @@ keys; DICOM PatientIDs are hashed before they get here.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,6 +95,8 @@ class Audit:
         unreadable: files that are not in the manifest, and why.
         ignored: files and folders that were not looked at.
         warnings: what a person should know before training.
+        left_out: how many radiographs that a table of the field names are not in the manifest, by
+            reason.
     """
 
     total: Count
@@ -109,6 +111,7 @@ class Audit:
     unreadable: tuple[Unreadable, ...]
     ignored: tuple[str, ...]
     warnings: tuple[str, ...]
+    left_out: dict[str, int] = field(default_factory=dict)
 
     def groups(self, kind: Literal["byte", "near"]) -> list[DuplicateGroup]:
         """The duplicate groups of one kind."""
@@ -139,6 +142,7 @@ class Audit:
             ("unreadable files", f"{len(self.unreadable):,}"),
             ("ignored files", f"{len(self.ignored):,}"),
         ]
+        lines += [(f"left out {reason}", f"{count:,}") for reason, count in self.left_out.items()]
         return lines
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pandas as pd
@@ -31,6 +31,7 @@ class Evidence:
         unreadable: files left out of the manifest.
         ignored: files and folders not looked at.
         patterned: whether a patient pattern was given.
+        left_out: radiographs of a table of the field that are not used, by reason.
     """
 
     rules: Sequence[Rule]
@@ -40,6 +41,7 @@ class Evidence:
     unreadable: Sequence[Unreadable]
     ignored: Sequence[str]
     patterned: bool
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def make_audit(manifest: Manifest, evidence: Evidence) -> Audit:
@@ -74,6 +76,7 @@ def make_audit(manifest: Manifest, evidence: Evidence) -> Audit:
             *_split_warnings(by_split, overlap),
             *_file_warnings(evidence),
         ),
+        left_out=dict(evidence.left_out),
     )
 
 

@@ -21,30 +21,42 @@ def infer_labels(values: Iterable[str], positive: str | None = None) -> tuple[st
     """Order the two labels of a cohort as (negative, positive).
 
     Args:
-        values: the labels of all radiographs, at least one of each.
+        values: the labels of all radiographs.
         positive: the positive label, compared without case; inferred from the words when None
             (pneumonia, opacity, positive, abnormal, 1, true, ... against normal, no ..., 0, ...).
 
+    A cohort of one label, such as a set of boxed films, gets NORMAL or PNEUMONIA as the other one.
+
     Raises:
-        CohortError: there are not exactly two labels, `positive` is none of them, or the words
-            do not tell which one is positive.
+        CohortError: there are more than two labels, `positive` is none of them, or the words do
+            not tell which one is positive.
     """
     found = sorted(set(values))
     if len(found) == 1:
-        raise CohortError(
-            f"only one label is present ({found[0]})",
-            remedy="a cohort needs radiographs of two labels, such as NORMAL and PNEUMONIA",
-        )
+        return _of_one(found[0], positive)
     if len(found) != 2:
         named = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
         raise CohortError(
             f"{len(found)} labels are present ({named or 'none'}), two are needed",
-            remedy="relabel the others or leave them out; --positive picks the positive label "
-            "of two, it does not merge labels",
+            remedy="say with --positive and --negative which labels are which, joined by |; "
+            "radiographs with other labels are left out",
         )
     chosen = _chosen(found, positive) if positive is not None else _inferred(found)
     (other,) = (label for label in found if label != chosen)
     return other, chosen
+
+
+def _of_one(label: str, positive: str | None) -> tuple[str, str]:
+    if positive is not None:
+        _chosen([label], positive)
+    if positive is not None or (_says_positive(label) and not _says_negative(label)):
+        return ("NORMAL" if label != "NORMAL" else "other"), label
+    if _says_negative(label):
+        return label, ("PNEUMONIA" if label != "PNEUMONIA" else "other")
+    raise CohortError(
+        f"only one label is present ({label}), and the word does not tell whether it is positive",
+        remedy="add radiographs of the other label, or name the positive one with --positive",
+    )
 
 
 def _chosen(found: list[str], positive: str) -> str:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from pneumoscope.cohort.formats.choice import Choice
+from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
+from pneumoscope.cohort.formats.words import without_truth_values
 from pneumoscope.cohort.manifest import COLUMNS, split_name
 from pneumoscope.cohort.sidecar import read_sidecar
 from pneumoscope.cohort.split import EXCLUDED
@@ -33,11 +36,15 @@ class Listing:
             columns of a CSV.
         ignored: files that are not radiographs, or lie outside the label folders, relative to
             the root.
+        left_out: how many radiographs of a table of the field are not used, by reason.
+        format: what the table was recognised as; "" for a folder or a CSV with `image,label`.
     """
 
     root: Path
     table: pd.DataFrame
     ignored: tuple[str, ...] = field(default=())
+    left_out: dict[str, int] = field(default_factory=dict)
+    format: str = ""
 
     @property
     def official(self) -> list[str] | None:
@@ -45,30 +52,48 @@ class Listing:
         return list(self.table[OFFICIAL]) if OFFICIAL in self.table.columns else None
 
 
-def list_cohort(path: Path) -> Listing:
+def list_cohort(path: Path, choice: Choice | None = None, images: Path | None = None) -> Listing:
     """Find the radiographs of a folder or CSV.
 
     A folder with `train`, `val` (or `valid`, `validation`) or `test` in it is read as Kaggle lays
     sets out, `test/LABEL/...`; otherwise each folder in it is a label. A folder that holds only
     such a set in one folder more is understood too. Files may lie deeper than the label folder.
-    Hidden files and folders are passed over.
+    Hidden files and folders are passed over. Labels that are truth values (0/1, yes/no) become
+    NORMAL and PNEUMONIA.
+
+    Args:
+        path: the folder or table.
+        choice: which findings of a table are positive and negative; the format's own when None.
+        images: the folder of the radiographs, if it is not the table's.
 
     Raises:
         CohortError: there is no such path, no radiograph, or the CSV cannot be used.
     """
     path = Path(path).resolve()
+    choice = Choice() if choice is None else choice
     if path.is_dir():
-        return _from_folder(path)
+        return _worded(_from_folder(path), choice)
     if path.exists():
-        return _from_csv(path)
+        return _worded(_from_csv(path, choice, images), choice)
     raise CohortError(
         "does not exist", path=path, remedy="give a folder of radiographs or a CSV with image,label"
     )
 
 
-def _from_csv(path: Path) -> Listing:
-    table = read_table(path)
-    root = (path.parent / read_sidecar(path).root).resolve()
+def _worded(listing: Listing, choice: Choice) -> Listing:
+    if choice.positive is None:
+        listing.table["label"] = without_truth_values(listing.table["label"])
+    return listing
+
+
+def _from_csv(path: Path, choice: Choice, images: Path | None) -> Listing:
+    root = (path.parent / read_sidecar(path).root if images is None else images).resolve()
+    rows = cohort_rows(path, choice, root)
+    if rows is None:
+        table = read_table(path)
+        table["image"] = found_files(list(table["image"]), path, root)
+    else:
+        table = rows.table
     source = next((name for name in (OFFICIAL, "split") if name in table.columns), None)
     parts = (
         [] if source is None else [split_name(value) or value.strip() for value in table[source]]
@@ -81,7 +106,9 @@ def _from_csv(path: Path) -> Listing:
     table = table[kept].copy()
     if any(parts):
         table[OFFICIAL] = parts
-    return Listing(root, table)
+    if rows is None:
+        return Listing(root, table)
+    return Listing(root, table, left_out=rows.left_out, format=rows.format)
 
 
 def _from_folder(root: Path) -> Listing:

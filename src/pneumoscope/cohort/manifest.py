@@ -12,6 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pneumoscope.cohort.formats.choice import Choice
+from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
+from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, without_truth_values
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.patients import bare_key, dicom_patient_id, identify
 from pneumoscope.cohort.sidecar import Sidecar, read_sidecar, write_sidecar
@@ -73,8 +76,14 @@ class Manifest:
             )
 
     @classmethod
-    def read(cls, path: Path, *, positive: str | None = None) -> Manifest:
-        """Read a manifest, or any CSV with at least `image,label`.
+    def read(
+        cls,
+        path: Path,
+        *,
+        choice: Choice | None = None,
+        images: Path | None = None,
+    ) -> Manifest:
+        """Read a manifest, any CSV with at least `image,label`, or a table of the field.
 
         The JSON sidecar beside it, if there is one, names root, labels and seed; else the root is
         the CSV's own folder and the labels are inferred. A patient that is missing is derived as
@@ -85,17 +94,23 @@ class Manifest:
 
         Args:
             path: the CSV.
-            positive: the positive label, when neither sidecar nor words tell (see `infer_labels`).
+            choice: the positive label, where neither sidecar nor words tell, or the findings of a
+                table of the field that are positive and negative. How many radiographs are left
+                out is a warning.
+            images: the folder of the radiographs, if neither sidecar nor table name it.
 
         Raises:
             CohortError: table or sidecar cannot be used; see `read_table` and `infer_labels`.
         """
         path = Path(path)
-        table = read_table(path)
+        choice = choice or Choice()
         sidecar = read_sidecar(path)
-        root = path.parent / sidecar.root
-        labels = sidecar.labels
+        root = path.parent / sidecar.root if images is None else Path(images)
+        table, is_sorted = _read(path, choice, root)
+        labels, positive = sidecar.labels, None if is_sorted else choice.positive
         try:
+            if labels is None and positive is None:
+                table["label"] = without_truth_values(table["label"])
             if labels is None or positive is not None:
                 labels = infer_labels(labels or table["label"], positive)
             table["patient"] = _patients(table, root)
@@ -238,6 +253,21 @@ class Manifest:
         ):
             total.update((json.dumps(fields, ensure_ascii=True) + "\n").encode())
         return total.hexdigest()
+
+
+def _read(path: Path, choice: Choice, root: Path) -> tuple[pd.DataFrame, bool]:
+    """The table with at least `image,label`, and whether findings were sorted into two labels."""
+    rows = cohort_rows(path, choice, root)
+    if rows is None:
+        table = read_table(path)
+        if "sha256" not in table.columns:
+            table["image"] = found_files(list(table["image"]), path, root)
+        return table, False
+    for reason, count in rows.left_out.items():
+        warnings.warn(
+            f"{path.name}: {count:,} radiographs {reason} are left out", UserWarning, stacklevel=3
+        )
+    return rows.table, set(rows.table["label"]) <= {NEGATIVE, POSITIVE}
 
 
 def ordered_columns(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from typing import Literal
 from pneumoscope.errors import CohortError, ImageError, SettingsError
 from pneumoscope.imaging import read_header
 
-Rule = Literal["pattern", "column", "dicom", "kermany", "nih", "file"]
+Rule = Literal["pattern", "column", "dicom", "kermany", "nih", "chexpert", "file"]
 
 _FILE = "file:"
 _RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
@@ -32,6 +32,8 @@ _KERMANY_KAGGLE = re.compile(
 _KERMANY_MENDELEY = re.compile(r"^(?:NORMAL|BACTERIA|VIRUS)-(\d{6,})-\d{4}(?=\D|$)", re.IGNORECASE)
 # NIH ChestX-ray14: (patient)_(follow-up).
 _NIH = re.compile(r"^(\d{8})_\d{3}$")
+# CheXpert: (patient)/(study)/(view).
+_CHEXPERT = re.compile(r"(?:^|/)(patient\d{5,})[/_]study\d+[/_]view\d")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def identify(
         return Identity(column.strip(), "column")
     if dicom_id is not None and dicom_id.strip():
         return Identity(hash_patient_id(dicom_id), "dicom")
+    if found := _CHEXPERT.search(image):
+        return Identity(found[1], "chexpert")
     return from_name(PurePosixPath(image).stem) or _file(image)
 
 

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from pneumoscope.cohort.audit import Audit, Unreadable
 from pneumoscope.cohort.auditing import Evidence, make_audit
 from pneumoscope.cohort.duplicates import equal_bytes, near_pairs, thumbnail
+from pneumoscope.cohort.formats.choice import UNION, Choice
+from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.layout import OFFICIAL, Listing, list_cohort
 from pneumoscope.cohort.manifest import SEED, Manifest, ordered_columns
@@ -52,6 +54,11 @@ class ScanSettings:
         workers: threads that read files; one per available core when None.
         sizes: a CSV with `image,orig_width,orig_height` of films that were stored squashed; the
             sizes become columns of the manifest.
+        negative: with `positive`, which findings of a table make a radiograph negative; both may
+            be several, joined by `|`, and other radiographs are left out.
+        readers: of several readers `union`, `majority` or one by name, see `Choice`.
+        label_column: the column with the labels, for a table that is no known format.
+        images: the folder of the radiographs, if it is not the table's.
 
     Raises:
         SettingsError: a value is out of range.
@@ -64,6 +71,15 @@ class ScanSettings:
     positive: str | None = None
     workers: int | None = None
     sizes: Path | None = None
+    negative: str | None = None
+    readers: str = UNION
+    label_column: str | None = None
+    images: Path | None = None
+
+    @property
+    def choice(self) -> Choice:
+        """What is taken from a table of the field."""
+        return Choice(self.positive, self.negative, self.readers, self.label_column)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fractions", check_fractions(self.fractions))
@@ -100,18 +116,18 @@ def scan(
     in which files are found or read.
 
     Args:
-        path: a folder (`train|val|test/LABEL/...` or `LABEL/...`) or a CSV with `image,label`
-            and, if known, `patient` and any other columns.
+        path: a folder (`train|val|test/LABEL/...` or `LABEL/...`), a CSV with `image,label`
+            and, if known, `patient` and any other columns, or a table of the field.
         settings: the defaults when None.
         progress: called with (files read, files in all) in the calling thread.
 
     Raises:
-        CohortError: nothing to scan, labels that are not two, no official test part to keep, or
+        CohortError: nothing to scan, more than two labels, no official test part to keep, or
             a patient pattern that matches nothing. Files that cannot be read are listed in the
             audit instead.
     """
     settings = settings or ScanSettings()
-    listing = list_cohort(path)
+    listing = list_cohort(path, settings.choice, settings.images)
     labels = _labels(listing, settings.positive, path)
     if settings.keep_official:
         _check_official(listing.official or [], path)
@@ -145,14 +161,19 @@ def scan(
         near_groups=near_groups,
         unreadable=unreadable,
         ignored=listing.ignored,
+        left_out=listing.left_out,
         patterned=settings.patient_pattern is not None,
     )
     return ScanResult(manifest, make_audit(manifest, evidence))
 
 
 def _labels(listing: Listing, positive: str | None, path: Path) -> tuple[str, str]:
+    found = set(listing.table["label"])
     try:
-        return infer_labels(listing.table["label"], positive)
+        # Findings that were sorted into two labels are no labels themselves.
+        return infer_labels(
+            found, None if found <= {NEGATIVE, POSITIVE} and listing.format else positive
+        )
     except CohortError as error:
         raise CohortError(error.problem, path=path, remedy=error.remedy) from error
 

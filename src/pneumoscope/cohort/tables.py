@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
@@ -11,6 +12,21 @@ from pneumoscope.errors import CohortError
 from pneumoscope.names import is_unicode, meant
 
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A CSV as it stands.
+
+    Attributes:
+        header: names of the columns, stripped.
+        rows: cells, as many in each row as the header has names.
+        lines: line of the file that each row ends in.
+    """
+
+    header: list[str]
+    rows: list[list[str]]
+    lines: list[int]
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -28,11 +44,12 @@ def read_table(path: Path) -> pd.DataFrame:
             column is missing or named twice; an image is blank, outside the root or named twice;
             a label is blank.
     """
-    header, rows, lines = _read_rows(path)
+    read = read_rows(path)
+    header, lines = read.header, read.lines
     _check_header(path, header)
-    if not rows:
+    if not read.rows:
         raise CohortError("the table has no rows", path=path, remedy="list radiographs in it")
-    table = pd.DataFrame(rows, columns=pd.Index(header), dtype=str)
+    table = pd.DataFrame(read.rows, columns=pd.Index(header), dtype=str)
     table["label"] = [label.strip() for label in table["label"]]
     images = []
     for line, image, label in zip(lines, table["image"], table["label"], strict=True):
@@ -96,7 +113,12 @@ def unwritable(image: str) -> str | None:
     return None
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
+def read_rows(path: Path) -> Rows:
+    """Read the rows of a CSV.
+
+    Raises:
+        CohortError: the file is missing, not UTF-8, empty or ragged.
+    """
     header: list[str] | None = None
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -133,7 +155,7 @@ def _read_rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
         raise CohortError(
             "the table is empty", path=path, remedy="it needs a header with image and label"
         )
-    return header, rows, lines
+    return Rows(header, rows, lines)
 
 
 def _check_header(path: Path, header: list[str]) -> None:

@@ -1,0 +1,159 @@
+"""Which findings count as positive and negative, and whose statements count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from pneumoscope.cohort.formats.marks import FieldFile, Mark
+from pneumoscope.cohort.formats.words import finding_key, split_names
+from pneumoscope.errors import CohortError
+
+UNION, MAJORITY = "union", "majority"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is taken from a file of the field.
+
+    Args:
+        positive: findings that make a radiograph positive, joined by `|`; None for the format's.
+        negative: findings that make it negative, likewise; other radiographs are left out.
+        readers: of several readers `union` (any of them), `majority` (more than half of them), or
+            the name of one.
+        label_column: the column with the labels, for a table that is no known format.
+    """
+
+    positive: str | None = None
+    negative: str | None = None
+    readers: str = UNION
+    label_column: str | None = None
+
+    @property
+    def maps_labels(self) -> bool:
+        """Whether labels are sorted into positive, negative and left out."""
+        named = self.positive is not None and len(split_names(self.positive)) > 1
+        return named or self.negative is not None or self.label_column is not None
+
+    def of(self, file: FieldFile) -> Rule:
+        """The rule for a file: what was chosen, else what its format proposes.
+
+        Raises:
+            CohortError: none of the findings chosen, or not the reader, is in the file.
+        """
+        named = {finding_key(mark.finding): mark.finding for mark in file.marks if mark.finding}
+        positive = _chosen(self.positive, file.positive, named, file, "--positive")
+        negative = _chosen(self.negative, file.negative, named, file, "--negative")
+        rule = Rule(positive, negative, self.readers)
+        if self.readers in (UNION, MAJORITY):
+            return rule
+        known = sorted({mark.reader for mark in file.marks if mark.reader})
+        if self.readers not in known:
+            raise CohortError(
+                f"is {file.format}, which has no reader {self.readers!r}",
+                path=file.path,
+                remedy=f"use union or majority, or one of {', '.join(known[:8])}"
+                if known
+                else "leave --readers out: the file names no readers",
+            )
+        return rule
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A choice, made for one file.
+
+    Args:
+        positive: keys of findings (see `finding_key`); empty for any.
+        negative: likewise; empty where the stated absence of the positive ones is negative.
+        readers: `union`, `majority` or a reader.
+    """
+
+    positive: frozenset[str]
+    negative: frozenset[str]
+    readers: str
+
+    def wants(self, mark: Mark) -> bool:
+        """Whether a mark is of a positive finding."""
+        return not self.positive or finding_key(mark.finding) in self.positive
+
+    def heard(self, marks: Iterable[Mark]) -> list[Mark]:
+        """The marks of those readers that count."""
+        if self.readers in (UNION, MAJORITY):
+            return list(marks)
+        return [mark for mark in marks if mark.reader == self.readers]
+
+    def label(self, marks: Sequence[Mark]) -> bool | None:
+        """Whether the radiograph of these marks is positive; None if it is left out."""
+        readers: dict[str, list[Mark]] = {}
+        for mark in self.heard(marks):
+            readers.setdefault(mark.reader, []).append(mark)
+        votes = [self._vote(own) for own in readers.values()]
+        if self.readers != MAJORITY and True in votes:
+            return True
+        for answer in (True, False):
+            if 2 * votes.count(answer) > len(votes):
+                return answer
+        return None
+
+    def _vote(self, marks: Sequence[Mark]) -> bool | None:
+        own = [mark.present for mark in marks if self.wants(mark)]
+        if True in own:
+            return True
+        if None in own:
+            return None
+        if self.negative:
+            stated = (finding_key(m.finding) in self.negative and m.present for m in marks)
+            return False if any(stated) else None
+        return False if own else None
+
+
+def _chosen(
+    text: str | None,
+    proposed: tuple[str, ...],
+    named: dict[str, str],
+    file: FieldFile,
+    option: str,
+) -> frozenset[str]:
+    if text is None:
+        return frozenset(map(finding_key, proposed))
+    keys = frozenset(map(finding_key, split_names(text)))
+    if not keys & named.keys():
+        listed = ", ".join(sorted(named.values())[:20]) or "none"
+        raise CohortError(
+            f"is {file.format}, which has no finding {text!r}",
+            path=file.path,
+            remedy=f"choose with {option} among its findings: {listed}",
+        )
+    return keys
+
+
+def narrowed(rule: Rule, file: FieldFile) -> Rule:
+    """The rule to take lesions by: with several findings in a file, which ones must be clear.
+
+    Raises:
+        CohortError: the file has several findings, and nobody said which ones count.
+    """
+    drawn = {finding_key(m.finding): m.finding for m in file.marks if m.shape is not None}
+    if rule.positive or len(drawn) < 2:
+        return rule
+    clear = frozenset(key for key in drawn if key in _PNEUMONIA)
+    if clear:
+        return replace(rule, positive=clear)
+    listed = ", ".join(sorted(name or "(no name)" for name in drawn.values())[:20])
+    raise CohortError(
+        f"is {file.format} with {len(drawn)} findings ({listed})",
+        path=file.path,
+        remedy="say with --positive which of them are lesions of pneumonia, joined by |",
+    )
+
+
+_PNEUMONIA = frozenset(
+    map(
+        finding_key,
+        (
+            "Pneumonia", "Lung Opacity", "Consolidation", "Infiltration", "Infiltrate",
+            "Airspace Opacity", "Opacity",
+        ),
+    )
+)  # fmt: skip

@@ -1,0 +1,167 @@
+"""A table of the field as a cohort: its radiographs below a folder, each with one of two labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pneumoscope.cohort.formats.choice import Choice, Rule
+from pneumoscope.cohort.formats.marks import FieldFile, Mark
+from pneumoscope.cohort.formats.names import NameIndex
+from pneumoscope.cohort.formats.tables import read_plain_table, read_table_of_the_field
+from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE
+from pneumoscope.cohort.patients import from_name
+from pneumoscope.cohort.tables import read_rows, safe_image_path
+from pneumoscope.errors import CohortError
+from pneumoscope.imaging import is_radiograph_file
+
+NEITHER = "with neither a positive nor a negative finding"
+ABSENT = "without a file of their name"
+_RESERVED = frozenset({"image", "label", "patient", "sha256", "width", "height"})
+
+
+@dataclass(frozen=True)
+class CohortRows:
+    """The radiographs that a table of the field names and that are there.
+
+    Attributes:
+        format: what the table was recognised as.
+        table: strings; `image`, `label`, `patient` ("" where the table does not say) and the
+            table's other columns.
+        left_out: how many radiographs of the table are not in it, by reason.
+    """
+
+    format: str
+    table: pd.DataFrame
+    left_out: dict[str, int]
+
+
+def cohort_rows(path: Path, choice: Choice, root: Path) -> CohortRows | None:
+    """Read a table as a cohort; None for one with `image,label` whose labels need no sorting.
+
+    Args:
+        path: a CSV.
+        choice: which findings are positive and negative, and whose.
+        root: the folder that the radiographs lie in, at any depth.
+
+    Raises:
+        CohortError: the table cannot be used, or names no radiograph below `root`.
+    """
+    file = read_table_of_the_field(path, choice)
+    if file is None:
+        header = read_rows(path).header
+        if {"image", "label"} <= set(header) and not choice.maps_labels:
+            return None
+        file = read_plain_table(path, choice)
+    return _rows(file, choice, root)
+
+
+def find_files(names: Sequence[str], table: Path, root: Path) -> list[list[str]]:
+    """For each name the files below `root` that it may mean, as paths relative to it.
+
+    Args:
+        names: as a table has them; folder or suffix may be missing.
+        table: the table.
+        root: the folder.
+
+    Raises:
+        CohortError: a name is absolute or leads out of the folder.
+    """
+    safe = [safe_image_path(name, table=table, line=line) for line, name in enumerate(names, 2)]
+    there = [(root / name).is_file() for name in safe]
+    if all(there):
+        return [[name] for name in safe]
+    index = NameIndex(_radiographs(root))
+    return [[name] if known else index.find(name) for name, known in zip(safe, there, strict=True)]
+
+
+def found_files(images: Sequence[str], table: Path, root: Path) -> list[str]:
+    """The images of a plain table; one without its suffix or folder is named by its file.
+
+    An image whose name has a suffix, or that is not found once, stays as it is.
+
+    Args:
+        images: as the table has them.
+        table: the table.
+        root: the folder of the radiographs.
+    """
+    loose = [name for name in images if not Path(name).suffix and not (root / name).is_file()]
+    files = dict(zip(loose, find_files(loose, table, root), strict=True))
+    return [files[name][0] if len(files.get(name, ())) == 1 else name for name in images]
+
+
+def _rows(file: FieldFile, choice: Choice, root: Path) -> CohortRows:
+    labels = _labels(file, choice)
+    left_out = dict(file.left_out)
+    named = [name for name in file.facts if labels.get(name)]
+    _count(left_out, NEITHER, len(file.facts) - len(named))
+    found = find_files(named, file.path, root)
+    _count(left_out, ABSENT, sum(not files for files in found))
+    _count(left_out, "with two files of their name", sum(len(files) > 1 for files in found))
+    used = [(name, files[0]) for name, files in zip(named, found, strict=True) if len(files) == 1]
+    if not used:
+        listed = "; ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+        raise CohortError(
+            f"is {file.format}; none of its {len(file.facts):,} radiographs can be used ({listed})",
+            path=file.path,
+            remedy=f"the radiographs are looked for below {root}: give their folder with --images, "
+            "and the findings with --positive and --negative",
+        )
+    rows = [
+        {
+            **{key: value for key, value in file.facts[name].items() if key not in _RESERVED},
+            "image": image,
+            "label": labels[name],
+            "patient": _patient(image, file.facts[name]),
+        }
+        for name, image in used
+    ]
+    columns = ["image", "label", "patient", *dict.fromkeys(key for row in rows for key in row)]
+    table = pd.DataFrame(rows, columns=pd.Index(list(dict.fromkeys(columns)))).fillna("")
+    return CohortRows(file.format, table.astype(str), left_out)
+
+
+def _labels(file: FieldFile, choice: Choice) -> dict[str, str]:
+    """The label of each image that has one."""
+    rule = choice.of(file)
+    marks: dict[str, list[Mark]] = {}
+    for mark in file.marks:
+        marks.setdefault(mark.image, []).append(mark)
+    if _words(file, rule):
+        only = {image: {mark.finding for mark in own} for image, own in marks.items()}
+        return {image: next(iter(found)) for image, found in only.items() if len(found) == 1}
+    said = {image: rule.label(own) for image, own in marks.items()}
+    return {
+        image: POSITIVE if positive else NEGATIVE
+        for image, positive in said.items()
+        if positive is not None
+    }
+
+
+def _words(file: FieldFile, rule: Rule) -> bool:
+    """Whether the findings are the labels themselves, for nobody said which are positive."""
+    return not (rule.positive or rule.negative) and all(m.finding and m.present for m in file.marks)
+
+
+def _patient(image: str, facts: dict[str, str]) -> str:
+    # NIH's files name the patient with all its digits, its table without leading zeros.
+    identity = from_name(Path(image).stem)
+    return "" if identity is not None and identity.rule == "nih" else facts.get("patient", "")
+
+
+def _count(left_out: dict[str, int], reason: str, count: int) -> None:
+    if count:
+        left_out[reason] = left_out.get(reason, 0) + count
+
+
+def _radiographs(root: Path) -> Iterable[str]:
+    for folder, inner, files in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in sorted(files):
+            path = Path(folder) / name
+            if is_radiograph_file(path):
+                yield path.relative_to(root).as_posix()

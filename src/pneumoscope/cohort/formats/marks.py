@@ -1,0 +1,106 @@
+"""What a file of the field says of a radiograph: findings, by whom, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+Grid = tuple[int, int]
+"""(height, width) that coordinates are counted on; (1, 1) for fractions of the film."""
+ORIGINAL: Grid = (0, 0)
+"""The grid of a film before somebody resized it, where the file does not tell its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box between pixel edges.
+
+    Attributes:
+        x, y, width, height: from the top-left corner of the film, in units of `grid`.
+        grid: what the file says of the film's size; None where it says nothing.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    grid: Grid | None = None
+
+    def on(
+        self, height: int, width: int, original: Grid | None = None
+    ) -> tuple[float, float, float, float]:
+        """x, y, width, height in pixels of a film.
+
+        Args:
+            height: of the film, pixels.
+            width: of the film, pixels.
+            original: (height, width) it had before it was resized; None if it is as it was.
+        """
+        grid = original if self.grid == ORIGINAL else self.grid
+        down, across = (1.0, 1.0) if grid is None else (height / grid[0], width / grid[1])
+        return self.x * across, self.y * down, self.width * across, self.height * down
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """An area, drawn when it is needed.
+
+    Attributes:
+        draw: gives the mask, from the film's (height, width) in pixels; on the grid of the file
+            itself, which may be another.
+    """
+
+    draw: Callable[[int, int], Mask]
+
+
+Shape = Box | Outline
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One statement about one radiograph.
+
+    Attributes:
+        image: the radiograph as the file names it; folder and suffix may be missing.
+        finding: name of what is stated, "" where the file has no names.
+        present: whether it is there; None for uncertain.
+        reader: who says so, "" if unknown.
+        shape: where; None if the statement is of the whole film.
+    """
+
+    image: str
+    finding: str = ""
+    present: bool | None = True
+    reader: str = ""
+    shape: Shape | None = None
+
+
+@dataclass(frozen=True)
+class FieldFile:
+    """A file of the field, read.
+
+    Attributes:
+        path: the file or folder.
+        format: what it was recognised as, as the subject of a sentence.
+        marks: what it says; also of films without a lesion, where it names them.
+        positive: findings that count as positive unless somebody chooses; () for all.
+        negative: findings that count as negative unless somebody chooses; () where the absence
+            of the positive ones is stated.
+        facts: further columns of the radiographs it names, such as `patient`.
+        by_uid: the films are named by their SOP Instance UID.
+        left_out: how many radiographs it names that are of no use, by reason.
+    """
+
+    path: Path
+    format: str
+    marks: list[Mark]
+    positive: tuple[str, ...] = ()
+    negative: tuple[str, ...] = ()
+    facts: dict[str, dict[str, str]] = field(default_factory=dict)
+    by_uid: bool = False
+    left_out: dict[str, int] = field(default_factory=dict)
