@@ -134,6 +134,8 @@ def test_a_list_of_boxes_is_a_cohort_of_positives(tmp_path: Path) -> None:
     assert list(result.manifest.targets()) == [1]
     assert result.audit.left_out == {NEITHER: 1}
     assert (f"left out {NEITHER}", "1") in result.audit.summary()
+    recognised = "NIH's list of boxes (BBox_List_2017.csv); positive: Pneumonia"
+    assert result.audit.to_dict()["recognised"] == recognised
 
 
 @pytest.mark.parametrize(

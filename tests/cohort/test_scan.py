@@ -222,7 +222,7 @@ def test_what_cannot_be_scanned(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CohortError, match="holds no radiographs"):
         scan(tmp_path / "empty")
-    save(tmp_path / "one" / "NORMAL" / "a.png", film(1))
+    save(tmp_path / "one" / "images" / "a.png", film(1))
     with pytest.raises(CohortError, match="only one label"):
         scan(tmp_path / "one")
     kermany(tmp_path / "three")

@@ -97,6 +97,7 @@ class Audit:
         warnings: what a person should know before training.
         left_out: how many radiographs that a table of the field names are not in the manifest, by
             reason.
+        recognised: what the table is, and which findings count; "" for a folder or a plain CSV.
     """
 
     total: Count
@@ -112,6 +113,7 @@ class Audit:
     ignored: tuple[str, ...]
     warnings: tuple[str, ...]
     left_out: dict[str, int] = field(default_factory=dict)
+    recognised: str = ""
 
     def groups(self, kind: Literal["byte", "near"]) -> list[DuplicateGroup]:
         """The duplicate groups of one kind."""
@@ -119,7 +121,8 @@ class Audit:
 
     def summary(self) -> list[tuple[str, str]]:
         """Name and value of each line of the table that people see, in order."""
-        lines = [("radiographs", _count(self.total))]
+        lines = [("recognised as", self.recognised)] if self.recognised else []
+        lines.append(("radiographs", _count(self.total)))
         lines += [(label, _count(count)) for label, count in self.by_label.items()]
         for split, part in self.by_split.items():
             labels = [f"{count.radiographs:,} {label}" for label, count in part.by_label.items()]

@@ -32,6 +32,7 @@ class Evidence:
         ignored: files and folders not looked at.
         patterned: whether a patient pattern was given.
         left_out: radiographs of a table of the field that are not used, by reason.
+        recognised: what that table is.
     """
 
     rules: Sequence[Rule]
@@ -42,6 +43,7 @@ class Evidence:
     ignored: Sequence[str]
     patterned: bool
     left_out: dict[str, int] = field(default_factory=dict)
+    recognised: str = ""
 
 
 def make_audit(manifest: Manifest, evidence: Evidence) -> Audit:
@@ -77,6 +79,7 @@ def make_audit(manifest: Manifest, evidence: Evidence) -> Audit:
             *_file_warnings(evidence),
         ),
         left_out=dict(evidence.left_out),
+        recognised=evidence.recognised,
     )
 
 

@@ -162,6 +162,7 @@ def scan(
         unreadable=unreadable,
         ignored=listing.ignored,
         left_out=listing.left_out,
+        recognised=listing.format,
         patterned=settings.patient_pattern is not None,
     )
     return ScanResult(manifest, make_audit(manifest, evidence))

@@ -29,7 +29,7 @@ class CohortRows:
     """The radiographs that a table of the field names and that are there.
 
     Attributes:
-        format: what the table was recognised as.
+        format: what the table was recognised as, and which findings count.
         table: strings; `image`, `label`, `patient` ("" where the table does not say) and the
             table's other columns.
         left_out: how many radiographs of the table are not in it, by reason.
@@ -122,7 +122,22 @@ def _rows(file: FieldFile, choice: Choice, root: Path) -> CohortRows:
     ]
     columns = ["image", "label", "patient", *dict.fromkeys(key for row in rows for key in row)]
     table = pd.DataFrame(rows, columns=pd.Index(list(dict.fromkeys(columns)))).fillna("")
-    return CohortRows(file.format, table.astype(str), left_out)
+    return CohortRows(_described(file, choice), table.astype(str), left_out)
+
+
+def _described(file: FieldFile, choice: Choice) -> str:
+    """The format, and the findings that count as positive and negative."""
+    parts = [file.format]
+    for name, chosen, own in (
+        ("positive", choice.positive, file.positive),
+        ("negative", choice.negative, file.negative),
+    ):
+        if findings := chosen or "|".join(own):
+            parts.append(f"{name}: {findings}")
+    readers = {mark.reader for mark in file.marks if mark.reader}
+    if len(readers) > 1:
+        parts.append(f"readers: {choice.readers}")
+    return "; ".join(parts)
 
 
 def _labels(file: FieldFile, choice: Choice) -> dict[str, str]:

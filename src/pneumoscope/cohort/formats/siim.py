@@ -87,7 +87,13 @@ def _boxes(text: str, path: Path, line: int) -> list[Box]:
         return []
     try:
         boxes = [
-            Box(*(float(box[side]) for side in ("x", "y", "width", "height")), ORIGINAL)
+            Box(
+                float(box["x"]),
+                float(box["y"]),
+                float(box["width"]),
+                float(box["height"]),
+                ORIGINAL,
+            )
             for box in ast.literal_eval(text)
         ]
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
