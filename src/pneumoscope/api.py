@@ -203,10 +203,12 @@ def _taken(films: Iterable[object]) -> Iterator[tuple[str, Path | Radiograph | I
             yield name, error
 
 
-def _radiograph(taken: Path | Radiograph | ImageError) -> Radiograph:
+def _radiograph(
+    taken: Path | Radiograph | ImageError, /, *, model: int | None = None
+) -> Radiograph:
     if isinstance(taken, ImageError):
         raise taken
-    return read_radiograph(taken) if isinstance(taken, Path) else taken
+    return read_radiograph(taken, model=model) if isinstance(taken, Path) else taken
 
 
 def _from_array(film: object, name: str) -> Radiograph:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from pneumoscope.imaging import Letterbox, Orientation, Radiograph, model_input
 
@@ -189,3 +190,34 @@ def test_a_film_on_its_side_turns_its_pixels_too() -> None:
     upright = lying.upright()
     assert (upright.height, upright.width) == (50, 100)
     assert (upright.spacing, upright.aspect) == ((0.2, 0.4), 0.5)
+
+
+def test_a_large_film_is_averaged_in_blocks_first() -> None:
+    rows, columns = np.ogrid[:1600, :1200]
+    film = (0.5 + 0.4 * np.sin(rows / 40) * np.cos(columns / 50)).astype(np.float32)
+    quick = Letterbox.fit(1600, 1200, 100).apply(film)
+    # 16 to 1 by one wide filter, and by blocks of 8 and the same filter of 2 to 1.
+    exact = Image.fromarray(film).resize((75, 100), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(quick[:, 12:87], np.asarray(exact), atol=0.01)
+    blocks = film.reshape(200, 8, 150, 8).mean(axis=(1, 3))
+    expected = Image.fromarray(blocks).resize((75, 100), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(quick[:, 12:87], np.asarray(expected), atol=1e-5)
+
+
+def test_twice_the_square_is_resampled_at_once() -> None:
+    film = np.random.default_rng(0).random((512, 400)).astype(np.float32)
+    expected = Image.fromarray(film).resize((200, 256), Image.Resampling.BILINEAR)
+    square = Letterbox.fit(512, 400, 256).apply(film)
+    np.testing.assert_array_equal(
+        square[:, 28:228], np.asarray(expected).clip(film.min(), film.max())
+    )
+
+
+@given(SIDE, SIDE, SIZE, st.integers(1, 2000))
+def test_a_part_of_the_size_covers_the_same_places(h: int, w: int, size: int, longest: int) -> None:
+    whole = Letterbox.fit(h, w, size)
+    part = whole.within(longest)
+    assert max(part.height, part.width) == min(longest, max(h, w))
+    corner = part.box_to_model((0, 0, part.width, part.height))
+    assert corner == pytest.approx(whole.box_to_model((0, 0, w, h)))
+    assert (part is whole) == (longest >= max(h, w))

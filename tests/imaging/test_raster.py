@@ -280,3 +280,53 @@ def test_messages_do_not_repeat_the_path(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImage) as caught:
         read_radiograph(tmp_path / "bad.png")
     assert len(re.findall(r"bad\.png", str(caught.value))) == 1
+
+
+def smooth(height: int, width: int) -> NDArray[np.uint8]:
+    """A film with detail on the scale of ribs, and a step at its lower right."""
+    rows, columns = np.ogrid[:height, :width]
+    waves = 120 + 60 * np.sin(rows / 23) * np.cos(columns / 31) + columns * (40 / width)
+    waves[height * 3 // 4 :, width * 3 // 4 :] = 250
+    return np.rint(waves).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "model", "reduction"),
+    [(511, 300, 128, 1), (512, 300, 128, 2), (777, 1101, 128, 4), (1300, 2050, 100, 8)],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_jpeg_for_a_model_is_decoded_no_finer_than_it_needs(
+    tmp_path: Path, height: int, width: int, model: int, reduction: int, channels: int
+) -> None:
+    film = smooth(height, width)
+    picture = film if channels == 1 else np.dstack([film] * 3)
+    path = save(tmp_path / "film.jpg", picture, quality=95)
+    whole, coarse = read_radiograph(path), read_radiograph(path, model=model)
+    assert (whole.reduction, coarse.reduction) == (1, reduction)
+    assert coarse.pixels.shape == (-(-height // reduction), -(-width // reduction))
+    assert (coarse.height, coarse.width) == (whole.height, whole.width) == (height, width)
+    (one, box), (other, same) = model_input(whole, model), model_input(coarse, model)
+    assert box == same
+    difference = np.abs(one.astype(int) - other)
+    assert difference.mean() < 0.4 and np.quantile(difference, 0.98) <= 2
+
+
+def test_a_turned_jpeg_is_read_whole_for_a_model(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "film.jpg", smooth(601, 800), exif=exif, quality=95)
+    whole, same = read_radiograph(path), read_radiograph(path, model=100)
+    assert (same.height, same.width, same.reduction) == (800, 601, 1)
+    np.testing.assert_array_equal(same.pixels, whole.pixels)
+
+
+def test_other_formats_are_read_whole_for_a_model(tmp_path: Path) -> None:
+    path = save(tmp_path / "film.png", smooth(900, 700))
+    assert np.array_equal(read_radiograph(path, model=64).pixels * 255, smooth(900, 700))
+
+
+def test_a_colour_jpeg_is_refused_for_a_model_too(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    path = save(tmp_path / "cat.jpg", np.kron(colours, np.ones((64, 64, 1), np.uint8)))
+    with pytest.raises(UnsupportedImage, match="colour"):
+        read_radiograph(path, model=64)

@@ -14,6 +14,7 @@ from PIL import Image
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.density import SIDE
 from pneumoscope.errors import BundleError, SettingsError
+from pneumoscope.findings.regions import positive_regions
 from pneumoscope.imaging import Letterbox, Radiograph, model_input, read_radiograph
 from pneumoscope.inference import (
     RANDOMISED,
@@ -60,8 +61,10 @@ def test_order_is_kept_and_bad_files_are_reported(
 def test_what_the_reader_ignored_is_in_the_finding(
     engine: Engine, films: list[tuple[str, Path]]
 ) -> None:
-    def read(path: Path) -> Radiograph:
-        return replace(read_radiograph(path), notes=("The pixel spacing was ignored.",))
+    def read(path: Path, /, *, model: int | None = None) -> Radiograph:
+        return replace(
+            read_radiograph(path, model=model), notes=("The pixel spacing was ignored.",)
+        )
 
     for found in (find_in(engine, films[:1], read), explain_in(engine, films[:1], read)):
         (item,) = found
@@ -250,3 +253,39 @@ def test_weights_of_another_shape_are_refused(run_folder: Path, tmp_path: Path) 
     (bundle / "bundle.json").write_text(json.dumps(info))
     with pytest.raises(BundleError, match="does not fit the architecture resnet18"):
         load_engine(bundle)
+
+
+def test_a_large_jpeg_has_one_answer_with_and_without_its_heatmap(
+    engine: Engine, films: list[tuple[str, Path]], tmp_path: Path
+) -> None:
+    path = tmp_path / "large.jpg"
+    with Image.open(films[0][1]) as film:
+        film.convert("L").resize((1000, 1300), Image.Resampling.BICUBIC).save(path, quality=90)
+    named = [("large.jpg", path)]
+    (found,) = find_in(engine, named, read_radiograph, threshold=0.0)
+    (item,) = explain_files(engine, named, threshold=0.0)
+    assert isinstance(item, Explained)
+    assert found == item.finding and found.regions
+    assert item.radiograph.pixels.shape == item.heatmap.shape == (1300, 1000)
+    np.testing.assert_array_equal(item.radiograph.pixels, read_radiograph(path).pixels)
+
+
+def test_regions_of_a_large_film_are_those_of_its_heatmap(
+    engine: Engine, films: list[tuple[str, Path]], tmp_path: Path
+) -> None:
+    path = tmp_path / "large.png"
+    with Image.open(films[0][1]) as film:
+        film.convert("L").resize((777, 1303), Image.Resampling.BICUBIC).save(path)
+    (item,) = explain_files(engine, [("large.png", path)], threshold=0.0)
+    assert isinstance(item, Explained)
+    level = engine.info.region_threshold
+    expected = positive_regions(item.heatmap, threshold=level)
+    assert len(item.finding.regions) == len(expected) > 0
+    for region, exact in zip(item.finding.regions, expected, strict=True):
+        assert region.score == pytest.approx(exact.score, abs=0.01)
+        for edge in ("x", "y", "width", "height"):
+            # A film of 64 pixels of input has its regions on 128: ten rows each.
+            assert abs(getattr(region, edge) - getattr(exact, edge)) <= 1303 / 128 * 2
+    right = max(region.x + region.width for region in item.finding.regions)
+    bottom = max(region.y + region.height for region in item.finding.regions)
+    assert right <= 777 and bottom <= 1303

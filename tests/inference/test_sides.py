@@ -28,7 +28,7 @@ def engine() -> KnownEngine:
     return KnownEngine(score, lambda films: films)
 
 
-def film(letters: str) -> Radiograph:
+def film(letters: str, /, *, model: int | None = None) -> Radiograph:
     """The same film as it is stored with a PatientOrientation."""
     orientation = Orientation.of(list(letters))
     return Radiograph(orientation.stored(UPRIGHT), Path(letters), orientation=orientation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pneumoscope.assessment.overlap import overlap_figures, shared
@@ -17,6 +18,7 @@ from pneumoscope.evaluate.calibration import (
     chance_calibration_error,
     expected_calibration_error,
 )
+from pneumoscope.imaging import Radiograph
 from pneumoscope.inference import RANDOMISED, Engine, Explained, Failed, explain_in
 
 PLAIN = "gradcam"
@@ -65,9 +67,7 @@ class OwnModel:
         self, films: Sequence[Film], others: Sequence[str] = (), *, lungs: bool = False
     ) -> Iterator[Explained | Failed]:
         """Explain radiographs in the proportions they had at first."""
-        return explain_in(
-            self.engine, films, lambda film: read_film(*film), others=others, lungs=lungs
-        )
+        return explain_in(self.engine, films, _read, others=others, lungs=lungs)
 
     def fitted(self, predictions: Predictions) -> dict[str, Any]:
         """What calibration and review band, fitted on val, do here."""
@@ -159,3 +159,7 @@ def model_facts(info: BundleInfo) -> list[tuple[str, str]]:
         ("Versions", ", ".join(f"{k} {v}" for k, v in training.versions.items())),
         ("Pneumoscope", info.version),
     ]
+
+
+def _read(film: tuple[Path, tuple[int, int] | None], /, *, model: int | None = None) -> Radiograph:
+    return read_film(*film, model=model)

@@ -71,17 +71,20 @@ def stated_sizes(table: pd.DataFrame) -> list[tuple[int, int] | None]:
     ]
 
 
-def read_film(path: Path, original: tuple[int, int] | None) -> Radiograph:
+def read_film(
+    path: Path, original: tuple[int, int] | None, *, model: int | None = None
+) -> Radiograph:
     """Read a radiograph of a cohort in the proportions it had at first.
 
     Args:
         path: its file.
         original: (height, width) before somebody squashed it; None where it is stored as it was.
+        model: as of `imaging.read_radiograph`.
 
     Raises:
         ImageError: the file cannot be used.
     """
-    film = read_radiograph(path)
+    film = read_radiograph(path, model=model)
     if original is None:
         return film
     height, width = original

@@ -109,7 +109,7 @@ def _films(part: Manifest) -> list[_Film]:
 def _read(films: list[_Film], size: int, progress: Progress) -> NDArray[np.uint8]:
     def one(film: _Film) -> NDArray[np.uint8]:
         try:
-            return model_input(read_film(*film).upright(), size)[0]
+            return model_input(read_film(*film, model=size).upright(), size)[0]
         except ImageError as error:
             raise CohortError(
                 error.problem,

@@ -6,7 +6,7 @@ Geometry is in pixel edges: pixel (row i, column j) covers [j, j+1] x [i, i+1], 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ from pneumoscope.imaging.radiograph import Radiograph
 Box = tuple[float, float, float, float]
 """(x, y, width, height) in pixels, from pixel edges."""
 
+# Block averages leave at least this many pixels along a side for one of the square.
+_REDUCING_GAP = 2.0
 # Multiplications; OpenBLAS leaves products of twice as many to one thread.
 _SMALL_PRODUCT = 2**17
 
@@ -94,14 +96,28 @@ class Letterbox:
         """Model pixels per film pixel, along the columns."""
         return self.content_width / self.width
 
-    def apply(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def within(self, longest: int) -> Letterbox:
+        """The letterbox of the same film at a part of its size: at most `longest` pixels a side.
+
+        It covers the same places of the square. A film that is no larger keeps its own.
+        """
+        part = max(self.height, self.width) / longest
+        if part <= 1:
+            return self
+        height, width = (max(1, round(side / part)) for side in (self.height, self.width))
+        return replace(self, height=height, width=width)
+
+    def apply(self, pixels: NDArray[np.float32], reduction: int = 1) -> NDArray[np.float32]:
         """Scale and centre a film's pixels.
 
         Resampling is Pillow's bilinear (a triangle filter as wide as the reduction, so it is
-        antialiased and never overshoots); a film that fits as it is passes through unchanged.
+        antialiased and never overshoots). A film that is several times as large as the square is
+        first averaged in blocks, down to no less than twice the square's size. A film that fits as
+        it is passes through unchanged.
 
         Args:
-            pixels: float32 (height, width).
+            pixels: float32 (height, width), each divided by `reduction` and rounded up.
+            reduction: rows and columns of the film for one of `pixels`.
 
         Returns:
             float32 (size, size), zero around the film; `pixels` itself when nothing changes.
@@ -109,15 +125,16 @@ class Letterbox:
         Raises:
             ValueError: `pixels` has another shape than the film.
         """
-        if pixels.shape != (self.height, self.width):
+        if pixels.shape != (-(-self.height // reduction), -(-self.width // reduction)):
             raise ValueError(f"film is {self.height} x {self.width}, pixels are {pixels.shape}")
         content: NDArray[np.float32] = pixels
         if pixels.shape != (self.content_height, self.content_width):
             target = (self.content_width, self.content_height)
             whole = np.ascontiguousarray(pixels, dtype=np.float32)
             # The array itself as a picture; `fromarray` would copy it twice.
-            film = Image.frombuffer("F", (self.width, self.height), whole, "raw", "F", 0, 1)
-            resized = film.resize(target, Image.Resampling.BILINEAR)
+            film = Image.frombuffer("F", pixels.shape[::-1], whole, "raw", "F", 0, 1)
+            part = (0.0, 0.0, self.width / reduction, self.height / reduction)
+            resized = film.resize(target, Image.Resampling.BILINEAR, part, _REDUCING_GAP)
             # The filter's weights are rounded, so a white film can come out one part in 1e7 whiter.
             content = np.asarray(resized, dtype=np.float32).clip(pixels.min(), pixels.max())
         if content.shape == (self.size, self.size):
@@ -202,5 +219,6 @@ def model_input(radiograph: Radiograph, size: int) -> tuple[NDArray[np.uint8], L
         uint8 (size, size), and the letterbox that leads back to the film.
     """
     letterbox = Letterbox.fit(radiograph.height, radiograph.width, size, radiograph.aspect)
-    levels = np.rint(letterbox.apply(radiograph.pixels) * np.float32(255))
+    square = letterbox.apply(radiograph.pixels, radiograph.reduction)
+    levels = np.rint(square * np.float32(255))
     return levels.astype(np.uint8), letterbox

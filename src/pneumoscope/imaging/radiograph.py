@@ -23,7 +23,8 @@ class Radiograph:
 
     Args:
         pixels: float32 (height, width) in [0, 1], bright = dense (MONOCHROME2 polarity). Not
-            copied: whoever hands the array over no longer writes to it.
+            copied: whoever hands the array over no longer writes to it. Fewer, where the film was
+            read for the model alone (`reduction`).
         source: the file it came from.
         spacing: millimetres per pixel as (row, column), if the file says so.
         aspect: height of a pixel over its width; 1 where pixels are square.
@@ -34,6 +35,9 @@ class Radiograph:
             the file.
         orientation: how the pixels lie in the patient, if the file says so.
         age: the patient's, in years, if the file says so.
+        reduction: rows and columns of the film for one of `pixels`: 1, or 2, 4 or 8 where a JPEG
+            was decoded at a part of its size.
+        full_size: (height, width) of the film where `reduction` is more than 1.
 
     Raises:
         ValueError: `pixels` is not a finite float32 picture in [0, 1].
@@ -49,6 +53,8 @@ class Radiograph:
     notes: tuple[str, ...] = ()
     orientation: Orientation = USUAL
     age: float | None = None
+    reduction: int = 1
+    full_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -63,12 +69,12 @@ class Radiograph:
     @property
     def height(self) -> int:
         """Rows of the film."""
-        return int(self.pixels.shape[0])
+        return int((self.full_size or self.pixels.shape)[0])
 
     @property
     def width(self) -> int:
         """Columns of the film."""
-        return int(self.pixels.shape[1])
+        return int((self.full_size or self.pixels.shape)[1])
 
     def upright(self) -> Radiograph:
         """The film hung the usual way: head up, the patient's right on the film's left."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
+from PIL.JpegImagePlugin import JpegImageFile
 
 from pneumoscope.errors import ImageError, UnreadableImage, UnsupportedImage
 from pneumoscope.imaging.colour import gray_of_rgb
@@ -37,7 +38,7 @@ _UPRIGHT = {
 }
 
 
-def read_raster(path: Path, limits: Limits) -> Radiograph:
+def read_raster(path: Path, limits: Limits, model: int | None = None) -> Radiograph:
     """Read a gray film from PNG, JPEG or TIFF; `bright = dense` is taken as stored.
 
     8 bits are divided by 255. A 16-bit file is divided by the full scale of the smallest depth of
@@ -46,6 +47,11 @@ def read_raster(path: Path, limits: Limits) -> Radiograph:
     A float TIFF within [0, 1] is taken as it is. Any other, and integers that are negative or
     need more than 16 bits, are taken from their minimum to their maximum, with a note.
 
+    Args:
+        path: the file.
+        limits: sizes checked before anything is decoded.
+        model: as of `imaging.read_radiograph`.
+
     Raises:
         UnreadableImage: damaged, truncated, or not what its first bytes claim.
         UnsupportedImage: coloured, transparent, animated, 1-bit, or out of the limits.
@@ -53,12 +59,32 @@ def read_raster(path: Path, limits: Limits) -> Radiograph:
     if is_deep_tiff(path):
         values, inverted = read_deep_tiff(path, limits)
         pixels, notes = _scaled(values, path)
-    else:
-        with _opened(path, limits) as image:
-            inverted = _is_white_zero(image)
-            image.load()
-            pixels, notes = _gray(_upright(image), path)
-    return Radiograph(pixels=1 - pixels if inverted else pixels, source=path, notes=notes)
+        return Radiograph(1 - pixels if inverted else pixels, path, notes=notes)
+    with _opened(path, limits) as image:
+        inverted = _is_white_zero(image)
+        width, height = image.size
+        reduction = 1 if model is None else _reduce(image, model)
+        image.load()
+        pixels, notes = _gray(_upright(image), path)
+    return Radiograph(
+        1 - pixels if inverted else pixels,
+        path,
+        notes=notes,
+        reduction=reduction,
+        full_size=(height, width) if reduction > 1 else None,
+    )
+
+
+def _reduce(image: Image.Image, model: int) -> int:
+    """Let a JPEG be decoded at a part of its size (libjpeg's scaled inverse DCT); which part.
+
+    One that lies turned in its file is left whole: its last block would come first.
+    """
+    longest = max(image.size)
+    wanted = next((part for part in (8, 4, 2) if longest // part >= 2 * model), 1)
+    if wanted > 1 and isinstance(image, JpegImageFile) and _orientation(image) == 1:
+        image.draft(image.mode, (max(image.width // wanted, 1), max(image.height // wanted, 1)))
+    return round(longest / max(image.size))
 
 
 def raster_header(path: Path, limits: Limits) -> Header:

@@ -34,12 +34,17 @@ _OTHER_STARTS = {
 }
 
 
-def read_radiograph(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Radiograph:
+def read_radiograph(
+    path: Path, *, limits: Limits = DEFAULT_LIMITS, model: int | None = None
+) -> Radiograph:
     """Read one frontal chest film from PNG, JPEG, TIFF or DICOM.
 
     Args:
         path: the file; its first bytes say what it is.
         limits: sizes checked before anything is decoded.
+        model: side of a model's input in pixels, if the film is wanted for this alone. A JPEG is
+            then decoded at a half, a quarter or an eighth of its size, as far as its longest side
+            stays at least twice the model's. None for all pixels.
 
     Raises:
         UnreadableImage: missing, a folder, empty, truncated, or not an image.
@@ -47,7 +52,7 @@ def read_radiograph(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Radiograp
     """
     path = Path(path)
     if _kind(path, limits) == "raster":
-        return read_raster(path, limits)
+        return read_raster(path, limits, model)
     from pneumoscope.imaging.dicom import read_dicom
 
     return read_dicom(path, limits)

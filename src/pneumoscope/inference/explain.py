@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -27,8 +27,17 @@ from pneumoscope.inference.pipeline import batches, in_order
 from pneumoscope.lungs import LungSegmenter
 
 Source = TypeVar("Source")
+Asked_contra = TypeVar("Asked_contra", contravariant=True)
 Made = TypeVar("Made")
 _Decoded = Input | Failed
+
+
+class Read(Protocol[Asked_contra]):
+    """From a source to a radiograph, or to what a model's input of side `model` needs of it."""
+
+    def __call__(self, source: Asked_contra, /, *, model: int | None = None) -> Radiograph:
+        """As `imaging.read_radiograph`."""
+        ...
 
 
 def explain_files(
@@ -62,7 +71,7 @@ def explain_files(
 def explain_in(
     engine: Engine,
     sources: Iterable[tuple[str, Source]],
-    read: Callable[[Source], Radiograph],
+    read: Read[Source],
     *,
     threshold: float | None = None,
     batch_size: int = 16,
@@ -104,7 +113,7 @@ def process_files(
 def find_in(
     engine: Engine,
     sources: Iterable[tuple[str, Source]],
-    read: Callable[[Source], Radiograph],
+    read: Read[Source],
     *,
     threshold: float | None = None,
     batch_size: int = 16,
@@ -117,8 +126,8 @@ def find_in(
     Args:
         engine: a loaded bundle.
         sources: (name, source) pairs; the name appears in the finding.
-        read: from a source to a radiograph; runs in several threads, and an `ImageError` of it
-            becomes the finding.
+        read: from a source to a radiograph, of which no more is read than the model needs; runs in
+            several threads, and an `ImageError` of it becomes the finding.
         threshold: decide at this probability instead of the bundle's threshold.
         batch_size: radiographs per call of the engine.
         workers: threads beside the engine; None for one per available CPU, at least two.
@@ -127,7 +136,7 @@ def find_in(
             of a source that is a path.
     """
     task = _task(engine, threshold, gate=gate)
-    return _stream(task, sources, read, finding_of, batch_size, workers, digest)
+    return _stream(task, sources, read, finding_of, batch_size, workers, digest, whole=False)
 
 
 def _task(
@@ -166,11 +175,13 @@ def _shipped_lungs() -> LungSegmenter:
 def _stream(
     task: Task,
     sources: Iterable[tuple[str, Source]],
-    read: Callable[[Source], Radiograph],
+    read: Read[Source],
     finish: Callable[[Scored | Failed], Made],
     batch_size: int,
     workers: int | None = None,
     digest: Callable[[Source], str | None] | None = None,
+    *,
+    whole: bool = True,
 ) -> Iterator[Made]:
     """Decode ahead in threads, run the engine, finish behind it in threads.
 
@@ -182,7 +193,8 @@ def _stream(
     window = batch_size + workers
     pool = ThreadPoolExecutor(workers)
     try:
-        decode, score = partial(_decode, task, read, digest or _digest), partial(_score, task)
+        decode = partial(_decode, task, read, digest or _digest, whole)
+        score = partial(_score, task)
         decoded = in_order(pool, decode, sources, window=window, pixels=_pixels)
         ready = batches(decoded, size=batch_size, pixels=_pixels)
         streams = task.engine.streams
@@ -194,21 +206,26 @@ def _stream(
 
 def _decode(
     task: Task,
-    read: Callable[[Source], Radiograph],
+    read: Read[Source],
     digest: Callable[[Source], str | None],
+    whole: bool,
     named: tuple[str, Source],
 ) -> _Decoded:
+    """The model's input, always of the same reading; and all pixels of the film if wanted."""
     name, source = named
+    size = task.engine.info.architecture.size
     try:
         # Before it is read: a file that is replaced meanwhile is then known as changed.
         content = digest(source)
-        radiograph = read(source)
+        radiograph = read(source, model=size)
+        pixels, letterbox = model_input(radiograph.upright(), size)
+        if whole and radiograph.reduction > 1:
+            radiograph = read(source)
     except ImageError as error:
         # The finding names the file already.
         reason = ImageError(error.problem, remedy=error.remedy)
         return Failed(name, Finding.from_error(name, reason, task.engine.info.model_id))
-    size = task.engine.info.architecture.size
-    return Input(name, radiograph, content, *model_input(radiograph.upright(), size))
+    return Input(name, radiograph, content, pixels, letterbox)
 
 
 def _digest(source: object) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.findings import Finding
-from pneumoscope.imaging import Radiograph
+from pneumoscope.imaging import Letterbox, Radiograph
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,24 @@ class Failed:
 
     name: str
     finding: Finding
+
+
+def enlarged(finding: Finding, found: Letterbox, whole: Letterbox) -> Finding:
+    """The finding with regions that were found on a part of the film's pixels, on all of them.
+
+    Edges are rounded to whole pixels.
+    """
+    if found is whole or not finding.regions:
+        return finding
+    down, across = whole.height / found.height, whole.width / found.width
+    regions = []
+    for region in finding.regions:
+        x, y = round(region.x * across), round(region.y * down)
+        width = round((region.x + region.width) * across) - x
+        height = round((region.y + region.height) * down) - y
+        changes = {"x": x, "y": y, "width": width, "height": height}
+        regions.append(region.model_copy(update=changes))
+    return finding.model_copy(update={"regions": tuple(regions)})
 
 
 def on_stored_pixels(finding: Finding, film: Radiograph) -> Finding:

@@ -15,7 +15,7 @@ from pneumoscope.findings import Finding, Gate, completed
 from pneumoscope.gate import InputGate
 from pneumoscope.imaging import Letterbox, Radiograph
 from pneumoscope.inference.engine import Engine
-from pneumoscope.inference.explained import Explained, Failed, on_stored_pixels
+from pneumoscope.inference.explained import Explained, Failed, enlarged, on_stored_pixels
 from pneumoscope.inference.heatmaps import (
     NO_ANATOMY,
     Anatomy,
@@ -27,6 +27,8 @@ from pneumoscope.inference.heatmaps import (
 )
 from pneumoscope.lungs import LungSegmenter
 
+# Regions are found on at most so many pixels along a side for one of the model's input.
+_REGION_PIXELS = 2
 # What counts as lung.
 _LUNG = 0.5
 
@@ -69,12 +71,8 @@ def finding_of(entry: Scored | Failed) -> Finding:
     if isinstance(entry, Failed):
         return entry.finding
     finding, gate = _decided(entry), _gate(entry)
-    if _flagged(gate) or not finding.positive:
-        return _completed(entry, finding, None, None, gate)
-    anatomy = _anatomy(entry)
-    heatmap = _heatmap(entry, entry.task.own, anatomy)
-    found = _completed(entry, finding, heatmap, anatomy.lungs, gate)
-    return on_stored_pixels(found, entry.item.radiograph)
+    needed = finding.positive and not _flagged(gate)
+    return _located(entry, finding, gate, _segmented(entry) if needed else None)
 
 
 def explained_of(entry: Scored | Failed) -> Explained | Failed:
@@ -84,19 +82,39 @@ def explained_of(entry: Scored | Failed) -> Explained | Failed:
     task, item, gate = entry.task, entry.item, _gate(entry)
     if _flagged(gate):
         return _not_judged(entry, gate)
-    anatomy = _anatomy(entry)
-    heatmap = _heatmap(entry, task.own, anatomy)
-    finding = _completed(entry, _decided(entry), heatmap, anatomy.lungs, gate)
+    grid = _segmented(entry)
+    anatomy = _anatomy(entry, grid, item.letterbox)
     stored = item.radiograph.orientation.stored
+
+    def heatmap(spec: HeatmapSpec) -> NDArray[np.float32]:
+        return stored(_heatmap(entry, spec, anatomy, item.letterbox))
+
     return Explained(
         item.name,
         item.radiograph,
         float(entry.output.logits[entry.index]),
-        stored(heatmap),
-        on_stored_pixels(finding, item.radiograph),
-        {str(spec): stored(_heatmap(entry, spec, anatomy)) for spec in task.others},
+        heatmap(task.own),
+        _located(entry, _decided(entry), gate, grid),
+        {str(spec): heatmap(spec) for spec in task.others},
         None if anatomy.lungs is None else stored(anatomy.lungs),
     )
+
+
+def _located(
+    entry: Scored, finding: Finding, gate: Gate | None, grid: NDArray[np.float32] | None
+) -> Finding:
+    """The finding with its regions on the stored pixels.
+
+    Regions are found where a large film has no more pixels than tell them apart.
+    """
+    if not finding.positive or _flagged(gate):
+        return _completed(entry, finding, gate, entry.item.letterbox)
+    whole = entry.item.letterbox
+    coarse = whole.within(_REGION_PIXELS * whole.size)
+    anatomy = _anatomy(entry, grid, coarse)
+    heatmap = _heatmap(entry, entry.task.own, anatomy, coarse)
+    found = _completed(entry, finding, gate, coarse, heatmap, anatomy.lungs)
+    return on_stored_pixels(enlarged(found, coarse, whole), entry.item.radiograph)
 
 
 def _flagged(gate: Gate | None) -> bool:
@@ -112,7 +130,7 @@ def _not_judged(entry: Scored, gate: Gate | None) -> Explained:
         film,
         float("nan"),
         nothing,
-        _completed(entry, _decided(entry), None, None, gate),
+        _completed(entry, _decided(entry), gate, entry.item.letterbox),
         dict.fromkeys(map(str, task.others), nothing),
         None if task.segmenter is None else np.ones_like(film.pixels),
     )
@@ -136,18 +154,19 @@ def _decided(entry: Scored) -> Finding:
 def _completed(
     entry: Scored,
     finding: Finding,
-    heatmap: NDArray[np.float32] | None,
-    lungs: NDArray[np.float32] | None,
     gate: Gate | None,
+    letterbox: Letterbox,
+    heatmap: NDArray[np.float32] | None = None,
+    lungs: NDArray[np.float32] | None = None,
 ) -> Finding:
-    """The finding with regions, their zones and its plain line."""
+    """The finding with regions on the pixels of `letterbox`, their zones and its plain line."""
     # One everywhere means that none were found.
     known = lungs is not None and bool(lungs.min() < _LUNG)
     mask = lungs >= _LUNG if lungs is not None and known else None
     inside = None
     if finding.positive and mask is not None:
         raw = entry.output.maps[entry.task.own][entry.index]
-        inside = share_inside(raw, mask, entry.item.letterbox)
+        inside = share_inside(raw, mask, letterbox)
     info, film = entry.task.engine.info, entry.item.radiograph
     weak = [each.words for each in info.weaknesses if each.concerns(film.view, film.age)]
     return completed(
@@ -170,19 +189,25 @@ def _gate(entry: Scored) -> Gate | None:
     return Gate(flagged=verdict.flagged, reason=verdict.reason)
 
 
-def _anatomy(entry: Scored) -> Anatomy:
-    """Lungs and density of the film, each if anything needs it."""
-    task = entry.task
-    if task.segmenter is None:
+def _segmented(entry: Scored) -> NDArray[np.float32] | None:
+    """(g, g) probability of lung on the model's square, if anything needs it."""
+    segmenter = entry.task.segmenter
+    return None if segmenter is None else segmenter.segment(entry.item.pixels[None])[0]
+
+
+def _anatomy(entry: Scored, grid: NDArray[np.float32] | None, letterbox: Letterbox) -> Anatomy:
+    """Lungs of the film on the pixels of `letterbox`, and its density if a heatmap needs it."""
+    if grid is None:
         return NO_ANATOMY
-    (grid,) = task.segmenter.segment(entry.item.pixels[None])
-    density = any(spec.density for spec in (task.own, *task.others))
-    return anatomy_of(entry.item.pixels, grid, entry.item.letterbox, density=density)
+    density = any(spec.density for spec in (entry.task.own, *entry.task.others))
+    return anatomy_of(entry.item.pixels, grid, letterbox, density=density)
 
 
-def _heatmap(entry: Scored, spec: HeatmapSpec, anatomy: Anatomy) -> NDArray[np.float32]:
-    """A heatmap on the upright film, on the scale of the film's probability."""
-    grid, letterbox = entry.output.maps[spec][entry.index], entry.item.letterbox
+def _heatmap(
+    entry: Scored, spec: HeatmapSpec, anatomy: Anatomy, letterbox: Letterbox
+) -> NDArray[np.float32]:
+    """A heatmap on the pixels of `letterbox`, on the scale of the film's probability."""
+    grid = entry.output.maps[spec][entry.index]
     return on_film_scale(film_heatmap(spec, grid, letterbox, anatomy), _probability(entry))
 
 

@@ -128,7 +128,7 @@ def cohort_films(
     unreadable: list[tuple[str, str]] = []
     for done, index in enumerate(drawn, start=1):
         try:
-            radiograph = read_film(paths[index], sizes[index]).upright()
+            radiograph = read_film(paths[index], sizes[index], model=size).upright()
         except ImageError as error:
             unreadable.append((images[index], error.problem))
         else:

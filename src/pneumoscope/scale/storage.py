@@ -190,25 +190,29 @@ def content_digest(text: str) -> str | None:
     return f"{info.size} bytes of {info.mtime_ns}"
 
 
-def read_anywhere(text: str) -> Radiograph:
+def read_anywhere(text: str, /, *, model: int | None = None) -> Radiograph:
     """Read one film from a path or URI; what is remote is fetched first, within the limits.
+
+    Args:
+        text: the path or URI.
+        model: as of `imaging.read_radiograph`.
 
     Raises:
         ImageError: as `imaging.read_radiograph`; or it cannot be fetched, asked several times.
     """
     if not is_uri(text):
-        return read_radiograph(Path(text))
+        return read_radiograph(Path(text), model=model)
     try:
         place = Place.at(text)
     except PneumoscopeError as error:
         raise UnreadableImage(error.problem, path=text, remedy=error.remedy) from error
     if place.is_local:
-        return read_radiograph(Path(place.path))
+        return read_radiograph(Path(place.path), model=model)
     handle, name = tempfile.mkstemp(prefix="film-")
     os.close(handle)
     try:
         Path(name).write_bytes(_fetched(place))
-        return read_radiograph(Path(name))
+        return read_radiograph(Path(name), model=model)
     finally:
         with suppress(OSError):
             Path(name).unlink()

@@ -155,7 +155,7 @@ def _decode(films: list[_Film], size: int) -> Iterator[NDArray[np.uint8]]:
                 remedy="run `pneumoscope scan` again",
             )
         try:
-            return model_input(read_film(film.path, film.original).upright(), size)[0]
+            return model_input(read_film(film.path, film.original, model=size).upright(), size)[0]
         except ImageError as error:
             raise CohortError(
                 error.problem,

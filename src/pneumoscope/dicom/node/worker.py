@@ -16,7 +16,7 @@ from pneumoscope.dicom.result import Report
 from pneumoscope.dicom.selection import refuse_unless_chest_film
 from pneumoscope.dicom.source import read_source
 from pneumoscope.errors import ImageError, OutputError
-from pneumoscope.imaging import read_radiograph
+from pneumoscope.imaging import Radiograph, read_radiograph
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Engine
@@ -103,7 +103,7 @@ class Worker(Loop):
         if twin is not None:
             return Outcome(key, False, "duplicate", f"the same film as {twin:.12}"), None
         (item,) = explain_in(
-            self._engine, [(key, radiograph)], lambda known: known, batch_size=1, gate=self._gate
+            self._engine, [(key, radiograph)], _as_read, batch_size=1, gate=self._gate
         )
         outcome, _ = tell(
             item,
@@ -133,6 +133,11 @@ class Worker(Loop):
     def _name(self, film: str) -> str:
         """Of the film's report: another one under pseudonyms, which must not refer to the first."""
         return film if self._pseudonyms is None else self._pseudonyms.code("film", film)
+
+
+def _as_read(radiograph: Radiograph, /, *, model: int | None = None) -> Radiograph:
+    """All of a radiograph that is read already."""
+    return radiograph
 
 
 def note(outcome: Outcome) -> dict[str, Any]:
