@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pneumoscope.cli.app import app
-from pneumoscope.cli.collecting import collect
+from pneumoscope.cli.console import collect
 from pneumoscope.errors import PneumoscopeError
 from tests.imaging.films import gray8, save, write_dicom
 

@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from pneumoscope.cli.app import app
-from pneumoscope.cli.dicom_objects import predict_objects
+from pneumoscope.dicom.films import predict_objects
 from pneumoscope.errors import SettingsError
 from tests.dicom.films import NAME, PATIENT, PRIVATE, film
 from tests.dicom.node_process import engine

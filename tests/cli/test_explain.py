@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
+from pneumoscope.assessment import explaining
 from pneumoscope.bundles import BundleInfo
-from pneumoscope.cli import explain as command
+from pneumoscope.cli.explain import explain
+from pneumoscope.cli.options import heatmaps_beside
 from pneumoscope.errors import OutputError, SettingsError
 from pneumoscope.inference import EngineOutput, Runtime, load_engine
-from pneumoscope.inference import explain as explaining
+from pneumoscope.inference import explain as inference
 
 HOT = {"gradcam": (2, 5), "layercam": (5, 1)}
 
@@ -54,7 +56,7 @@ class Stub:
 
 @pytest.fixture(autouse=True)
 def lungs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explaining, "_shipped_lungs", Lungs)
+    monkeypatch.setattr(inference, "_shipped_lungs", Lungs)
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_what_is_said_of_each_method(stub: Stub, tmp_path: Path) -> None:
     bad.write_text("no image")
     out = tmp_path / "out"
     others = ["layercam", "eigencam", "layercam+lungs"]
-    content = command.explain_to_folder(stub, [pair(bright), pair(bad)], others, out)
+    content = explaining.explain_to_folder(stub, [pair(bright), pair(bad)], others, out)
     assert json.loads((out / "explain.json").read_text()) == content
     assert content["own_method"] == "gradcam"
     assert content["methods"] == ["gradcam", *others]
@@ -109,7 +111,7 @@ def test_what_is_said_of_each_method(stub: Stub, tmp_path: Path) -> None:
 
 def test_a_film_called_negative_has_no_regions(stub: Stub, tmp_path: Path) -> None:
     dark = film(tmp_path / "d.png", 30)
-    content = command.explain_to_folder(stub, [pair(dark)], [], tmp_path / "out")
+    content = explaining.explain_to_folder(stub, [pair(dark)], [], tmp_path / "out")
     (said,) = content["radiographs"]
     assert said["label"] == "NORMAL"
     assert said["methods"]["gradcam"]["regions"] == []
@@ -119,7 +121,7 @@ def test_a_film_called_negative_has_no_regions(stub: Stub, tmp_path: Path) -> No
 def test_what_was_finished_is_kept(
     stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw, calls = command._draw, 0
+    draw, calls = explaining._draw, 0
 
     def interrupted(*arguments: Any) -> dict[str, Any]:
         nonlocal calls
@@ -128,25 +130,25 @@ def test_what_was_finished_is_kept(
             raise KeyboardInterrupt
         return draw(*arguments)
 
-    monkeypatch.setattr(command, "_draw", interrupted)
+    monkeypatch.setattr(explaining, "_draw", interrupted)
     films = [pair(film(tmp_path / name, 180)) for name in ("a.png", "b.png")]
     with pytest.raises(KeyboardInterrupt):
-        command.explain_to_folder(stub, films, [], tmp_path / "out")
+        explaining.explain_to_folder(stub, films, [], tmp_path / "out")
     content = json.loads((tmp_path / "out" / "explain.json").read_text())
     assert [said["image"] for said in content["radiographs"]] == [films[0][0]]
 
 
 def test_methods_are_chosen(stub: Stub, run_folder: Path) -> None:
-    assert command.choose(stub, "all") == ["layercam", "eigencam"]
-    assert command.choose(stub, "eigencam, gradcam,gradcam+mirror+lungs,eigencam") == [
+    assert heatmaps_beside(stub, "all") == ["layercam", "eigencam"]
+    assert heatmaps_beside(stub, "eigencam, gradcam,gradcam+mirror+lungs,eigencam") == [
         "eigencam",
         "gradcam+mirror+lungs",
     ]
-    assert command.choose(stub, "randomised_weights") == ["randomised_weights"]
+    assert heatmaps_beside(stub, "randomised_weights") == ["randomised_weights"]
     with pytest.raises(SettingsError, match=r"attention_rollout.*layercam"):
-        command.choose(stub, "gradcam,attention_rollout")
+        heatmaps_beside(stub, "gradcam,attention_rollout")
     with pytest.raises(SettingsError, match="is not a heatmap"):
-        command.choose(stub, "gradcam,,layercam")
+        heatmaps_beside(stub, "gradcam,,layercam")
     # A convolutional bundle has no attention to roll out.
     engine = load_engine(run_folder)
     assert {"gradcam", "hirescam", "scorecam"} <= set(engine.methods)
@@ -155,25 +157,25 @@ def test_methods_are_chosen(stub: Stub, run_folder: Path) -> None:
 
 def test_peak_of_a_plateau_is_its_middle() -> None:
     heat = np.zeros((9, 9), dtype=np.float32)
-    assert command.peak_of(heat) is None
-    assert command.peak_of(heat + 1) is None
+    assert explaining.peak_of(heat) is None
+    assert explaining.peak_of(heat + 1) is None
     heat[2:5, 1:8] = 0.5
-    assert command.peak_of(heat) == (4.5, 3.5)
+    assert explaining.peak_of(heat) == (4.5, 3.5)
     heat[8, 0] = 0.6
-    assert command.peak_of(heat) == (0.5, 8.5)
+    assert explaining.peak_of(heat) == (0.5, 8.5)
 
 
 def test_share_in_lungs() -> None:
     heat = np.array([[0.5, 0.25], [0.25, 0.0]], dtype=np.float32)
     mask = np.array([[True, False], [False, True]])
-    assert command.share_in(heat, mask) == pytest.approx(0.5)
-    assert command.share_in(heat, None) is None
-    assert command.share_in(np.zeros_like(heat), mask) is None
+    assert explaining.share_in(heat, mask) == pytest.approx(0.5)
+    assert explaining.share_in(heat, None) is None
+    assert explaining.share_in(np.zeros_like(heat), mask) is None
 
 
 def test_the_command(run_folder: Path, phantoms: Path, tmp_path: Path) -> None:
     app = typer.Typer()
-    app.command()(command.explain)
+    app.command()(explain)
     films = sorted((phantoms / "images").iterdir())[:2]
     out = tmp_path / "out"
     options = ["--bundle", str(run_folder), "--out", str(out)]
@@ -198,7 +200,7 @@ def test_the_command(run_folder: Path, phantoms: Path, tmp_path: Path) -> None:
 
 def test_the_default_bundle_is_explained_in_every_way(phantoms: Path, tmp_path: Path) -> None:
     app = typer.Typer()
-    app.command()(command.explain)
+    app.command()(explain)
     film = sorted((phantoms / "images").iterdir())[0]
     result = CliRunner().invoke(app, [str(film), "--out", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumoscope.cli.check_gate import check_gate, odd, slices
+from pneumoscope.assessment.gate import odd, slices
+from pneumoscope.cli.check_gate import check_gate
 from pneumoscope.cli.train_gate import train_gate
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import SettingsError

@@ -15,8 +15,8 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from pneumoscope.api import Reader
-from pneumoscope.cli.dicom_objects import predict_objects
 from pneumoscope.cli.predict import predict_files
+from pneumoscope.dicom.films import predict_objects
 from pneumoscope.report.findings_folder import file_name
 from tests.dicom.films import film
 from tests.dicom.node_process import engine

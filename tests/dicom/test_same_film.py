@@ -17,7 +17,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from pneumoscope.cli.dicom_objects import predict_objects
+from pneumoscope.dicom.films import predict_objects
 from pneumoscope.dicom.node.lines import WebLine
 from pneumoscope.dicom.node.sender import arrived, blames_object
 from pneumoscope.dicom.node.settings import WebPeer

@@ -1,6 +1,7 @@
-"""Assessment: how good a model, its heatmaps and its lungs are on a cohort.
+"""Assessment: how good a model, its heatmaps, its lungs and its gate are on a cohort.
 
-Enters: a model, a cohort, annotations. Leaves: metrics, predictions, figures, report pages.
-May import: imaging, cohort, findings, bundles, lungs, evaluate, inference, report; Pillow.
-No torch.
+Enters: a model or another program's output, a cohort, annotations.
+Leaves: `Assessment` (metrics, predictions, figures, a report), audits, model cards.
+May import: imaging, cohort, findings, bundles, lungs, gate, evaluate, inference, report; training
+and sanity where a function needs them; Pillow. No torch when imported.
 """

@@ -95,7 +95,7 @@ def predict_archive(
 
 
 def _names(paths: Iterable[str]) -> Iterator[str]:
-    from pneumoscope.cli.collecting import collect
+    from pneumoscope.cli.console import collect
     from pneumoscope.scale import is_uri, list_radiographs
 
     for text in paths:

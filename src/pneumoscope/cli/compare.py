@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown
-from pneumoscope.cli.evaluate import names
+from pneumoscope.cli.options import names
 from pneumoscope.cli.train import parse_settings
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require

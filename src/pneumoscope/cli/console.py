@@ -7,9 +7,10 @@ import io
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -26,6 +27,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pneumoscope.names import plain
+
+if TYPE_CHECKING:
+    from pneumoscope.report.card_tables import CardTable
 
 NOTHING_JUDGED = 3
 """Exit code of a command that could not judge any of the files it was given."""
@@ -87,6 +91,16 @@ def end_unless_judged(judged: int, files: int) -> None:
     if not judged:
         errors.print(f"[yellow]None of {files} files could be judged.[/yellow]")
         raise typer.Exit(NOTHING_JUDGED)
+
+
+def collect(paths: Iterable[str]) -> list[tuple[str, Path]]:
+    """As `imaging.collecting.collect`; files that are no radiographs are counted on stderr."""
+    from pneumoscope.imaging import collecting
+
+    files, passed_over = collecting.collect(paths)
+    if passed_over:
+        errors.print(passed_over, markup=False, style="dim")
+    return files
 
 
 @contextmanager
@@ -213,3 +227,14 @@ def _lung_text(interval: dict[str, float | None]) -> str:
     if low is None or high is None:
         return f"{value:.3f}"
     return f"{value:.3f} ({low:.3f}–{high:.3f})".replace("0.", ".")
+
+
+def show_table(table: CardTable) -> None:
+    """Print a table of the model card."""
+    title, caption = shown(table.title), shown(table.words)
+    printed = Table(title=title, caption=caption, header_style="dim", title_justify="left")
+    for column in table.columns:
+        printed.add_column(shown(column), overflow="fold")
+    for line in table.lines:
+        printed.add_row(*map(shown, line))
+    console.print(printed)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pneumoscope.cli.console import console, shown
-from pneumoscope.cli.dicom_objects import require_libraries
+from pneumoscope.extras import require
 
 
 def dicom_fetch(
@@ -25,7 +25,7 @@ def dicom_fetch(
       pneumoscope dicom-fetch https://pacs/dicom-web/studies/1.2.3 --out study
       pneumoscope predict study --format dicom --out results
     """
-    require_libraries()
+    require("hospital", "DICOM output")
     from pneumoscope.dicom.quiet import hush
     from pneumoscope.dicom.web import fetch_study
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal, starting
-from pneumoscope.cli.dicom_objects import require_libraries
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 from pneumoscope.errors import SettingsError
+from pneumoscope.extras import require
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.dicom.node import TlsFiles
@@ -92,7 +92,7 @@ def dicom_node(
       pneumoscope dicom-node --to PACS@10.1.0.5:104 --host 0.0.0.0 --allow-address 10.1.0.0/16
       pneumoscope dicom-node --to ORTHANC@127.0.0.1:4242 --dicom-output all --queue /var/queue
     """
-    require_libraries()
+    require("hospital", "DICOM output")
     with starting():
         from pneumoscope.dicom.node import Node, NodeSettings, parse_destination
         from pneumoscope.dicom.node.settings import parse_network, parse_title

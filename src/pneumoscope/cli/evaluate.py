@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,12 +21,10 @@ from pneumoscope.cli.options import (
     EngineOption,
     PrecisionOption,
     ThreadsOption,
-    heatmaps_of,
+    heatmaps_beside,
+    names,
 )
 from pneumoscope.names import plain
-
-if TYPE_CHECKING:
-    from pneumoscope.inference import Engine
 
 
 def evaluate(
@@ -99,7 +97,7 @@ def evaluate(
             f"[dim]{runs.runtime.engine} explains by the bundle's own method alone: plain Grad-CAM "
             "and weights drawn anew are left out. Give the bundle's folder to see them.[/dim]"
         )
-    wanted = chosen_methods(methods, runs)
+    wanted = heatmaps_beside(runs, methods)
     if wanted and annotations is None:
         console.print(
             "[dim]--methods has no effect: heatmaps are measured by --boxes, --masks or "
@@ -120,19 +118,3 @@ def evaluate(
         errors.print(f"[yellow]left out[/yellow] {shown(image)}: {shown(reason)}")
     console.print(f"Report: [bold]{shown(out / 'report.html')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
-
-
-def names(text: str) -> list[str]:
-    """Names joined by commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def chosen_methods(text: str, engine: Engine) -> list[str]:
-    """Heatmaps named by `--methods`; `all` are those that work for the bundle.
-
-    Raises:
-        SettingsError: a name is unknown, or its method does not work for this bundle and engine.
-    """
-    if text.strip() == "all":
-        return list(engine.methods)
-    return list(map(str, heatmaps_of(engine, names(text))))

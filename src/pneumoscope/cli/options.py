@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:  # For start-up time.
-    from pneumoscope.bundles import HeatmapSpec
     from pneumoscope.inference import Engine
 
 EngineChoice = Literal["auto", "onnxruntime", "openvino", "torch"]
@@ -73,8 +71,17 @@ ImagesOption = Annotated[
 ]
 
 
-def heatmaps_of(engine: Engine, texts: Sequence[str]) -> list[HeatmapSpec]:
-    """Heatmaps asked for by name, each one that the engine can make.
+def names(text: str) -> list[str]:
+    """Names joined by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def heatmaps_beside(engine: Engine, text: str) -> list[str]:
+    """The heatmaps asked for besides the bundle's own, in order, each once.
+
+    Args:
+        engine: a loaded bundle.
+        text: `all`, or specifications separated by commas, as `HeatmapSpec` reads them.
 
     Raises:
         SettingsError: a name has another form, or its method is not for this bundle and engine.
@@ -83,11 +90,13 @@ def heatmaps_of(engine: Engine, texts: Sequence[str]) -> list[HeatmapSpec]:
     from pneumoscope.errors import SettingsError
     from pneumoscope.inference import RANDOMISED
 
-    specs = [HeatmapSpec.parse(text) for text in texts]
+    own = str(HeatmapSpec.parse(engine.info.heatmap))
+    wanted = engine.methods if text.strip() == "all" else text.split(",") if text.strip() else ()
+    specs = [HeatmapSpec.parse(name) for name in wanted]
     for spec in specs:
         if spec.method not in (*engine.methods, RANDOMISED):
             raise SettingsError(
                 f"'{spec.method}' is no method for this bundle with {engine.runtime.engine}",
                 remedy=f"choose among {', '.join((*engine.methods, RANDOMISED))}",
             )
-    return specs
+    return [name for name in dict.fromkeys(map(str, specs)) if name != own]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pneumoscope.cli.collecting import collect
 from pneumoscope.cli.console import (
     NOT_FOR_DIAGNOSIS,
+    collect,
     console,
     end_unless_judged,
     errors,
@@ -21,8 +21,8 @@ from pneumoscope.cli.console import (
     starting,
 )
 from pneumoscope.cli.options import BundleOption, EngineChoice, PrecisionOption, ThreadsOption
-from pneumoscope.cli.reuse import digests_now, tell_reused
 from pneumoscope.errors import SettingsError
+from pneumoscope.extras import require
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.findings import Finding
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Engine, Explained, Failed
     from pneumoscope.report.findings_folder import FindingsFolder
 
-_SHOWN = 20
+_SHOWN, _NAMED = 20, 5
 # Beyond it Pillow takes any picture for an attack.
 _MOST_PIXELS = 178_000_000
 
@@ -122,10 +122,9 @@ def predict(
       pneumoscope predict study/ --format dicom --dicom-output sc,sr --out objects
     """
     if output == "dicom":
-        from pneumoscope.cli.dicom_objects import require_libraries
         from pneumoscope.dicom.objects import parse_kinds
 
-        require_libraries()
+        require("hospital", "DICOM output")
         parse_kinds(dicom_output)
     if engine == "ray":
         if output == "dicom":
@@ -168,19 +167,24 @@ def predict(
         )
     console.print(f"[dim]Computed by {runs.runtime}.[/dim]")
     if output == "dicom":
-        from pneumoscope.cli.dicom_objects import predict_objects
+        from pneumoscope.dicom.films import predict_objects
 
-        folder = predict_objects(
-            runs,
-            files,
-            Path(out),
-            kinds=dicom_output,
-            key=deidentify,
-            threshold=threshold,
-            batch_size=batch_size,
-            gate=gate,
-            limits=_limits(max_mb, max_pixels),
-        )
+        with progress("Reading films") as update:
+            folder = predict_objects(
+                runs,
+                files,
+                Path(out),
+                kinds=dicom_output,
+                key=deidentify,
+                threshold=threshold,
+                batch_size=batch_size,
+                gate=gate,
+                limits=_limits(max_mb, max_pixels),
+                begun=partial(_tell_reused, total=len(files)),
+                progress=update,
+            )
+        objects = shown(folder.folder / "objects")
+        console.print(f"Objects: [bold]{objects}[/bold] ({', '.join(parse_kinds(dicom_output))})")
         _show(folder, len(files))
         return
     folder = predict_files(
@@ -237,14 +241,15 @@ def predict_files(
     """Explain files into a folder of findings, in the files' order, and return the folder."""
     from pneumoscope.imaging import DEFAULT_LIMITS, read_radiograph
     from pneumoscope.inference import Failed, find_in, process_files
-    from pneumoscope.report.findings_folder import FindingsFolder
+    from pneumoscope.report.findings_folder import FindingsFolder, digests_now
 
     used = engine.info.threshold if threshold is None else threshold
     settings = {"model": engine.info.model_id, "threshold": used, "gate": gate}
     folder = FindingsFolder(
         out, settings, heatmaps=heatmaps, overlays=overlays, now=digests_now(files)
     )
-    tell_reused(folder, files)
+    folder.reuse(name for name, _ in files)
+    _tell_reused(folder, total=len(files))
     todo = [(name, path) for name, path in files if name not in folder.finished]
 
     def write(item: Explained | Failed) -> None:
@@ -283,6 +288,22 @@ def predict_files(
         folder.close()
     folder.finish(name for name, _ in files)
     return folder
+
+
+def _tell_reused(folder: FindingsFolder, total: int) -> None:
+    """Say which films have their finding from an earlier call, and which have changed since."""
+    finished = "were finished before and have"
+    if folder.reused:
+        names = _some(folder.reused)
+        console.print(f"{len(folder.reused)} of {total} {finished} not changed since: {names}")
+    if folder.changed:
+        names = _some(folder.changed)
+        console.print(f"{len(folder.changed)} {finished} changed since; read again: {names}")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(shown, names[:_NAMED])) + more
 
 
 def _decision(finding: Finding) -> tuple[str, str]:

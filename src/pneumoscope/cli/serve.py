@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal, shown
-from pneumoscope.cli.dicom_objects import has_libraries, require_libraries
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
-from pneumoscope.extras import require
+from pneumoscope.extras import missing, require
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.serve.service import Service
@@ -123,6 +122,6 @@ def serve(
 
 def _offers_dicom(asked: bool | None, store: Path | None) -> bool:
     if asked:
-        require_libraries()
+        require("hospital", "DICOM output")
         return True
-    return asked is None and store is None and has_libraries()
+    return asked is None and store is None and not missing("hospital")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,6 @@ from pneumoscope.extras import require
 if TYPE_CHECKING:
     from pneumoscope.cohort.lung_masks import LungCase
     from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.training.lungs import LungSettings
-    from pneumoscope.training.lungs_net import LungNet
 
 
 def train_lungs(
@@ -50,6 +48,7 @@ def train_lungs(
     from pneumoscope.files import new_folder
     from pneumoscope.training.lungs import LungSettings, train_lung_net
     from pneumoscope.training.lungs_data import lung_cases, read_films
+    from pneumoscope.training.lungs_export import write_lungs
 
     chosen = {"epochs": epochs, "seed": seed}
     settings = LungSettings(**{name: v for name, v in chosen.items() if v is not None})
@@ -64,52 +63,25 @@ def train_lungs(
         val = read_films(cases["val"], settings.stored_side)
         net = train_lung_net(train, val, settings, epoch=_show_epoch, step=steps)
     origin = about or f"films of {films.resolve().name}"
-    model = deliver(net, settings, manifest, cases, origin, out)
+    model = write_lungs(net, settings, manifest, cases, origin, out)
+    _measure(model, cases, out)
     console.print(f"Model: [bold]{shown(model)}[/bold]")
 
 
-def deliver(
-    net: LungNet,
-    settings: LungSettings,
-    manifest: Manifest,
-    cases: Mapping[str, Sequence[LungCase]],
-    about: str,
-    out: Path,
-) -> Path:
-    """Write the model, then measure the file itself on val and test; the model's path."""
+def _measure(model: Path, cases: Mapping[str, Sequence[LungCase]], out: Path) -> None:
+    """Measure the file itself on val and test, and write the figures beside it."""
     from pneumoscope.assessment.lungs import lung_figures, score_lungs
-    from pneumoscope.files import sha256_file, write_json
-    from pneumoscope.lungs import LungSegmenter, LungsInfo
-    from pneumoscope.training.lungs_export import export_lungs
-    from pneumoscope.training.lungs_net import STRIDE
+    from pneumoscope.files import write_json
+    from pneumoscope.lungs import LungSegmenter
 
-    model = out / "lungs.onnx"
-    difference = export_lungs(net, settings.side, model)
-    info = LungsInfo(
-        sha256=sha256_file(model),
-        side=settings.side,
-        grid=settings.side // STRIDE,
-        licence="Apache-2.0",
-        training_data=about,
-        training={
-            "settings": settings.to_dict(),
-            "films": {split: len(part) for split, part in cases.items()},
-            "patients": {split: len({c.patient for c in part}) for split, part in cases.items()},
-            "data_digest": manifest.digest(),
-            "onnx_difference": difference,
-        },
-        figures={},
-    )
-    info.write(model)
     segmenter = LungSegmenter.load(model)
-    figures: dict[str, Any] = {}
+    info, figures = segmenter.info, {}
     for split in ("val", "test"):
         with progress(f"Measuring on {split}") as update:
             figures[split] = lung_figures(score_lungs(segmenter, cases[split], update))
         show_lung_figures(f"{info.id} on {split}", figures[split])
     replace(info, figures=figures).write(model)
     write_json(out / "metrics.json", {"model": info.id, "training": info.training, **figures})
-    return model
 
 
 def _manifest(films: Path) -> Manifest:

@@ -202,6 +202,11 @@ class Manifest:
             )
         return weights
 
+    def cohorts(self) -> NDArray[np.str_]:
+        """Each radiograph's cohort (column `cohort`), `films` if there is no such column."""
+        names = self.table["cohort"] if "cohort" in self.table.columns else ["films"] * len(self)
+        return np.array([str(name) for name in names])
+
     def patients(self) -> list[str]:
         """The patient of each radiograph."""
         return [str(patient) for patient in self.table["patient"]]

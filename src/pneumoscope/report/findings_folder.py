@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from pneumoscope.errors import OutputError
-from pneumoscope.files import atomic_path, write_json, write_text, writing
+from pneumoscope.files import atomic_path, sha256_file, write_json, write_text, writing
 from pneumoscope.findings import Finding
 from pneumoscope.report.overlay import save_heatmap, save_overlay
 
@@ -44,6 +44,7 @@ class FindingsFolder:
     Attributes:
         finished: names of radiographs done by earlier calls whose content is the same now; those in
             error are tried again.
+        reused: those of them that this call asks for.
         changed: names of radiographs done by earlier calls whose content is another one now.
         judged: once finished, how many of the radiographs asked for were judged.
         failed: likewise, how many could not be used.
@@ -69,6 +70,7 @@ class FindingsFolder:
         self._lock = Lock()
         _claim(folder, {**settings, "heatmaps": heatmaps, "overlays": overlays})
         self.finished: set[str] = set()
+        self.reused: list[str] = []
         self.changed: list[str] = []
         last: dict[str, int] = {}
         for number, (finding, _) in enumerate(self._earlier()):
@@ -164,10 +166,15 @@ class FindingsFolder:
         if finding.gate is not None and finding.gate.reason is not None:
             self.flagged[finding.gate.reason] += 1
 
-    def note_reused(self, images: Sequence[str]) -> None:
-        """Write which findings of an earlier call were kept, a name a line, into `reused.txt`."""
-        if images:
-            write_text(self.folder / REUSED, "".join(f"{image}\n" for image in images))
+    def reuse(self, images: Iterable[str]) -> None:
+        """Keep the findings of an earlier call; write their names, one a line, into `reused.txt`.
+
+        Args:
+            images: the radiographs of this call.
+        """
+        self.reused = [image for image in images if image in self.finished]
+        if self.reused:
+            write_text(self.folder / REUSED, "".join(f"{image}\n" for image in self.reused))
         else:
             (self.folder / REUSED).unlink(missing_ok=True)
 
@@ -212,3 +219,28 @@ def file_name(image: str, suffix: str = ".png") -> str:
     # File systems count bytes, and a temporary name beside it is longer still.
     stem = stem.encode("utf-8", "replace")[:80].decode("utf-8", "ignore")
     return f"{stem}-{hashlib.sha256(image.encode()).hexdigest()[:16]}{suffix}"
+
+
+def digests_now(
+    files: Sequence[tuple[str, Path]], told: Callable[[str], str] = str
+) -> Callable[[str], str | None]:
+    """A function from a name to the digest of its file as it is now, for `FindingsFolder`.
+
+    Args:
+        files: (name, path) pairs of this call.
+        told: from a file's SHA-256 to what findings hold of it.
+
+    Returns:
+        Of a name of this call the digest, "" if the file cannot be read; else None.
+    """
+    paths = dict(files)
+
+    def now(name: str) -> str | None:
+        if name not in paths:
+            return None
+        try:
+            return told(sha256_file(paths[name]))
+        except OSError:
+            return ""
+
+    return now

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from pneumoscope.training.lungs_net import LungNet
+from pneumoscope.cohort.lung_masks import LungCase
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.files import sha256_file
+from pneumoscope.lungs import LungsInfo
+from pneumoscope.training.lungs import LungSettings
+from pneumoscope.training.lungs_net import STRIDE, LungNet
 from pneumoscope.training.small_export import export_checked
 
 
@@ -41,3 +47,44 @@ def export_lungs(net: LungNet, side: int, path: Path) -> float:
     coarse = torch.rand(3, 1, 7, 7, generator=generator) * 255
     example = nn.functional.interpolate(coarse, size=(side, side), mode="bilinear")
     return export_checked(module, example, "probability", path)
+
+
+def write_lungs(
+    net: LungNet,
+    settings: LungSettings,
+    manifest: Manifest,
+    cases: Mapping[str, Sequence[LungCase]],
+    about: str,
+    out: Path,
+) -> Path:
+    """Write a trained segmenter as `lungs.onnx` and `lungs.json`, without figures; its path.
+
+    Args:
+        net: the trained network, in evaluation mode.
+        settings: how it was trained.
+        manifest: its films.
+        cases: films with masks by split.
+        about: the films and masks, their licence and who made them.
+        out: the folder.
+
+    Raises:
+        RunError, OutputError: see `export_lungs`.
+    """
+    model = out / "lungs.onnx"
+    difference = export_lungs(net, settings.side, model)
+    LungsInfo(
+        sha256=sha256_file(model),
+        side=settings.side,
+        grid=settings.side // STRIDE,
+        licence="Apache-2.0",
+        training_data=about,
+        training={
+            "settings": settings.to_dict(),
+            "films": {split: len(part) for split, part in cases.items()},
+            "patients": {split: len({c.patient for c in part}) for split, part in cases.items()},
+            "data_digest": manifest.digest(),
+            "onnx_difference": difference,
+        },
+        figures={},
+    ).write(model)
+    return model

@@ -1,4 +1,4 @@
-"""`pneumoscope predict --format dicom`: findings as DICOM objects beside `findings.jsonl`."""
+"""Findings of many films as DICOM objects beside `findings.jsonl`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from pneumoscope.cli.console import console, progress, shown
-from pneumoscope.cli.reuse import digests_now, tell_reused
 from pneumoscope.errors import ImageError
-from pneumoscope.extras import missing, require
+from pneumoscope.extras import require
 from pneumoscope.files import write_text, writing
 from pneumoscope.names import json_text
 
@@ -40,6 +38,8 @@ def predict_objects(
     batch_size: int,
     gate: bool = True,
     limits: Limits | None = None,
+    begun: Callable[[FindingsFolder], object] = lambda _: None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> FindingsFolder:
     """Write findings, `selection.jsonl` and the objects of every frontal chest film.
 
@@ -53,6 +53,8 @@ def predict_objects(
         batch_size: radiographs per call of the engine.
         gate: ask the input gate of each film.
         limits: larger films become an error; None for `DEFAULT_LIMITS`.
+        begun: called with the folder before the first film.
+        progress: called with (done, total).
 
     Raises:
         SettingsError: the kinds are unknown, or the key is none.
@@ -60,7 +62,7 @@ def predict_objects(
     """
     from pneumoscope.dicom.quiet import hush
 
-    require_libraries()
+    require("hospital", "DICOM output")
     # Messages of these libraries can quote values of a dataset, and so a patient's name.
     hush()
     from pneumoscope.dicom.deidentify import Pseudonyms
@@ -69,7 +71,7 @@ def predict_objects(
     from pneumoscope.dicom.selection import refuse_unless_chest_film
     from pneumoscope.findings import Finding
     from pneumoscope.inference import process_files
-    from pneumoscope.report.findings_folder import FindingsFolder
+    from pneumoscope.report.findings_folder import FindingsFolder, digests_now
 
     wanted = parse_kinds(kinds)
     pseudonyms = None if key is None else Pseudonyms.from_file(key)
@@ -87,7 +89,8 @@ def predict_objects(
     folder = FindingsFolder(
         out, settings, heatmaps=False, overlays=False, now=digests_now(files, told)
     )
-    tell_reused(folder, files)
+    folder.reuse(name for name, _ in files)
+    begun(folder)
     paths, lines = dict(files), _Lines(out / SELECTION)
 
     def passed() -> Iterator[tuple[str, Path]]:
@@ -123,15 +126,14 @@ def predict_objects(
         )
 
     try:
-        with progress("Reading films") as update, closing(written()) as stream:
+        with closing(written()) as stream:
             for done, _ in enumerate(stream, start=1):
-                update(done, len(files))
+                progress(done, len(files))
     finally:
         folder.close()
         lines.close()
     folder.finish(name for name, _ in files)
     lines.finish([name for name, _ in files])
-    console.print(f"Objects: [bold]{shown(out / 'objects')}[/bold] ({', '.join(wanted)})")
     return folder
 
 
@@ -145,20 +147,6 @@ def _with_digest(finding: Finding, told: Callable[[str], str]) -> Finding:
 def _place(name: str) -> str:
     """Where in the output folder a film's objects go."""
     return f"objects/{sha256(name.encode()).hexdigest()[:16]}"
-
-
-def has_libraries() -> bool:
-    """Whether the extra `hospital` is installed."""
-    return not missing("hospital")
-
-
-def require_libraries() -> None:
-    """See that the extra `hospital` is installed.
-
-    Raises:
-        MissingExtra: it is not.
-    """
-    require("hospital", "DICOM output")
 
 
 class _Lines:

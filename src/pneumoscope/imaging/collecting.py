@@ -1,4 +1,4 @@
-"""Which radiographs are meant by what stands on the command line."""
+"""Which radiographs are meant by paths, folders and globs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Iterable
 from glob import glob
 from pathlib import Path
 
-from pneumoscope.cli.console import errors
 from pneumoscope.errors import PneumoscopeError
+from pneumoscope.imaging.read import is_radiograph_file
 from pneumoscope.names import plain, written
 
 _MOST_KINDS = 5
 
 
-def collect(paths: Iterable[str]) -> list[tuple[str, Path]]:
+def collect(paths: Iterable[str]) -> tuple[list[tuple[str, Path]], str]:
     """Files meant by files, folders (searched for radiographs) and globs, in order, each once.
 
-    Each stands beside its name as `names.written` gives it. The files of the folders that are no
-    radiographs are counted on stderr.
+    Returns:
+        (name, path) pairs, with names as `names.written` gives them; and a sentence that counts
+        the files of the folders that are no radiographs, empty if there are none.
 
     Raises:
         PneumoscopeError: a path matches nothing.
@@ -41,15 +42,11 @@ def collect(paths: Iterable[str]) -> list[tuple[str, Path]]:
                 remedy="give PNG, JPEG, TIFF or DICOM files",
             )
         found.update({written(member.as_posix()): member for member in inside})
-    if passed_over:
-        errors.print(_words(passed_over), markup=False, style="dim")
-    return list(found.items())
+    return list(found.items()), _words(passed_over) if passed_over else ""
 
 
 def _searched(folder: Path) -> tuple[list[Path], list[Path]]:
     """The radiographs below a folder, and its other files."""
-    from pneumoscope.imaging import is_radiograph_file
-
     films: list[Path] = []
     others: list[Path] = []
     for path in sorted(folder.rglob("*")):
