@@ -1,21 +1,32 @@
-# pneumoscope serve. The token is mounted, never built in:
-#   docker build -t pneumoscope .
+# Two images. The token is mounted, never built in.
+#   docker build --target serve -t pneumoscope-serve .
 #   docker run --rm -p 127.0.0.1:8000:8000 --read-only --tmpfs /tmp --cap-drop ALL \
-#     -v "$PWD/token:/run/secrets/token:ro" pneumoscope
+#     -v "$PWD/token:/run/secrets/token:ro" pneumoscope-serve
+#   docker build --target node -t pneumoscope-node .      # see deploy/compose.yaml
 FROM python:3.12-slim AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN python -m venv /opt/pneumoscope \
-    && /opt/pneumoscope/bin/pip install --no-cache-dir '.[serve]'
+    && /opt/pneumoscope/bin/pip install --no-cache-dir '.[serve,hospital]'
 
-FROM python:3.12-slim
-RUN useradd --system --uid 10001 pneumoscope
+FROM python:3.12-slim AS base
+RUN useradd --system --uid 10001 pneumoscope \
+    && install -d -o pneumoscope -m 700 /var/lib/pneumoscope
 COPY --from=build /opt/pneumoscope /opt/pneumoscope
 ENV PATH=/opt/pneumoscope/bin:$PATH PNEUMOSCOPE_CACHE=/tmp/pneumoscope
 USER 10001
-EXPOSE 8000
 STOPSIGNAL SIGTERM
+
+FROM base AS node
+EXPOSE 11112
+VOLUME /var/lib/pneumoscope
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import socket; socket.create_connection(('127.0.0.1', 11112), 4)"]
+ENTRYPOINT ["pneumoscope", "dicom-node", "--host", "0.0.0.0", "--queue", "/var/lib/pneumoscope"]
+
+FROM base AS serve
+EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
 ENTRYPOINT ["pneumoscope", "serve", "--host", "0.0.0.0", "--token-file", "/run/secrets/token"]
