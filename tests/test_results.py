@@ -19,7 +19,13 @@ from pneumoscope.evaluate import (
 from pneumoscope.training.settings import read_settings
 
 RESULTS = Path(__file__).parent.parent / "results"
+# Figures of today, and of earlier models.
+PAGES = ("README.md", "history.md")
 EVALUATIONS = sorted(path.parent for path in RESULTS.rglob("predictions.csv"))
+
+
+def quoted() -> str:
+    return "\n".join((RESULTS / name).read_text() for name in PAGES)
 
 
 def test_there_are_results() -> None:
@@ -84,7 +90,7 @@ def _row(text: str, name: str, table: str) -> str:
 
 
 def test_the_readme_quotes_the_figures() -> None:
-    text = (RESULTS / "README.md").read_text()
+    text = quoted()
     for folder in EVALUATIONS:
         figures = json.loads((folder / "metrics.json").read_text())["classification"]
         for name in ("accuracy", "roc_auc"):
@@ -108,7 +114,7 @@ def test_calibration_on_val_and_test_together_is_quoted(name: str, cohort: str) 
     chance = chance_calibration_error(probabilities)
     row = f"| {name} | {len(table):,} | {own:.3f} | "
     row += f"{chance.value:.3f} ({chance.low:.3f} to {chance.high:.3f}) |"
-    assert row in (RESULTS / "README.md").read_text()
+    assert row in quoted()
     assert chance.low <= own <= chance.high
 
 
@@ -131,7 +137,7 @@ def test_localization_stands_beside_its_baselines_and_is_quoted(folder: Path) ->
     assert set(found) >= BASELINES | {own}
     lesions = "peak_in_box" in found[own]
     names = ["peak_in_box", "area_matched", "mean_iou@0.5"] if lesions else ["peak_in_lungs"]
-    text = (RESULTS / "README.md").read_text()
+    text = quoted()
     for method in (own, "gradcam", *(["usual_location"] if lesions else [])):
         for name in names:
             figure = found[method][name]

@@ -29,6 +29,7 @@ REPOSITORY = "https://github.com/pneumoscope/pneumoscope"
 # Pages of the site that are kept elsewhere in the repository.
 ELSEWHERE = {
     "results.md": "results/README.md",
+    "history.md": "results/history.md",
     "model-card.md": "src/pneumoscope/bundles/default/MODEL_CARD.md",
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
