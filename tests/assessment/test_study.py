@@ -74,8 +74,8 @@ def explained(
 
 def played(part: Manifest, annotations: Annotations) -> LocalizationStudy:
     others = compared(HeatmapSpec.parse(OWN), ())
-    rivals = ("gradcam", "usual_location", "lungs")
-    study = LocalizationStudy(part, annotations, OWN, others, ["sex"], rivals=rivals)
+    pairs = [(OWN, rival) for rival in ("gradcam", "usual_location", "lungs")]
+    study = LocalizationStudy(part, annotations, OWN, others, ["sex"], pairs=pairs)
     for image in part.table["image"]:
         study.add(explained(part, study, image, blob(16, 16)))
     return study

@@ -60,14 +60,16 @@ class Assessment:
         """The diagrams of localization; empty if it was not measured."""
         return localization_pictures(self.metrics)
 
-    def changed_warning(self) -> list[str]:
-        """A sentence on files that are not those of the manifest, if there are any."""
+    def warnings(self) -> list[str]:
+        """Sentences on heatmaps that are missing, and on files that are not the manifest's."""
+        notes = self.subject.notes()
         if not self.changed:
-            return []
+            return notes
         return [
+            *notes,
             f"{len(self.changed)} file{'s' * (len(self.changed) > 1)} changed since the manifest "
             "was written (SHA-256 differs), so labels may be of other radiographs: "
-            f"{', '.join(self.changed[:5])}. Scan the cohort again."
+            f"{', '.join(self.changed[:5])}. Scan the cohort again.",
         ]
 
     def predictions_csv(self) -> str:
@@ -104,7 +106,7 @@ class Assessment:
         """
         metrics = self.metrics
         pictures = gallery(self) if films else []
-        notes = [*overlap_sentences(metrics), *self.changed_warning()]
+        notes = [*overlap_sentences(metrics), *self.warnings()]
         if self.unreadable:
             named = ", ".join(image for image, _ in self.unreadable[:5])
             notes.append(f"{len(self.unreadable)} radiographs could not be read: {named}.")

@@ -63,7 +63,7 @@ def assess(
             subject.heatmap,
             subject.beside(methods),
             by,
-            rivals=subject.rivals(),
+            pairs=subject.pairs(),
             region_threshold=subject.region_threshold,
         )
     scored, unreadable = _scores(subject, part, study, progress)

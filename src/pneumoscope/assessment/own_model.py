@@ -59,9 +59,9 @@ class OwnModel:
         possible = None if self.engine.runtime.engine == "torch" else self.engine.methods
         return compared(HeatmapSpec.parse(self.heatmap), methods, possible)
 
-    def rivals(self) -> tuple[str, ...]:
-        """Plain Grad-CAM, and two maps that do not look at the model."""
-        return (PLAIN, "usual_location", "lungs")
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Its own heatmap with plain Grad-CAM and two maps that do not look at the model."""
+        return tuple((self.heatmap, rival) for rival in (PLAIN, "usual_location", "lungs"))
 
     def explain(
         self, films: Sequence[Film], others: Sequence[str] = (), *, lungs: bool = False
@@ -110,6 +110,10 @@ class OwnModel:
     def facts(self) -> list[tuple[str, str]]:
         """What the model is and where it comes from."""
         return model_facts(self.info)
+
+    def notes(self) -> list[str]:
+        """Nothing."""
+        return []
 
 
 def compared(

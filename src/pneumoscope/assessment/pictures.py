@@ -15,6 +15,7 @@ from pneumoscope.report.figures import (
     score_figure,
 )
 from pneumoscope.report.html import Picture
+from pneumoscope.report.overlap import fitted_on_val
 from pneumoscope.report.style import figure_png
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ def diagrams(found: Assessment) -> dict[str, Picture]:
     metrics, predictions = found.metrics, found.predictions
     targets, probabilities = predictions.targets, predictions.probabilities
     threshold, names = float(metrics["threshold"]), found.manifest.labels
-    figures_of = metrics["classification"]
+    figures_of, fitted = metrics["classification"], fitted_on_val(metrics)
     figures: dict[str, Picture] = {
         "confusion": (
             "Confusion matrix",
-            f"At the threshold {threshold:.3f}, fitted on val.",
+            f"At the threshold {threshold:.3f}{', fitted on val' if fitted else ', as given'}.",
             figure_png(confusion_figure(metrics["confusion"], names=names)),
         )
     }
@@ -57,12 +58,12 @@ def diagrams(found: Assessment) -> dict[str, Picture]:
             )
         ),
     )
+    before = calibrated(predictions.logits, 1.0) if fitted else None
     figures["reliability"] = (
         "Reliability",
-        "How often what was called p turned out positive; faint: before calibration.",
-        figure_png(
-            reliability_figure(probabilities, targets, before=calibrated(predictions.logits, 1.0))
-        ),
+        "How often what was called p turned out positive"
+        + ("; faint: before calibration." if fitted else "."),
+        figure_png(reliability_figure(probabilities, targets, before=before)),
     )
     figures["scores"] = (
         "Probabilities by label",

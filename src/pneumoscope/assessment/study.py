@@ -33,7 +33,7 @@ class LocalizationStudy:
         own: the heatmap that is measured.
         others: heatmaps to score beside it.
         by: columns of the manifest to break figures down by.
-        rivals: heatmaps and baselines that `own` is compared with, radiograph by radiograph.
+        pairs: heatmaps and baselines to compare, two at a time, radiograph by radiograph.
         region_threshold: heat from which a pixel belongs to a region of a heatmap. Baselines have
             their own scale: their regions begin at half their peak.
     """
@@ -46,12 +46,12 @@ class LocalizationStudy:
         others: Sequence[str] = (),
         by: Sequence[str] = (),
         *,
-        rivals: Sequence[str] = ("usual_location", "lungs"),
+        pairs: Sequence[tuple[str, str]] = (),
         region_threshold: float = 0.5,
     ) -> None:
         self.annotations = annotations
         self.own = own
-        self._rivals = tuple(rivals)
+        self._pairs = tuple(pairs)
         self._region_threshold = region_threshold
         # Of the true positives of the test half, the overlap of the own heatmap.
         self.overlaps: dict[str, float] = {}
@@ -191,19 +191,26 @@ class LocalizationStudy:
                     }
                     for name, report in found.items()
                 },
-                "paired": self._paired(found),
+                **self._paired(found),
                 "groups": self._lesions.compute_groups().to_dict(),
             },
         }
 
     def _paired(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Differences of true positives: by rival those of `own`, and the other pairs."""
         if not found[self.own]["slices"]["true_positives"]["n"]:
-            return {}
-        return {
-            rival: self._lesions.compute_paired(self.own, rival, "true_positives").to_dict()
-            for rival in self._rivals
-            if rival in found and rival != self.own
-        }
+            return {"paired": {}}
+        paired: dict[str, Any] = {}
+        further: list[dict[str, Any]] = []
+        for first, second in self._pairs:
+            if first == second or not {first, second} <= set(found):
+                continue
+            report = self._lesions.compute_paired(first, second, "true_positives").to_dict()
+            if first == self.own:
+                paired[second] = report
+            else:
+                further.append({"first": first, "second": second, **report})
+        return {"paired": paired, **({"pairs": further} if further else {})}
 
 
 def _rows_of(regions: Sequence[Region]) -> NDArray[np.float64]:

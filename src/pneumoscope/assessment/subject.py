@@ -39,7 +39,7 @@ class Subject(Protocol):
         ...
 
     def check(self, labels: tuple[str, str]) -> None:
-        """Refuse a cohort with other labels.
+        """Take the labels of the cohort, negative first.
 
         Raises:
             EvaluationError: they differ.
@@ -54,8 +54,8 @@ class Subject(Protocol):
         """
         ...
 
-    def rivals(self) -> tuple[str, ...]:
-        """The heatmaps that its own is compared with, radiograph by radiograph."""
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The heatmaps and baselines to compare, two at a time, radiograph by radiograph."""
         ...
 
     def explain(
@@ -89,6 +89,10 @@ class Subject(Protocol):
 
     def facts(self) -> list[tuple[str, str]]:
         """What a report says of the model: (name, value)."""
+        ...
+
+    def notes(self) -> list[str]:
+        """What a reader must know of what was read so far, in sentences."""
         ...
 
     @property

@@ -1,9 +1,10 @@
-"""`pneumoscope evaluate`: how good a bundle is on a cohort."""
+"""`pneumoscope evaluate`: how good a bundle, or another program, is on a cohort."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,7 +25,13 @@ from pneumoscope.cli.options import (
     heatmaps_beside,
     names,
 )
+from pneumoscope.errors import SettingsError
 from pneumoscope.names import plain
+
+if TYPE_CHECKING:
+    from pneumoscope.assessment.annotations import Annotations
+    from pneumoscope.assessment.subject import Subject
+    from pneumoscope.cohort.manifest import Manifest
 
 
 def evaluate(
@@ -51,6 +58,28 @@ def evaluate(
     by: Annotated[
         str, typer.Option(help="Columns to break figures down by, joined by commas.")
     ] = "",
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another program's probabilities, instead of a bundle: image,probability."
+        ),
+    ] = None,
+    heatmaps: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FOLDER",
+            help="Its heatmaps (PNG, NPY, NPZ) at the radiographs' relative paths; repeat.",
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Its probability from which on a radiograph is positive.",
+            show_default="0.5",
+        ),
+    ] = None,
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
@@ -71,50 +100,105 @@ def evaluate(
       pneumoscope evaluate cohort.csv --bundle RUN --boxes boxes.csv --by sex,view
       pneumoscope evaluate cohort.csv --bundle model.onnx --engine openvino --precision bfloat16
       pneumoscope evaluate cohort.csv --bundle RUN --lungs lung_masks --methods all
+      pneumoscope evaluate cohort.csv --predictions p.csv --heatmaps heat --boxes boxes.csv
+      pneumoscope evaluate cohort.csv --predictions p.csv --heatmaps a=heat-a --heatmaps b=heat-b
     """
     from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.assessment.measuring import assess
-    from pneumoscope.assessment.own_model import OwnModel
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import new_folder
-    from pneumoscope.inference import load_engine, streams_for
 
     manifest = Manifest.read(cohort)
     annotations = Annotations.read(boxes, masks, lungs)
-    runs = load_engine(
-        bundle,
-        engine=engine,
-        precision=precision,
-        threads=threads,
-        streams=streams_for(len(manifest.subset(split)), threads),
-        # Torch alone knows what is to stand beside the bundle's heatmap.
-        every_method=annotations is not None,
-    )
-    model = OwnModel(runs)
-    model.check(manifest.labels)
-    if annotations is not None and runs.runtime.engine != "torch":
-        console.print(
-            f"[dim]{runs.runtime.engine} explains by the bundle's own method alone: plain Grad-CAM "
-            "and weights drawn anew are left out. Give the bundle's folder to see them.[/dim]"
+    part = manifest.subset(split)
+    subject: Subject
+    if predictions is not None:
+        if bundle != Path("default"):
+            raise SettingsError("a bundle and predictions were given", remedy="give one of the two")
+        subject = _other_program(predictions, heatmaps or [], part, threshold, annotations)
+        wanted = names(methods)
+    elif heatmaps or threshold is not None:
+        raise SettingsError(
+            "--heatmaps and --threshold are of another program", remedy="give --predictions too"
         )
-    wanted = heatmaps_beside(runs, methods)
-    if wanted and annotations is None:
+    else:
+        from pneumoscope.assessment.own_model import OwnModel
+        from pneumoscope.inference import load_engine, streams_for
+
+        runs = load_engine(
+            bundle,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            streams=streams_for(len(part), threads),
+            # Torch alone knows what is to stand beside the bundle's heatmap.
+            every_method=annotations is not None,
+        )
+        subject, wanted = OwnModel(runs), heatmaps_beside(runs, methods)
+        if annotations is not None and runs.runtime.engine != "torch":
+            console.print(
+                f"[dim]{runs.runtime.engine} explains by the bundle's own method alone: plain "
+                "Grad-CAM and weights drawn anew are left out. Give the bundle's folder to see "
+                "them.[/dim]"
+            )
+    subject.check(manifest.labels)
+    if annotations is None and (wanted or heatmaps):
+        option = "--heatmaps" if heatmaps else "--methods"
         console.print(
-            "[dim]--methods has no effect: heatmaps are measured by --boxes, --masks or "
+            f"[dim]{option} has no effect: heatmaps are measured by --boxes, --masks or "
             "--lungs.[/dim]"
         )
     new_folder(out)
     with progress("Reading films") as update:
         found = assess(
-            model, manifest, annotations, split=split, methods=wanted, by=names(by), progress=update
+            subject,
+            manifest,
+            annotations,
+            split=split,
+            methods=wanted,
+            by=names(by),
+            progress=update,
         )
     with console.status("Writing the report"):
         found.save(out)
-    show_metrics(f"{model.name} on {split}", found.metrics)
+    show_metrics(f"{subject.name} on {split}", found.metrics)
     show_overlap(found.metrics)
-    for sentence in found.changed_warning():
+    for sentence in found.warnings():
         errors.print(plain(f"warning: {sentence}"), style="yellow", markup=False)
     for image, reason in found.unreadable[:10]:
         errors.print(f"[yellow]left out[/yellow] {shown(image)}: {shown(reason)}")
     console.print(f"Report: [bold]{shown(out / 'report.html')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+
+
+def _other_program(
+    predictions: Path,
+    heatmaps: Sequence[str],
+    part: Manifest,
+    threshold: float | None,
+    annotations: Annotations | None,
+) -> Subject:
+    """Another program's output.
+
+    Raises:
+        SettingsError: a name stands twice, or there are annotations and no heatmaps.
+    """
+    from pneumoscope.assessment.other_program import HEATMAP, OtherProgram
+
+    folders: dict[str, Path] = {}
+    for text in heatmaps:
+        name, equals, folder = text.partition("=")
+        # A folder's own name may hold the sign.
+        if not equals or Path(text).is_dir():
+            name, folder = HEATMAP, text
+        if name in folders:
+            raise SettingsError(
+                f"two folders of heatmaps are called '{name}'",
+                remedy="write --heatmaps NAME=FOLDER",
+            )
+        folders[name] = Path(folder)
+    if annotations is not None and not folders:
+        raise SettingsError("there are no heatmaps to measure", remedy="give --heatmaps FOLDER")
+    return OtherProgram(
+        predictions, folders, part, threshold=0.5 if threshold is None else threshold
+    )

@@ -9,6 +9,7 @@ positives and for all radiographs. `localization_method` names the bundle's own 
 - `methods`: method to `MethodReport.to_dict()` (or `LungsReport.to_dict()`), figures not read;
 - `paired`: other method to `PairedReport.to_dict()`, the own method's figures less the other's, on
   true positives;
+- `pairs`: `PairedReport.to_dict()` of other pairs, with `first` and `second`;
 - `groups`: `GroupReport.to_dict()`.
 
 Every part may be missing.
@@ -136,7 +137,7 @@ def localization_view(metrics: Mapping[str, Any]) -> Localization | None:
                 _counts(details, own, of),
                 headline,
                 _further(methods, rest, own, details if seen else {}),
-                _differences(details) if seen else None,
+                _differences(details, own) if seen else None,
             )
         )
     if not parts:
@@ -294,21 +295,27 @@ def _verdicts(details: Details, own: str | None) -> list[str]:
     return sentences
 
 
-def _differences(details: Details) -> LocalizationTable | None:
-    """The own method's headline figures less those of each method it was paired with."""
-    paired = {
-        other: pair.get("figures") or {} for other, pair in (details.get("paired") or {}).items()
-    }
-    known = _columns(paired)
+def _differences(details: Details, own: str | None) -> LocalizationTable | None:
+    """Headline figures of each pair of methods, the first's less the second's."""
+    pairs = [
+        {"first": own, "second": other, **pair}
+        for other, pair in (details.get("paired") or {}).items()
+    ]
+    further = details.get("pairs") or []
+    known = _columns({str(place): one["figures"] for place, one in enumerate(pairs + further)})
     columns = [column for column in HEADLINES if column in known]
     lines = []
-    for other, figures in paired.items():
-        name, baseline = method_name(other)
-        lines.append(Line(name, [_marked(figures.get(key)) for key in columns], baseline=baseline))
+    for pair in (*pairs, *further):
+        name, baseline = method_name(pair["second"])
+        if further:
+            name = f"{method_name(str(pair['first']))[0]} less {name}"
+        texts = [_marked(pair["figures"].get(key)) for key in columns]
+        lines.append(Line(name, texts, baseline=baseline and not further))
     if not columns:
         return None
-    title = "The model's own less the others, on the same radiographs"
-    return LocalizationTable(title, [localization_name(column) for column in columns], lines)
+    title = "Differences" if further else "The model's own less the others"
+    titles = [localization_name(column) for column in columns]
+    return LocalizationTable(f"{title}, on the same radiographs", titles, lines)
 
 
 def _breakdown(details: Details, own: str | None) -> Breakdown | None:

@@ -74,6 +74,11 @@ def optimistic(metrics: Mapping[str, Any]) -> bool:
     return bool(own) and metrics.get("split") in ("val", "all")
 
 
+def fitted_on_val(metrics: Mapping[str, Any]) -> bool:
+    """Whether threshold and calibration were fitted, on val; else the threshold was given."""
+    return metrics.get("trained_on_this_cohort", False) is not None
+
+
 def overlap_table(metrics: Mapping[str, Any]) -> OverlapTable | None:
     """Figures of the rest beside those of all; None where nothing was seen, or all."""
     overlap = metrics.get("overlap") or {}
@@ -110,6 +115,11 @@ def seen_text(metrics: Mapping[str, Any]) -> str:
 
 
 def _without_list(metrics: Mapping[str, Any]) -> list[str]:
+    if metrics.get("trained_on_this_cohort", False) is None:
+        return [
+            "Probabilities and heatmaps are another program's. Whether it was made with some of "
+            "these radiographs is not known."
+        ]
     unknown = (
         "The bundle has no list of the radiographs that it was trained on, because an earlier "
         "version wrote it: overlap with this cohort was not checked."

@@ -10,7 +10,7 @@ from pneumoscope.errors import CohortError
 _SUFFIXES = frozenset(
     {
         ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", ".nii", ".gz", ".txt", ".xml",
-        ".json", ".bmp", ".npy",
+        ".json", ".bmp", ".npy", ".npz",
     }
 )  # fmt: skip
 
