@@ -82,7 +82,17 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "dicom": (
         {"imaging", "findings", "bundles", "inference", "report"},
-        {"pydicom", "highdicom", "pynetdicom", "PIL", "pydantic"},
+        {
+            "pydicom",
+            "highdicom",
+            "pynetdicom",
+            "PIL",
+            "pydantic",
+            "jinja2",
+            "starlette",
+            "uvicorn",
+            "prometheus_client",
+        },
     ),
     "serve": (
         {"imaging", "findings", "bundles", "inference", "report", "dicom"},

@@ -14,7 +14,10 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     ),
     "openvino": ("openvino",),
     "scale": ("ray", "pyarrow"),
-    "hospital": ("highdicom", "pynetdicom", "dicomweb_client"),
+    "hospital": (
+        "highdicom", "pynetdicom", "dicomweb_client", "starlette", "uvicorn", "python_multipart",
+        "prometheus_client",
+    ),
     "serve": ("fastapi", "uvicorn", "multipart", "prometheus_client"),
 }  # fmt: skip
 

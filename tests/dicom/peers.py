@@ -92,7 +92,7 @@ class Receiver:
 
         self.got: list[Any] = []
         self.status, self.refused = 0x0000, 0
-        entity = AE(ae_title="DEST")
+        self.entity = entity = AE(ae_title="DEST")
         entity.maximum_associations = 50
         for context in options.pop("contexts", StoragePresentationContexts):
             entity.add_supported_context(context.abstract_syntax, "1.2.840.10008.1.2.1")
@@ -114,6 +114,11 @@ class Receiver:
         else:
             self.refused += 1
         return status
+
+    def take(self, kind: str) -> None:
+        """Accept one more kind of object from now on."""
+        self.entity.add_supported_context(kind, "1.2.840.10008.1.2.1")
+        self._server.contexts = self.entity.supported_contexts
 
     @property
     def uids(self) -> set[str]:

@@ -37,6 +37,7 @@ def test_a_film_goes_from_state_to_state(tmp_path: Path) -> None:
         "accepted": 0,
         "results": 0,
         "undeliverable": 0,
+        "uncommitted": 0,
         "quarantine": 0,
         "done": 1,
     }

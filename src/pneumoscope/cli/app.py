@@ -66,7 +66,6 @@ for _panel, _commands in (
             predict.predict,
             serve.serve,
             export.export,
-            dicom_node.dicom_node,
             dicom_fetch.dicom_fetch,
         ),
     ),
@@ -80,6 +79,9 @@ for _panel, _commands in (
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+
+
+app.add_typer(dicom_node.app, name="dicom-node", rich_help_panel="Your radiographs")
 
 
 def _show_version(value: bool) -> None:

@@ -1,4 +1,4 @@
-"""`pneumoscope dicom-node`: films in by C-STORE, objects out by C-STORE."""
+"""`pneumoscope dicom-node`: films in, objects out; and the state of its queue."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal, starting
+from pneumoscope.cli.dicom_queue import DEFAULT_QUEUE, drop, retry, status
 from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
@@ -19,9 +20,16 @@ if TYPE_CHECKING:  # For start-up time.
 
 _TLS = "Security (TLS: PEM files)"
 _QUEUE = "Queue and retries"
+_HTTP = "Health, metrics, status page (HTTP)"
+
+app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+for _command in (status, retry, drop):
+    app.command()(_command)
 
 
+@app.callback()
 def dicom_node(
+    context: typer.Context,
     to: Annotated[
         str | None,
         typer.Option(
@@ -54,7 +62,7 @@ def dicom_node(
     ] = None,
     queue: Annotated[
         Path, typer.Option(help="Folder of the queue.", rich_help_panel=_QUEUE)
-    ] = Path("dicom-queue"),
+    ] = DEFAULT_QUEUE,
     min_free: Annotated[
         int, typer.Option(min=0, help="MB that stay free on its disk.", rich_help_panel=_QUEUE)
     ] = 512,
@@ -80,6 +88,24 @@ def dicom_node(
     tls_to: Annotated[
         bool, typer.Option("--tls-to", help="Speak TLS to the destination.", rich_help_panel=_TLS)
     ] = False,
+    http_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port; no service if not given.", rich_help_panel=_HTTP
+        ),
+    ] = None,
+    http_host: Annotated[
+        str, typer.Option(help="Address to listen on.", rich_help_panel=_HTTP)
+    ] = "127.0.0.1",
+    stow: Annotated[
+        bool,
+        typer.Option(
+            "--stow", help="Take films by STOW-RS at /dicom-web/studies.", rich_help_panel=_HTTP
+        ),
+    ] = False,
+    json_log: Annotated[
+        bool, typer.Option("--json-log", help="Log JSON, an event per line.", rich_help_panel=_HTTP)
+    ] = False,
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
@@ -87,11 +113,15 @@ def dicom_node(
     """Receive films from a PACS and send findings back as DICOM objects.
 
     A film is acknowledged when it is on disk. Stopped or killed, the node goes on where it was.
+    The commands below show and change the queue of a node, whether it runs or not.
 
     [dim]Examples:[/dim]
       pneumoscope dicom-node --to PACS@10.1.0.5:104 --host 0.0.0.0 --allow-address 10.1.0.0/16
       pneumoscope dicom-node --to ORTHANC@127.0.0.1:4242 --dicom-output all --queue /var/queue
+      pneumoscope dicom-node status --queue /var/queue
     """
+    if context.invoked_subcommand is not None:
+        return
     require("hospital", "DICOM output")
     with starting():
         from pneumoscope.dicom.node import Node, NodeSettings, parse_destination
@@ -119,17 +149,31 @@ def dicom_node(
             key=deidentify,
             tls=tls,
             tls_out=tls if tls_to else None,
+            http_host=http_host,
+            http_port=http_port,
+            stow=stow,
         )
         loaded = load_engine(bundle, engine=engine, precision=precision, threads=threads)
         node = Node(settings, loaded)
     console.print(f"[dim]Computed by {loaded.runtime}. {NOT_FOR_DIAGNOSIS}[/dim]")
     log_to_terminal()
+    if json_log:
+        _log_json()
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     node.start()
     stopped.wait()
     node.stop()
+
+
+def _log_json() -> None:
+    import logging
+
+    from pneumoscope.dicom.node.log import JsonLines
+
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(JsonLines())
 
 
 def _tls_files(

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import ssl
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from pneumoscope.dicom.node.failures import (
+    ENDED,
+    NO_ANSWER,
+    DestinationError,
+    Failure,
+    why_no_association,
+)
 from pneumoscope.dicom.node.settings import NodeSettings, Peer, WebPeer
 from pneumoscope.errors import PneumoscopeError
 
@@ -27,7 +36,7 @@ class Line(Protocol):
         """Send files one by one, and yield the DICOM status of each as it is answered.
 
         Raises:
-            ConnectionError: the destination does not answer, or no longer.
+            DestinationError: the destination does not answer, or no longer.
         """
         ...
 
@@ -47,18 +56,20 @@ class AssociationLine:
     """C-STORE, one association for the files at hand."""
 
     def __init__(self, settings: NodeSettings, peer: Peer) -> None:
+        from pynetdicom.presentation import build_context
+
         self._title, self._peer = settings.title, peer
         self._tls = None if settings.tls_out is None else settings.tls_out.client()
+        syntaxes = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"]
+        self._contexts = [build_context(kind, syntaxes) for kind in _CLASSES]
 
     def send(self, paths: Sequence[Path]) -> Iterator[tuple[Path, int]]:
         """As `Line.send`."""
-        association = self._associate()
-        if not association.is_established:
-            raise ConnectionError("no association")
+        association = associate(self._title, self._peer, self._contexts, self._tls)
         try:
             for path in paths:
                 if not association.is_established:
-                    raise ConnectionError("the association ended")
+                    raise DestinationError(ENDED)
                 yield path, self._store(association, path)
         finally:
             if association.is_established:
@@ -70,22 +81,55 @@ class AssociationLine:
         except ValueError:  # The destination accepted no context for this kind of object.
             return NOT_SUPPORTED
         except RuntimeError as error:
-            raise ConnectionError("the association ended") from error
+            raise DestinationError(ENDED) from error
         if status is None:
-            raise ConnectionError("no answer")
+            raise DestinationError(NO_ANSWER)
         return int(status)
 
-    def _associate(self) -> Any:
-        from pynetdicom import AE
 
-        entity = AE(ae_title=self._title)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _TIMEOUT_SECONDS
-        entity.connection_timeout = _TIMEOUT_SECONDS
-        for kind in _CLASSES:
-            entity.add_requested_context(kind, ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"])
-        peer = self._peer
-        tls = None if self._tls is None else (self._tls, peer.host)
-        return entity.associate(peer.host, peer.port, ae_title=peer.title, tls_args=tls)
+def associate(
+    title: str,
+    peer: Peer,
+    contexts: Sequence[Any],
+    tls: ssl.SSLContext | None,
+    handlers: Sequence[Any] = (),
+    **options: Any,
+) -> Any:
+    """An association with a peer.
+
+    Args:
+        title: of the node.
+        peer: whom to call.
+        contexts: presentation contexts of pynetdicom.
+        tls: given, TLS is spoken.
+        handlers: of events.
+        options: of pynetdicom's `AE.associate`.
+
+    Raises:
+        DestinationError: there is none, and why.
+    """
+    from pynetdicom import AE, evt
+
+    entity = AE(ae_title=title)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _TIMEOUT_SECONDS
+    entity.connection_timeout = _TIMEOUT_SECONDS
+    opened: list[bool] = []
+    began = time.monotonic()
+    association = entity.associate(
+        peer.host,
+        peer.port,
+        contexts=list(contexts),
+        ae_title=peer.title,
+        tls_args=None if tls is None else (tls, peer.host),
+        evt_handlers=[(evt.EVT_CONN_OPEN, lambda _: opened.append(True)), *handlers],
+        **options,
+    )
+    if not association.is_established:
+        if opened and time.monotonic() - began >= _TIMEOUT_SECONDS:
+            raise DestinationError(NO_ANSWER)
+        connected = bool(opened)
+        raise DestinationError(why_no_association(association, peer, title, connected=connected))
+    return association
 
 
 class WebLine:
@@ -104,19 +148,24 @@ class WebLine:
         from pydicom import dcmread
         from requests import HTTPError, RequestException
 
-        from pneumoscope.dicom.web import why_failed
-
         try:
             answer = client.store_instances([dcmread(path)])
         except HTTPError as error:
             # 409: stored nothing of what was sent; others mean the server, not the object.
             if error.response is not None and error.response.status_code == 409:
                 return _reason(error.response)
-            raise ConnectionError(why_failed(error)[0]) from error
+            raise DestinationError(_web_failure(error)) from error
         except RequestException as error:
-            raise ConnectionError(why_failed(error)[0]) from error
+            raise DestinationError(_web_failure(error)) from error
         failed = answer.get("FailedSOPSequence")
         return int(failed[0].get("FailureReason", FAILURE)) if failed else SUCCESS
+
+
+def _web_failure(error: Exception) -> Failure:
+    from pneumoscope.dicom.web import why_failed
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return Failure("http" if status is None else f"http_{status}", *why_failed(error))
 
 
 def _reason(response: Any) -> int:

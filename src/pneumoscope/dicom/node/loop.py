@@ -25,6 +25,11 @@ class Loop(ABC):
         """Begin."""
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._thread.is_alive()
+
     def stop(self, seconds: float = 60.0) -> None:
         """End after what is in hand, for which so long is waited at most."""
         self._stop.set()

@@ -4,6 +4,7 @@
     accepted/KEY.dcm       films that wait for the model
     results/KEY/*.dcm      objects that wait for the destination; a folder appears when it is whole
     undeliverable/KEY/     objects that the destination does not take at all
+    uncommitted/KEY/       objects that were sent, and whose storage is not yet committed
     quarantine/KEY.dcm     films that the model failed on again and again
     done/KEY.json          what became of a film; no patient data
     attempts/KEY           how often a film was begun
@@ -33,9 +34,18 @@ from pneumoscope.errors import OutputError
 from pneumoscope.files import sha256_file, write_json, write_text
 
 _FOLDERS = (
-    "incoming", "accepted", "results", "undeliverable", "quarantine", "done", "attempts",
-    "films", "reports",
+    "incoming", "accepted", "results", "undeliverable", "uncommitted", "quarantine", "done",
+    "attempts", "films", "reports", "transactions", "requests",
 )  # fmt: skip
+STATES = ("accepted", "results", "undeliverable", "uncommitted", "quarantine")
+"""Where a film or its objects wait for something."""
+
+
+_SHORTEST_KEY = 6
+
+
+class QueueInUse(OutputError):
+    """Another process holds the queue."""
 
 
 class Queue:
@@ -45,7 +55,8 @@ class Queue:
         folder: created if missing.
 
     Raises:
-        OutputError: another process holds it, or it cannot be written.
+        QueueInUse: another process holds it.
+        OutputError: it cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,7 +69,7 @@ class Queue:
             self._held = (self.folder / "lock").open("w")
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise OutputError(
+            raise QueueInUse(
                 "is in use by another node", path=folder, remedy="stop it, or name another folder"
             ) from None
         except OSError as error:
@@ -165,6 +176,9 @@ class Queue:
         if film is not None:  # Before the result: without one it means nothing.
             write_text(self.folder / "films" / film, key)
         files = [path for path in staged.iterdir() if path.suffix == ".dcm"]
+        if not self._film(key).exists():  # Dropped meanwhile.
+            shutil.rmtree(staged)
+            return
         if files:
             write_json(staged / "note.json", dict(note))
             for path in staged.iterdir():
@@ -192,22 +206,98 @@ class Queue:
 
     def sent(self, path: Path) -> None:
         """An object has arrived; with the last one its film is done."""
-        path.unlink()
-        self._close_result(path.parent)
+        with self._lock:
+            path.unlink(missing_ok=True)
+            self._close_result(path.parent)
 
     def undeliverable(self, path: Path) -> None:
         """Keep an object that the destination does not take, where nothing sends it again."""
-        kept = self.folder / "undeliverable" / path.parent.name
-        kept.mkdir(exist_ok=True)
-        path.replace(kept / path.name)
-        _sync(kept)
-        self._close_result(path.parent)
+        self._keep(path, "undeliverable")
+
+    def uncommitted(self, path: Path) -> None:
+        """Keep an object that has arrived until the destination says that it keeps it."""
+        self._keep(path, "uncommitted")
+
+    def _keep(self, path: Path, state: str) -> None:
+        with self._lock:
+            if not path.exists():  # Dropped meanwhile.
+                return
+            kept = self.folder / state / path.parent.name
+            kept.mkdir(exist_ok=True)
+            path.replace(kept / path.name)
+            _sync(kept)
+            self._close_result(path.parent)
+
+    def forget(self, path: Path) -> None:
+        """Delete an object that waits outside `results`, with its folder if that is the last."""
+        with self._lock:
+            path.unlink(missing_ok=True)
+            _remove_if_empty(path.parent)
+
+    def find(self, what: str) -> list[tuple[str, str]]:
+        """(state, key) of what waits in a state, or of what a key or its first digits name."""
+        places = [(state, path) for state in STATES for path in (self.folder / state).iterdir()]
+        return [
+            (state, path.stem)
+            for state, path in places
+            if what == state or (len(what) >= _SHORTEST_KEY and path.stem.startswith(what))
+        ]
+
+    def retry(self, state: str, key: str) -> int:
+        """Put back what was given up: objects to be sent, or a film to be read again.
+
+        Returns:
+            How many files.
+        """
+        with self._lock:
+            if state == "quarantine":
+                (self.folder / "done" / f"{key}.json").unlink(missing_ok=True)
+                (self.folder / "attempts" / key).unlink(missing_ok=True)
+                (self.folder / state / f"{key}.dcm").replace(self._film(key))
+                number = 1
+            elif state in ("undeliverable", "uncommitted"):
+                number = self._send_again(self.folder / state / key)
+            else:
+                return 0
+        self.wake()
+        return number
+
+    def _send_again(self, folder: Path) -> int:
+        results, done = self.folder / "results" / folder.name, self.folder / "done"
+        results.mkdir(exist_ok=True)
+        note = done / f"{folder.name}.json"
+        if note.exists():
+            shutil.copyfile(note, results / "note.json")
+        paths = sorted(folder.glob("*.dcm"))
+        for path in paths:
+            path.replace(results / path.name)
+        _sync(results)
+        note.unlink(missing_ok=True)
+        _remove_if_empty(folder)
+        return len(paths)
+
+    def drop(self, state: str, key: str) -> int:
+        """Delete a film, or objects that wait; a note says so.
+
+        Returns:
+            How many files.
+        """
+        with self._lock:
+            path = self.folder / state / key
+            files = list(path.glob("*.dcm")) if path.is_dir() else [path.with_suffix(".dcm")]
+            if not (self.folder / "done" / f"{key}.json").exists():
+                self._done(key, {**_note(path), "dropped": True})
+            for file in files:
+                file.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            (self.folder / "attempts" / key).unlink(missing_ok=True)
+        return len(files)
 
     def counts(self) -> dict[str, int]:
         """How many films or objects are in each state."""
         found = Counter(path.parent.name for path in self._all())
-        states = ("accepted", "results", "undeliverable", "quarantine", "done")
-        return {state: found[state] for state in states}
+        return {state: found[state] for state in (*STATES, "done")}
 
     def wait(self, seconds: float) -> None:
         """Sleep until something changes, at most so long."""
@@ -243,10 +333,9 @@ class Queue:
         (self.folder / "attempts" / key).unlink(missing_ok=True)
 
     def _close_result(self, folder: Path) -> None:
-        if any(folder.glob("*.dcm")):
+        if not folder.is_dir() or any(folder.glob("*.dcm")):
             return
-        note = folder / "note.json"
-        self._done(folder.name, json.loads(note.read_text("utf-8")) if note.exists() else {})
+        self._done(folder.name, _note(folder))
         shutil.rmtree(folder)
 
     def _done(self, key: str, note: Mapping[str, Any]) -> None:
@@ -265,6 +354,16 @@ class Queue:
         for key, _ in self.waiting():
             if (self.folder / "done" / f"{key}.json").exists():
                 self._forget_film(key)
+
+
+def _note(folder: Path) -> dict[str, Any]:
+    path = folder / "note.json"
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _age(path: Path) -> tuple[float, str]:

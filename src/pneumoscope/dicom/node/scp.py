@@ -1,36 +1,22 @@
-"""The receiving side: C-ECHO, and C-STORE of films into the queue.
-
-A film is answered with success when it is on disk, never before. Everything else gets the status
-that PS3.4 B.2.3 has for it, so that the sender keeps what was not taken.
-"""
+"""The receiving side of associations: C-ECHO, and C-STORE of films into the queue."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
-from io import BytesIO
 from typing import Any, cast
 
-from pneumoscope.dicom.node.queue import Queue
+from pneumoscope.dicom.node.intake import FILMS, SUCCESS, Intake, Named
+from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.settings import NodeSettings
+from pneumoscope.dicom.node.tally import Tally
 from pneumoscope.errors import OutputError
 
-LOG = logging.getLogger("pneumoscope.node")
-SUCCESS, OUT_OF_RESOURCES, MISMATCH, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
-FILMS = (
-    "1.2.840.10008.5.1.4.1.1.1",
-    "1.2.840.10008.5.1.4.1.1.1.1",
-    "1.2.840.10008.5.1.4.1.1.1.1.1",
-    "1.2.840.10008.5.1.4.1.1.7",
-)
-"""CR, DX for presentation and for processing (refused later, by its tags), Secondary Capture."""
 _ECHO = "1.2.840.10008.1.1"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
 _HANDSHAKE_SECONDS, _TIMEOUT_SECONDS = 30.0, 120.0
 
 
-def start_scp(settings: NodeSettings, queue: Queue) -> Any:
+def start_scp(intake: Intake) -> Any:
     """Listen in a thread; the returned server has `server_address`, and `ae.shutdown()` ends it.
 
     Raises:
@@ -41,6 +27,7 @@ def start_scp(settings: NodeSettings, queue: Queue) -> Any:
 
     from pynetdicom import AE, evt
 
+    settings, tally = intake.settings, intake.tally
     entity = AE(ae_title=settings.title)
     entity.require_called_aet = True
     entity.require_calling_aet = list(settings.callers)
@@ -54,11 +41,11 @@ def start_scp(settings: NodeSettings, queue: Queue) -> Any:
             (settings.host, settings.port),
             ssl_context=None if settings.tls is None else settings.tls.server(),
             evt_handlers=[
-                (evt.EVT_C_STORE, _store, [settings, queue]),
+                (evt.EVT_C_STORE, _store, [intake]),
                 (evt.EVT_C_ECHO, _echo),
-                (evt.EVT_REJECTED, _rejected),
+                (evt.EVT_REJECTED, _rejected, [tally]),
             ],
-            server_class=_server_class(settings),
+            server_class=_server_class(settings, tally),
         )
     except OSError as error:
         raise OutputError(
@@ -70,7 +57,7 @@ def start_scp(settings: NodeSettings, queue: Queue) -> Any:
     return server
 
 
-def _server_class(settings: NodeSettings) -> Any:
+def _server_class(settings: NodeSettings, tally: Tally) -> Any:
     from pynetdicom.transport import ThreadedAssociationServer
 
     class Server(ThreadedAssociationServer):
@@ -81,7 +68,9 @@ def _server_class(settings: NodeSettings) -> Any:
         def verify_request(self, request: Any, client_address: Any) -> bool:
             if settings.admits(client_address[0]):
                 return True
-            LOG.warning("refused a connection from %s: not on the list", client_address[0])
+            tally.add("rejected", "address")
+            text = "refused a connection from {caller}: not on the list"
+            say(logging.WARNING, "connection.refused", text, caller=client_address[0])
             return False
 
         def get_request(self) -> tuple[socket.socket, Any]:
@@ -125,50 +114,26 @@ def _transfer_syntaxes() -> list[str]:
     return [str(uid) for uid in dict.fromkeys([*plain, *able])]
 
 
-def _store(event: Any, settings: NodeSettings, queue: Queue) -> int:
+def _store(event: Any, intake: Intake) -> int:
     caller = _caller(event)
     try:
         content = event.encoded_dataset()
-        status = _problem(event, content)
-        if status is not None:
-            LOG.warning("refused an object from %s: status %04X", caller, status)
-            return status
-        if queue.free() < settings.min_free + len(content):
-            LOG.error("refused a film from %s: the disk is full", caller)
-            return OUT_OF_RESOURCES
-        key, new = queue.accept(content)
-    except OSError as error:
-        LOG.error("refused a film from %s: %s", caller, error.strerror)
-        return OUT_OF_RESOURCES if error.errno in _FULL else 0x0110
-    except Exception as error:  # The sender must hear of it; what it says may quote the film.
-        LOG.error("refused an object from %s: %s", caller, type(error).__name__)
-        return NOT_UNDERSTOOD
-    LOG.info("%s film %.12s from %s", "accepted" if new else "knew", key, caller)
-    return SUCCESS
-
-
-def _problem(event: Any, content: bytes) -> int | None:
-    """The status for an object that is not what its sender says; None for a good one."""
-    from pydicom import dcmread
-
-    wanted = ["SOPClassUID", "SOPInstanceUID"]
-    try:
-        dataset = dcmread(BytesIO(content), stop_before_pixels=True, specific_tags=wanted)
-        said = (str(dataset.SOPClassUID), str(dataset.SOPInstanceUID))
-    except Exception:
-        return NOT_UNDERSTOOD
+    except Exception:  # What it says may quote the film.
+        content = b""
     request = event.request
-    meant = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
-    return None if said == meant else MISMATCH
+    meant = Named(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+    return intake.take(content, caller, "dimse", meant)
 
 
 def _echo(event: Any) -> int:
-    LOG.info("echo from %s", _caller(event))
+    say(logging.INFO, "echo", "echo from {caller}", caller=_caller(event))
     return SUCCESS
 
 
-def _rejected(event: Any) -> None:
-    LOG.warning("rejected an association of %s", _caller(event))
+def _rejected(event: Any, tally: Tally) -> None:
+    tally.add("rejected", "association")
+    text = "rejected an association of {caller}"
+    say(logging.WARNING, "association.rejected", text, caller=_caller(event))
 
 
 def _caller(event: Any) -> str:

@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pneumoscope.dicom.node.failures import DestinationError, Failure, status_words
 from pneumoscope.dicom.node.lines import NOT_SUPPORTED, line_to
+from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.loop import Loop
 from pneumoscope.dicom.node.queue import Queue
 from pneumoscope.dicom.node.settings import NodeSettings, Peer, WebPeer
+from pneumoscope.dicom.node.tally import Tally
 
-LOG = logging.getLogger("pneumoscope.node")
 _IDLE_SECONDS = 5.0
 _MOST_AT_ONCE = 100
 _MOST_REFUSALS = 5
@@ -35,6 +37,18 @@ def blames_object(status: int) -> bool:
     return status >> 8 == 0xA9 or status >> 12 == 0xC or status in _INVALID
 
 
+def _refusal(status: int) -> Failure:
+    """The failure that a status tells of."""
+    words = status_words(status)
+    if status == NOT_SUPPORTED:
+        remedy = "allow this kind of object there, or leave it out of --dicom-output"
+    elif blames_object(status):
+        remedy = "see the destination's log; mend it, then `pneumoscope dicom-node retry`"
+    else:
+        remedy = "make room there, or see its log; the node sends again by itself"
+    return Failure(f"{status:04X}", f"the destination refuses objects with status {words}", remedy)
+
+
 def _remark(status: int) -> str:
     if status == _DUPLICATE:
         return ", which had it already"
@@ -52,14 +66,18 @@ class Sender(Loop):
         queue: the node's.
         settings: the node's.
         destination: where to.
+        tally: the node's.
 
     Raises:
         SettingsError: TLS cannot start.
     """
 
-    def __init__(self, queue: Queue, settings: NodeSettings, destination: Peer | WebPeer) -> None:
+    def __init__(
+        self, queue: Queue, settings: NodeSettings, destination: Peer | WebPeer, tally: Tally
+    ) -> None:
         super().__init__(queue, "sender")
         self._settings, self._destination = settings, destination
+        self._tally = tally
         self._line = line_to(settings, destination)
         self._delay = settings.first_retry
         self._refused: dict[Path, tuple[float, float]] = {}
@@ -74,13 +92,25 @@ class Sender(Loop):
                     self._delay = self._settings.first_retry
                 else:
                     self._queue.wait(self._seconds_to_next())
+            except DestinationError as error:
+                self._failed(error.failure)
             except Exception as error:  # What it says may quote the object.
-                # Our own words quote nothing; others' may.
-                words = error if type(error) is ConnectionError else type(error).__name__
-                LOG.warning("%s: %s", self._destination, words)
-                LOG.warning("%s: sending again in %.1f s", self._destination, self._delay)
-                self._stop.wait(self._delay)
-                self._delay = self._longer(self._delay)
+                self._failed(Failure("error", type(error).__name__, "see above; report it"))
+
+    def _failed(self, failure: Failure) -> None:
+        self._tally.failing(failure)
+        say(
+            logging.WARNING,
+            "destination.failed",
+            "{destination}: {problem}. {remedy}. Sending again in {seconds:.1f} s",
+            destination=self._destination,
+            reason=failure.label,
+            problem=failure.problem,
+            remedy=failure.remedy[:1].upper() + failure.remedy[1:],
+            seconds=self._delay,
+        )
+        self._stop.wait(self._delay)
+        self._delay = self._longer(self._delay)
 
     def _due(self) -> list[Path]:
         now = time.monotonic()
@@ -98,28 +128,52 @@ class Sender(Loop):
                 return
 
     def _answered(self, path: Path, status: int) -> None:
-        name = f"{path.parent.name[:12]}/{path.name}"
         self._times[path] += 1
+        if self._times[path] > 1:
+            self._tally.add("retried", path.stem)
         if arrived(status):
             self._queue.sent(path)
-            LOG.info("sent %s to %s%s", name, self._destination, _remark(status))
-        elif status == NOT_SUPPORTED:
-            self._queue.undeliverable(path)
-            LOG.error("%s takes no %s: kept as undeliverable", self._destination, path.stem)
-        elif blames_object(status) and self._times[path] >= _MOST_REFUSALS:
-            self._queue.undeliverable(path)
-            LOG.error(
-                "%s refused %s %d times: status %04X; kept as undeliverable",
-                self._destination, name, _MOST_REFUSALS, status,
-            )  # fmt: skip
+            self._tally.add("sent", path.stem)
+            self._tally.works()
+            text = "sent {film}/{kind} to {destination}" + _remark(status)
+            self._say(logging.INFO, "object.sent", text, path, status)
         else:
-            _, before = self._refused.get(path, (0.0, 0.0))
-            delay = self._longer(before) if before else self._settings.first_retry
-            self._refused[path] = (time.monotonic() + delay, delay)
-            LOG.warning("%s refused %s: status %04X", self._destination, name, status)
-            return
+            self._tally.failing(_refusal(status))
+            if not self._gives_up(path, status):
+                _, before = self._refused.get(path, (0.0, 0.0))
+                delay = self._longer(before) if before else self._settings.first_retry
+                self._refused[path] = (time.monotonic() + delay, delay)
+                text = "{destination} refused {film}/{kind}: status {words}"
+                self._say(logging.WARNING, "object.refused", text, path, status)
+                return
+            self._queue.undeliverable(path)
         self._refused.pop(path, None)
         del self._times[path]
+
+    def _gives_up(self, path: Path, status: int) -> bool:
+        """Whether an object is not sent again, and says so."""
+        if status == NOT_SUPPORTED:
+            text = "{destination} takes no {kind}: kept as undeliverable"
+        elif blames_object(status) and self._times[path] >= _MOST_REFUSALS:
+            text = "{destination} refused {film}/{kind} {times} times: status {words}; kept as "
+            text += "undeliverable"
+        else:
+            return False
+        self._say(logging.ERROR, "object.undeliverable", text, path, status)
+        return True
+
+    def _say(self, level: int, event: str, text: str, path: Path, status: int) -> None:
+        say(
+            level,
+            event,
+            text,
+            film=path.parent.name[:12],
+            kind=path.stem,
+            destination=self._destination,
+            status=f"{status:04X}",
+            words=status_words(status),
+            times=self._times[path],
+        )
 
     def _longer(self, delay: float) -> float:
         return min(2 * delay, self._settings.longest_retry)

@@ -106,9 +106,15 @@ class NodeSettings:
         key: file with the key of pseudonyms; None to keep the patient's name and id.
         tls: given, the port speaks TLS alone.
         tls_out: given, the destination is spoken to in TLS.
+        http_host: address of the HTTP service.
+        http_port: port of the HTTP service (health, metrics, status); 0 for any free one, None for
+            no such service.
+        stow: whether the HTTP service takes films by STOW-RS.
+        commit: ask the destination whether it keeps what it was sent, and delete it only then.
 
     Raises:
-        SettingsError: other machines reach the host, and anybody may call.
+        SettingsError: other machines reach the host, and anybody may call; or the destination
+            cannot do what is asked of it.
     """
 
     queue: Path
@@ -127,12 +133,29 @@ class NodeSettings:
     key: Path | None = None
     tls: TlsFiles | None = None
     tls_out: TlsFiles | None = None
+    http_host: str = "127.0.0.1"
+    http_port: int | None = None
+    stow: bool = False
+    commit: bool = False
 
     def __post_init__(self) -> None:
         if not (is_loopback(self.host) or self.callers or self.networks):
             raise SettingsError(
                 f"listening on {self.host} takes films from any machine",
                 remedy="give --allow-address or --allow-ae, or leave --host at 127.0.0.1",
+            )
+
+        if self.http_port is None and self.stow:
+            raise SettingsError("STOW-RS needs a port", remedy="give --http-port too")
+        if self.http_port is not None and not (is_loopback(self.http_host) or self.networks):
+            raise SettingsError(
+                f"HTTP on {self.http_host} answers any machine",
+                remedy="give --allow-address, or leave --http-host at 127.0.0.1",
+            )
+        if self.commit and not isinstance(self.destination, Peer):
+            raise SettingsError(
+                "storage commitment needs a DICOM destination",
+                remedy="give --to TITLE@HOST:PORT, or leave --commit out",
             )
 
     def admits(self, address: str) -> bool:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.dicom.deidentify import Pseudonyms
+from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.loop import Loop
 from pneumoscope.dicom.node.queue import Queue
+from pneumoscope.dicom.node.tally import Tally
 from pneumoscope.dicom.objects import Kind
 from pneumoscope.dicom.outcome import Outcome, tell
 from pneumoscope.dicom.result import Report
@@ -21,7 +23,6 @@ from pneumoscope.imaging import Radiograph, read_radiograph
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Engine
 
-LOG = logging.getLogger("pneumoscope.node")
 # A film in hand when the machine goes down has been begun, too: not too few.
 MOST_ATTEMPTS = 5
 _IDLE_SECONDS = 5.0
@@ -37,6 +38,7 @@ class Worker(Loop):
         kinds: which objects to make.
         pseudonyms: given, the objects do not name the patient.
         gate: ask the input gate of each film.
+        tally: the node's.
     """
 
     def __init__(
@@ -47,10 +49,12 @@ class Worker(Loop):
         pseudonyms: Pseudonyms | None,
         *,
         gate: bool,
+        tally: Tally,
     ) -> None:
         super().__init__(queue, "worker")
         self._engine = engine
         self._kinds, self._pseudonyms, self._gate = kinds, pseudonyms, gate
+        self._tally = tally
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -67,24 +71,45 @@ class Worker(Loop):
         try:
             times = self._queue.begin(key)
             if times > MOST_ATTEMPTS:
-                LOG.error("film %.12s failed %d times: in quarantine", key, MOST_ATTEMPTS)
+                say(
+                    logging.ERROR,
+                    "film.quarantined",
+                    "film {film} failed {times} times: in quarantine",
+                    film=key[:12],
+                    times=MOST_ATTEMPTS,
+                )
+                self._tally.add("films", "failure")
                 self._queue.quarantine(key, {"chosen": False, "decided_by": "failure"})
                 return
             staged = self._queue.staging(key)
             outcome, film = self._read(key, path, staged)
             self._queue.processed(key, staged, note(outcome), film)
         except Exception as error:  # The film stays where it is.
-            LOG.error("film %.12s failed: %s", key, type(error).__name__)
+            say(
+                logging.ERROR,
+                "film.failed",
+                "film {film} failed: {error}",
+                film=key[:12],
+                error=type(error).__name__,
+            )
             if staged is not None:
                 shutil.rmtree(staged, ignore_errors=True)
             if isinstance(error, OSError | OutputError):  # A full disk is not the film's fault.
                 self._queue.begin_again(key)
             self._stop.wait(_AFTER_ERROR_SECONDS)
             return
-        if outcome.chosen:
-            LOG.info("film %.12s read: %d objects", key, len(outcome.objects))
-        else:
-            LOG.info("film %.12s not read: %s", key, outcome.reason)
+        self._tally.add("films", "read" if outcome.chosen else outcome.decided_by)
+        say(
+            logging.INFO,
+            "film.read" if outcome.chosen else "film.set_aside",
+            "film {film} read: {objects} objects"
+            if outcome.chosen
+            else "film {film} not read: {reason}",
+            film=key[:12],
+            objects=len(outcome.objects),
+            decided_by=outcome.decided_by,
+            reason=outcome.reason,
+        )
 
     def _read(self, key: str, path: Path, staged: Path) -> tuple[Outcome, str | None]:
         """What became of a film, and what identifies it; None where it was not read."""
