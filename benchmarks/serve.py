@@ -46,7 +46,7 @@ def own_rate(bundle: Path, films: list[Path], count: int) -> tuple[float, dict[s
     def remember(item: object) -> None:
         assert not isinstance(item, Failed)
         known[item.name] = item.finding.probability  # type: ignore[attr-defined]
-        _answer(item, dicom=False)  # type: ignore[arg-type]
+        _answer(item, settings=settings)  # type: ignore[arg-type]
 
     def run(number: int) -> float:
         named = [(film.name, film) for film in (films * (number // len(films) + 1))[:number]]

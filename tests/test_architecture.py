@@ -96,7 +96,15 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "serve": (
         {"imaging", "findings", "bundles", "inference", "report", "dicom"},
-        {"fastapi", "starlette", "uvicorn", "prometheus_client", "pydantic", "PIL"},
+        {
+            "fastapi",
+            "starlette",
+            "uvicorn",
+            "prometheus_client",
+            "markdown_it",
+            "pydantic",
+            "PIL",
+        },
     ),
     "assessment": (
         {
@@ -158,6 +166,7 @@ HEAVY = {
     "pandas", "pydicom", "PIL", "matplotlib", "jinja2", "pydantic", "typer", "rich", "tensorboard",
     "onnxruntime", "openvino", "onnx", "skimage", "ray", "pyarrow",
     "highdicom", "pynetdicom", "fastapi", "starlette", "uvicorn", "prometheus_client",
+    "markdown_it",
 }  # fmt: skip
 # The one module of a torch-free room that is imported only when a bundle needs torch.
 LAZY = ROOT / "inference" / "torch_engine.py"

@@ -18,7 +18,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "highdicom", "pynetdicom", "dicomweb_client", "starlette", "uvicorn", "python_multipart",
         "prometheus_client",
     ),
-    "serve": ("fastapi", "uvicorn", "multipart", "prometheus_client"),
+    "serve": ("fastapi", "uvicorn", "multipart", "prometheus_client", "markdown_it"),
 }  # fmt: skip
 
 

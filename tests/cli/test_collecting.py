@@ -87,4 +87,4 @@ def test_what_was_not_judged_has_no_number_and_no_heat(knee: Path, tmp_path: Pat
     assert explained.exit_code == 3, explained.output
     (said,) = json.loads((tmp_path / "explained" / "explain.json").read_text())["radiographs"]
     assert set(said) == {"image", "error"}
-    assert said["error"].startswith("Not judged")
+    assert said["error"].startswith("Not assessed")

@@ -48,7 +48,7 @@ STATES: dict[str, tuple[dict[str, Any], str]] = {
             "gate": Gate(flagged=True, reason="rotated"),
             "uncertain": True,
             "regions": (),
-            "summary": "Not judged: the film seems to be rotated. Please check the film.",
+            "summary": "Not assessed: the film seems to be rotated. Please check the film.",
             **dict.fromkeys(("label", "probability", "in_lungs")),
         },
         "373121007",
@@ -414,7 +414,7 @@ def test_a_flagged_film_is_said_not_to_be_judged(tmp_path: Path) -> None:
     assert said["Input gate"] == "rotated"
     assert "Decision at the threshold" not in said
     text = str(objects["gsps"].GraphicAnnotationSequence[0].TextObjectSequence)
-    assert "Not judged" in text
+    assert "Not assessed" in text
     assert "PNEUMONIA" not in text
 
 

@@ -42,7 +42,7 @@ def test_noise_is_flagged_on_both_ways_through(
         assert finding.uncertain
         assert finding.regions == ()
         assert finding.summary is not None
-        assert finding.summary.startswith("Not judged: ")
+        assert finding.summary.startswith("Not assessed: ")
         assert (finding.label, finding.probability) == (None, None)
 
 

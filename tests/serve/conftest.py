@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +17,10 @@ from pneumoscope.serve.service import Service
 from pneumoscope.serve.settings import EngineSettings, ServeSettings
 from tests.dicom.films import film
 from tests.export.bundles import exported_small
+from tests.serve.processes import chromium, served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 LOCAL = "http://127.0.0.1"
 
@@ -25,7 +30,9 @@ def engine() -> EngineSettings:
     """A tiny exported bundle; films of at most 0.5 MB and 100,000 pixels."""
     file = exported_small("resnet18", "linear", "gradcam").path
     limits = Limits(max_bytes=500_000, max_pixels=100_000)
-    return EngineSettings(bundle=file, threads=1, batch_size=4, limits=limits, dicom=True)
+    return EngineSettings(
+        bundle=file, threads=1, batch_size=4, limits=limits, dicom=True, study=True
+    )
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +62,46 @@ def dicom_film(films: list[Path], tmp_path_factory: pytest.TempPathFactory) -> P
 def films(phantoms: Path) -> list[Path]:
     """Films of about 128 px."""
     return sorted((phantoms / "images").glob("*.png"))
+
+
+@pytest.fixture(scope="session")
+def address(engine: EngineSettings) -> Iterator[str]:
+    chromium()
+    with served(engine.bundle) as (found, _):
+        yield found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        found = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """The page; an error in its scripts or a request to elsewhere fails the test."""
+    found = browser.new_page(viewport={"width": 1440, "height": 900})
+    troubles: list[str] = []
+    found.on("pageerror", lambda error: troubles.append(str(error)))
+    found.on(
+        "console",
+        lambda message: troubles.append(message.text) if message.type == "error" else None,
+    )
+    found.on(
+        "request",
+        lambda asked: (
+            None
+            if asked.url.startswith((address, "blob:", "data:"))
+            else troubles.append(asked.url)
+        ),
+    )
+    found.goto(address)
+    found.locator("#model:not(:empty)").wait_for()
+    yield found
+    found.close()
+    assert troubles == []

@@ -24,7 +24,8 @@ from pydicom import dcmread
 import pneumoscope
 from pneumoscope.findings import Finding
 from pneumoscope.serve.app import create_app
-from pneumoscope.serve.jobs import Job
+from pneumoscope.serve.card import rendered_card
+from pneumoscope.serve.jobs import Job, WorkQueue
 from pneumoscope.serve.service import Service
 from pneumoscope.serve.settings import EngineSettings, ServeSettings
 from tests.dicom import films as dicom_films
@@ -178,6 +179,63 @@ def test_a_dicom_film_has_objects_of_its_own_patient(client: TestClient, dicom_f
     assert client.get("/v1/model").json()["downloads"] == ["png", "json", "dicom"]
 
 
+def test_a_dicom_film_comes_with_its_values_and_study(client: TestClient, dicom_film: Path) -> None:
+    _, body = sent(client, dicom_film)
+    (found,) = body["findings"]
+    picture = Image.open(io.BytesIO(client.get(f"/{found['values']}").content))
+    scale, got = found["display"]["scale"], np.asarray(picture, dtype=np.float64)
+    values = scale["low"] + got * (scale["high"] - scale["low"]) / 65535
+    np.testing.assert_array_equal(values, dcmread(dicom_film).pixel_array)
+    shown = found["display"]
+    assert (shown["spacing"], shown["directions"]) == ([0.2, 0.1], ["L", "F"])
+    told = [shown[name] for name in ("age", "sex", "date", "series")]
+    assert told == [None, "F", "2026-01-02", None]
+
+
+def test_a_reading_is_kept_beside_the_finding(client: TestClient, films: list[Path]) -> None:
+    _, body = sent(client, films[0])
+    (found,) = body["findings"]
+    place, finding = f"/v1/findings/{found['id']}/reading", found["finding"]
+    assert found["reading"] is None
+    box = {"x": 3, "y": 4, "width": 20, "height": 10}
+    answer = client.put(place, json={"agrees": False, "boxes": [box], "note": "effusion"})
+    other = next(name for name in ("NORMAL", "PNEUMONIA") if name != finding["label"])
+    expected = {"agrees": False, "boxes": [box], "note": "effusion", "label": other}
+    assert (answer.status_code, answer.json()) == (200, expected)
+    assert client.get(f"/v1/findings/{found['id']}").json()["reading"] == expected
+    assert client.put(place, json={"agrees": True}).json()["label"] == finding["label"]
+    assert client.put(place, json={"note": "x"}).json()["label"] is None
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"no json", 422),
+        (b'{"agrees": "perhaps"}', 422),
+        (b'{"boxes": [{"x": 1, "y": 2, "width": 0, "height": 3}]}', 422),
+        (b'{"name": "x"}', 422),
+        (b'{"note": "' + b"x" * 70_000 + b'"}', 413),
+    ],
+)
+def test_what_is_no_reading_is_refused(
+    client: TestClient, films: list[Path], content: bytes, status: int
+) -> None:
+    _, body = sent(client, films[0])
+    place = f"/v1/findings/{body['findings'][0]['id']}/reading"
+    answer = client.put(place, content=content)
+    assert answer.status_code == status
+    assert client.get(place.removesuffix("/reading")).json()["reading"] is None
+    assert client.put("/v1/findings/0/reading", json={}).status_code == 404
+
+
+def test_the_card_is_a_piece_of_html() -> None:
+    card = rendered_card(
+        "# Card\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n<script>x</script>![p](http://x/y)"
+    )
+    assert "<h1>Card</h1>" in card and "<td>2</td>" in card
+    assert "<script" not in card and "<img" not in card
+
+
 def test_other_films_have_no_objects(client: TestClient, films: list[Path], tmp_path: Path) -> None:
     nothing = np.full((128, 128), 1000, dtype=np.uint16)
     blank = dicom_films.film(tmp_path / "blank.dcm", pixels=nothing)
@@ -192,7 +250,7 @@ def test_nothing_of_the_patient_is_kept_where_no_objects_are_offered(
     engine: EngineSettings, dicom_film: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    settings = ServeSettings(engine=replace(engine, dicom=False), store=store)
+    settings = ServeSettings(engine=replace(engine, dicom=False, study=False), store=store)
     service = Service(settings)
     service.start()
     with TestClient(create_app(service), base_url=LOCAL) as client:
@@ -200,14 +258,16 @@ def test_nothing_of_the_patient_is_kept_where_no_objects_are_offered(
         assert body["findings"][0]["dicom"] is None
         assert client.get("/v1/model").json()["downloads"] == ["png", "json"]
     kept = [path.read_bytes() for path in store.rglob("*") if path.is_file()]
-    assert len(kept) == 4
-    assert not any(word in content for content in kept for word in (b"QX47", b"ACC-99"))
+    # The mark, film, heatmap, values, answer.
+    assert len(kept) == 5
+    private = (b"QX47", b"ACC-99", b"2026-01-02", b'"sex":"F"')
+    assert not any(word in content for content in kept for word in private)
 
 
 def test_a_worker_that_is_killed_loses_no_film(
     client: TestClient, service: Service, films: list[Path]
 ) -> None:
-    process = service.dispatcher._process
+    process = service.dispatcher.lanes[0]._process
     assert process is not None and process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     status, body = sent(client, *films[:4])
@@ -366,3 +426,35 @@ def test_other_words_for_a_picture_are_understood(
     content = films[0].read_bytes()
     answer = client.post("/v1/findings", content=content, headers={"Content-Type": kind})
     assert answer.status_code == 200, answer.text
+
+
+def test_two_workers_share_the_films_and_one_may_die(
+    engine: EngineSettings, films: list[Path]
+) -> None:
+    service = Service(ServeSettings(engine=engine, queue=16, films_per_request=12, workers=2))
+    service.start()
+    client = TestClient(create_app(service), base_url=LOCAL)
+    lanes = service.dispatcher.lanes
+    try:
+        status, body = sent(client, *films[:12])
+        assert status == 200
+        assert [found["finding"]["error"] for found in body["findings"]] == [None] * 12
+        assert all(lane.tally.answered > 0 for lane in lanes)
+        process = lanes[0]._process
+        assert process is not None and process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        assert sent(client, *films[:12])[0] == 200
+        assert client.get("/v1/model").json()["workers"] == 2
+    finally:
+        service.stop()
+    assert service.dispatcher.tally.answered == 24
+    assert not service.dispatcher.ready
+
+
+def test_waiting_films_are_shared() -> None:
+    queue = WorkQueue(8, takers=2)
+    assert queue.reserve(7)
+    for index in range(7):
+        queue.put(Job(str(index), Path(str(index))))
+    taken = [len(queue.take(8, wait=False, idle=True) or ()) for _ in range(4)]
+    assert taken == [4, 2, 1, 0]

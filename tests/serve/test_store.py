@@ -118,3 +118,17 @@ def test_a_token_is_read_and_hidden(tmp_path: Path) -> None:
             read_token(file)
     with pytest.raises(SettingsError, match="cannot be read"):
         read_token(tmp_path / "none")
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_reading_stands_beside_its_result(tmp_path: Path, folder: bool) -> None:
+    store = FolderStore(tmp_path / "store", 60) if folder else MemoryStore(60, 1 << 20)
+    key = "0" * 32
+    assert not store.read(key, "{}")
+    store.add(Answer(key, "{}", b"film", b"heat", values=b"values"))
+    assert store.read(key, '{"note": "é"}')
+    assert store.read(key, '{"note": "two"}')
+    found = store.get(key)
+    assert found == Answer(key, "{}", b"film", b"heat", values=b"values", reading='{"note": "two"}')
+    assert store.remove(key)
+    assert not store.read(key, "{}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,6 +65,14 @@ def serve(
             min=1, help="Growth after which the engine is replaced.", rich_help_panel=_LIMITS
         ),
     ] = 512,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Processes that compute, each with its own engine and its share of the cores.",
+        ),
+    ] = 1,
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
@@ -76,6 +85,7 @@ def serve(
     [dim]Examples:[/dim]
       pneumoscope serve --open
       pneumoscope serve --bundle model.onnx --port 8080 --store results
+      pneumoscope serve --workers 4 --queue 256
       pneumoscope serve --host 0.0.0.0 --token-file token
       curl -F files=@film.png http://127.0.0.1:8000/v1/findings
     """
@@ -89,13 +99,16 @@ def serve(
             bundle=bundle,
             engine=engine,
             precision=precision,
-            threads=threads,
+            threads=threads
+            if threads or workers == 1
+            else max((os.cpu_count() or 1) // workers, 1),
             limits=Limits(
                 max_bytes=max_mb << 20,
                 max_pixels=max_pixels,
                 options=("--max-mb of the server", "--max-pixels of the server"),
             ),
             dicom=_offers_dicom(dicom, store),
+            study=dicom or (dicom is None and store is None),
         ),
         host=host,
         port=port,
@@ -107,6 +120,7 @@ def serve(
         keep_seconds=60 * keep,
         keep_bytes=keep_mb << 20,
         growth=growth_mb << 20,
+        workers=workers,
     )
     log_to_terminal()
 

@@ -10,7 +10,7 @@ ENGLISH: Mapping[str, str] = {
     # What the labels are called in a sentence; others are used as they are.
     "label.PNEUMONIA": "opacity",
     # The sentences.
-    "flagged": "Not judged: {reason}. Please check the film.",
+    "flagged": "Not assessed: {reason}. Please check the film.",
     "present": "{finding} likely present",
     "absent": "{finding} likely absent",
     "indeterminate": "Indeterminate for {finding}",
@@ -35,7 +35,7 @@ ENGLISH: Mapping[str, str] = {
     "zone.left_upper": "the left upper zone",
     "zone.left_middle": "the left middle zone",
     "zone.left_lower": "the left lower zone",
-    # Why a picture is not judged.
+    # Why a picture is not assessed.
     "gate.blank": "the picture is blank or nearly so",
     "gate.inverted": "the film seems to be inverted, bone dark and air bright",
     "gate.rotated": "the film seems to be rotated",

@@ -9,7 +9,7 @@ May import: numpy, Pillow, pydicom. No torch, no other room.
 Inside: `read` looks at a file's first bytes and hands it to `raster` (Pillow) or `dicom` (pydicom,
 imported when the first DICOM file comes); `tone` turns stored DICOM values into gray, `colour`
 decides whether three channels are one gray film, `orientation` tells how a film is hung, `limits`
-stops huge files before they are decoded.
+stops huge files before they are decoded, `display` adds what a person who reads a film needs.
 """
 
 from pneumoscope.imaging.letterbox import Box, Letterbox, model_input

@@ -1,8 +1,8 @@
 """DICOM: which objects are frontal films, and their pixels decoded safely.
 
 pydicom parses the header, `elements` reads its values, `native` and `encapsulated` the pixels.
-Only the elements listed in `_KEYWORDS` are ever parsed, so a patient's name never enters the
-process's memory as text, and no message can repeat it.
+Only the elements listed in `_KEYWORDS`, and those that a caller names, are ever parsed, so a
+patient's name never enters the process's memory as text, and no message can repeat it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -90,14 +90,11 @@ def read_dicom(path: Path, limits: Limits) -> Radiograph:
         UnsupportedImage: no picture, several frames, colour, lateral or oblique view, a modality
             other than CR, DX, RG, OT, SC or none, no decoder, or out of the limits.
     """
-    with _guarded(path), path.open("rb") as stream:
-        dataset = _parse(stream, path, limits)
-        header, layout = _header(dataset, path, limits)
-        check_pixels(stream, dataset, path)
+    with opened(path, limits) as (stream, dataset, header, layout):
         values, notes = read_values(stream, dataset, layout, path)
         spacing, aspect, spacing_notes = read_spacing(dataset)
         pixels, tone_notes = _gray(values, layout, dataset, path)
-        orientation = Orientation.of(_directions(dataset))
+        orientation = Orientation.of(directions_of(dataset))
         turned = (orientation.note,) if orientation.note else ()
         return Radiograph(
             pixels=pixels,
@@ -120,11 +117,29 @@ def dicom_header(path: Path, limits: Limits) -> Header:
         UnreadableImage: damaged or not a DICOM file.
         UnsupportedImage: as `read_dicom`, where the header alone tells.
     """
-    with _guarded(path), path.open("rb") as stream:
-        dataset = _parse(stream, path, limits)
-        header, _ = _header(dataset, path, limits)
-        check_pixels(stream, dataset, path)
+    with opened(path, limits) as (_, _, header, _):
         return header
+
+
+@contextmanager
+def opened(
+    path: Path, limits: Limits, *, also: Sequence[str] = ()
+) -> Iterator[tuple[BinaryIO, Any, Header, Layout]]:
+    """A frontal film's file, checked, with its stream where the pixels begin.
+
+    Args:
+        path: the file.
+        limits: sizes checked before anything is decoded.
+        also: keywords of further elements to parse.
+
+    Raises:
+        UnreadableImage, UnsupportedImage: as `read_dicom`, within the block too.
+    """
+    with _guarded(path), path.open("rb") as stream:
+        dataset = _parse(stream, path, limits, also)
+        header, layout = _header(dataset, path, limits)
+        check_pixels(stream, dataset, path)
+        yield stream, dataset, header, layout
 
 
 def has_dicom_start(head: bytes) -> bool:
@@ -170,14 +185,15 @@ def _guarded(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _parse(stream: BinaryIO, path: Path, limits: Limits) -> Any:
-    """The header, restricted to `_KEYWORDS`; the stream is left where the pixels begin.
+def _parse(stream: BinaryIO, path: Path, limits: Limits, also: Sequence[str]) -> Any:
+    """The header, restricted to `_KEYWORDS` and `also`; the stream is left at the pixels.
 
     A deflated file is inflated whole, its pixel data with it.
     """
     deflated = _is_deflated(stream, path, limits)
     stream.seek(0)
-    dataset = dcmread(stream, force=True, stop_before_pixels=not deflated, specific_tags=_KEYWORDS)
+    wanted: list[Any] = [*_KEYWORDS, *also]
+    dataset = dcmread(stream, force=True, stop_before_pixels=not deflated, specific_tags=wanted)
     if "Rows" not in dataset and "Columns" not in dataset:
         if _has_preamble(path):
             raise no_picture(path)
@@ -256,7 +272,7 @@ def _side_view(dataset: Any, view: str | None) -> str | None:
         codes = items(dataset, "ViewCodeSequence")
         view = code(codes[0], "CodeMeaning") if codes else None
     if view is None:
-        return "a lateral" if is_lateral(_directions(dataset)) else None
+        return "a lateral" if is_lateral(directions_of(dataset)) else None
     if "DECUBITUS" in view:
         return None
     if view in _LATERAL or "LATERAL" in view.split():
@@ -264,7 +280,7 @@ def _side_view(dataset: Any, view: str | None) -> str | None:
     return "an oblique" if view in _OBLIQUE or "OBLIQUE" in view.split() else None
 
 
-def _directions(dataset: Any) -> list[str] | None:
+def directions_of(dataset: Any) -> list[str] | None:
     """Where the rows and the columns run to in the patient; None if the file does not say."""
     return list(texts(dataset, "PatientOrientation")) or None
 

@@ -10,6 +10,7 @@ negative rescale slope comes out upside down. Where pydicom is right, the tests 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,45 @@ _CHUNK = 2**22
 _MOST_LEVELS = 2**20
 
 
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """The chain from stored values to gray, level by level.
+
+    Attributes:
+        index: (height, width), for each pixel the place of its level in the tables.
+        counts: pixels of each level; 0 for padding.
+        values: of each level after the modality transform.
+        gray: of each level, 0 to 1, bright = dense; 0 for padding.
+        padded: whether a level marks pixels outside the exposed field.
+        inverted: whether the lowest value is white.
+    """
+
+    index: NDArray[np.integer]
+    counts: NDArray[np.int64]
+    values: Floats
+    gray: Floats
+    padded: NDArray[np.bool_]
+    inverted: bool
+
+
 def to_gray(
     stored: NDArray[np.integer], layout: Layout, dataset: Any
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Gray film from stored values, bright = dense, and what of the header was ignored.
+
+    Args, errors and rules: as `tone_of`.
+
+    Returns:
+        float32 (height, width) in [0, 1]; sentences for `Radiograph.notes`.
+    """
+    tone, notes = tone_of(stored, layout, dataset)
+    return tone.gray.astype(np.float32)[tone.index], notes
+
+
+def tone_of(
+    stored: NDArray[np.integer], layout: Layout, dataset: Any
+) -> tuple[Tone, tuple[str, ...]]:
+    """How stored values become gray, and what of the header was ignored.
 
     Steps (DICOM PS3.3 C.11.1, C.11.2, C.7.6.3.1.2): modality LUT or rescale; VOI LUT, else window
     (LINEAR, LINEAR_EXACT, SIGMOID; the first of several); MONOCHROME1 or a presentation LUT shape
@@ -49,7 +85,7 @@ def to_gray(
         dataset: the pydicom dataset they came from.
 
     Returns:
-        float32 (height, width) in [0, 1]; sentences for `Radiograph.notes`.
+        The tables; sentences for `Radiograph.notes`.
 
     Raises:
         MalformedElement: a modality transform is there and cannot be read.
@@ -71,10 +107,11 @@ def to_gray(
             gray = _stretch(values, 0, layout.highest)
         else:
             gray = _stretch(values, *_percentiles(values, counts))
-    if _is_inverted(layout, dataset, notes):
+    inverted = _is_inverted(layout, dataset, notes)
+    if inverted:
         gray = 1 - gray
     gray[padded] = 0
-    return gray.astype(np.float32)[index], tuple(notes)
+    return Tone(index, counts, values, gray, padded, inverted), tuple(notes)
 
 
 def _levels(

@@ -137,7 +137,7 @@ def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) ->
             else:
                 yield key, path
 
-    answer_of = partial(_answer, dicom=settings.dicom)
+    answer_of = partial(_answer, settings=settings)
     found = process_files(
         engine,
         passed(),
@@ -153,25 +153,34 @@ def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) ->
     yield from refused
 
 
-def _answer(item: Explained | Failed, *, dicom: bool) -> Answer:
+def _answer(item: Explained | Failed, *, settings: EngineSettings) -> Answer:
+    from pneumoscope.imaging import is_dicom_file
+    from pneumoscope.imaging.display import display_of
     from pneumoscope.inference import Failed
-    from pneumoscope.report.png import encode_unit
+    from pneumoscope.report.png import encode_gray16, encode_unit
+    from pneumoscope.serve.display import display_text
 
     if isinstance(item, Failed):
         return Answer(item.name, item.finding.json_line())
-    film = encode_unit(item.radiograph.pixels)
-    heat = encode_unit(item.heatmap) if item.finding.judged else None
-    height, width = item.radiograph.pixels.shape
-    source = _source(item) if dicom else None
-    return Answer(item.name, item.finding.json_line(), film, heat, width, height, source)
+    radiograph = item.radiograph
+    height, width = radiograph.pixels.shape
+    is_dicom = is_dicom_file(radiograph.source, limits=settings.limits)
+    shown = display_of(radiograph, is_dicom=is_dicom, limits=settings.limits)
+    return Answer(
+        item.name,
+        item.finding.json_line(),
+        film=encode_unit(radiograph.pixels),
+        heatmap=encode_unit(item.heatmap) if item.finding.judged else None,
+        width=width,
+        height=height,
+        source=_source(item) if settings.dicom and is_dicom else None,
+        values=None if shown.levels is None else encode_gray16(shown.levels),
+        display=display_text(shown, study=settings.study),
+    )
 
 
 def _source(item: Explained) -> str | None:
     """What DICOM objects carry of a film; None if there can be none for it."""
-    from pneumoscope.imaging import is_dicom_file
-
-    if not is_dicom_file(item.radiograph.source):
-        return None
     from pneumoscope.serve.objects import source_text
 
     return source_text(item)

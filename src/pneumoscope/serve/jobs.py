@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -21,6 +22,10 @@ class Answer:
         width, height: of the film in pixels; 0 for a film that cannot be used.
         source: what DICOM objects carry of a DICOM film, its patient's name among it; None for
             other films, and where nobody asked.
+        values: the film's values after the modality transform, as 16-bit gray PNG; None where
+            `film` holds them.
+        display: what the page shows beside the film, as JSON; None for a film that cannot be used.
+        reading: what a person read on the film, as JSON; None until somebody did.
     """
 
     key: str
@@ -30,11 +35,14 @@ class Answer:
     width: int = 0
     height: int = 0
     source: str | None = None
+    values: bytes | None = None
+    display: str | None = None
+    reading: str | None = None
 
     @property
     def size(self) -> int:
         """Bytes it takes in memory, about."""
-        parts = (self.finding, self.film, self.heatmap, self.source)
+        parts = (self.finding, self.film, self.heatmap, self.source, self.values, self.display)
         return sum(len(part) for part in parts if part is not None)
 
 
@@ -60,10 +68,11 @@ class WorkQueue:
 
     Args:
         bound: places.
+        takers: how many workers share the waiting films between them.
     """
 
-    def __init__(self, bound: int) -> None:
-        self._bound = bound
+    def __init__(self, bound: int, takers: int = 1) -> None:
+        self._bound, self._takers = bound, takers
         self._held = 0
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
@@ -120,7 +129,8 @@ class WorkQueue:
                     return None
                 self._changed.wait()
             taken: list[Job] = []
-            while self._waiting and len(taken) < most:
+            share = min(most, math.ceil(len(self._waiting) / self._takers))
+            while self._waiting and len(taken) < share:
                 suspect = self._waiting[0].attempts > 0
                 if suspect and (taken or not idle):
                     break

@@ -19,7 +19,7 @@ class Metrics:
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._registry = CollectorRegistry()
-        registry, tally = self._registry, dispatcher.tally
+        registry = self._registry
         self._requests = Counter(
             "pneumoscope_requests", "Requests.", ["method", "route", "status"], registry=registry
         )
@@ -33,17 +33,26 @@ class Metrics:
         self._films = Counter("pneumoscope_films", "Films.", ["outcome"], registry=registry)
         gauges = {
             "pneumoscope_queue_films": ("Accepted, not finished.", lambda: dispatcher.queue.held),
-            "pneumoscope_worker_resident_bytes": ("Of the worker.", lambda: tally.memory),
-            "pneumoscope_worker_restarts": ("Workers that died.", lambda: tally.restarts),
-            "pneumoscope_worker_recycled": ("Workers that grew.", lambda: tally.recycled),
-            "pneumoscope_ready": ("Whether it serves.", lambda: int(dispatcher.ready.is_set())),
+            "pneumoscope_worker_resident_bytes": (
+                "Of the workers.",
+                lambda: dispatcher.tally.memory,
+            ),
+            "pneumoscope_worker_restarts": (
+                "Workers that died.",
+                lambda: dispatcher.tally.restarts,
+            ),
+            "pneumoscope_worker_recycled": (
+                "Workers that grew.",
+                lambda: dispatcher.tally.recycled,
+            ),
+            "pneumoscope_ready": ("Whether it serves.", lambda: int(dispatcher.ready)),
         }
         for name, (help_text, value) in gauges.items():
             Gauge(name, help_text, registry=registry).set_function(value)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request; routes are templates, so that there are few."""
-        known = method if method in ("GET", "HEAD", "POST", "DELETE") else "other"
+        known = method if method in ("GET", "HEAD", "POST", "PUT", "DELETE") else "other"
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from pneumoscope import __version__
@@ -15,14 +15,18 @@ from pneumoscope.bundles import BundleInfo
 from pneumoscope.errors import SettingsError
 from pneumoscope.findings import Finding, indeterminate
 from pneumoscope.serve import metrics
+from pneumoscope.serve.card import rendered_card
+from pneumoscope.serve.display import ShownFilm
 from pneumoscope.serve.jobs import Answer
 from pneumoscope.serve.problems import Problem, responses
+from pneumoscope.serve.reading import MOST_BYTES, NewReading, Reading, parse_reading
 from pneumoscope.serve.service import Service
-from pneumoscope.serve.uploads import FIELD, FORM_TYPE, RAW_TYPES
+from pneumoscope.serve.uploads import FIELD, FORM_TYPE, RAW_TYPES, read_body
 
 NOTICE = "Research use only. Not a medical device; not for diagnosis."
 _PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 _GONE = "There is no such finding, or no more."
+_Kept = TypeVar("_Kept", bound=BaseModel)
 
 
 class FoundFilm(BaseModel):
@@ -34,8 +38,13 @@ class FoundFilm(BaseModel):
     finding: Finding
     film: str | None = Field(description="Where the film is, as 16-bit PNG")
     heatmap: str | None = Field(
-        description="Where the heatmap is, as 16-bit PNG on its pixels; null if not judged"
+        description="Where the heatmap is, as 16-bit PNG on its pixels; null if not assessed"
     )
+    values: str | None = Field(
+        description="Where the stored values are, as 16-bit PNG; null if the film holds them"
+    )
+    display: ShownFilm | None = Field(description="What the file says for whoever reads the film")
+    reading: Reading | None = Field(description="What a person read; null until somebody did")
     dicom: str | None = Field(description="Where its DICOM objects are, if there can be any")
 
     @classmethod
@@ -51,7 +60,14 @@ class FoundFilm(BaseModel):
             film=f"{place}/film.png" if usable else None,
             heatmap=None if answer.heatmap is None else f"{place}/heatmap.png",
             dicom=None if answer.source is None else f"{place}/dicom.zip",
+            values=None if answer.values is None else f"{place}/values.png",
+            display=_parsed(ShownFilm, answer.display),
+            reading=_parsed(Reading, answer.reading),
         )
+
+
+def _parsed(kind: type[_Kept], text: str | None) -> _Kept | None:
+    return None if text is None else kind.model_validate_json(text)
 
 
 class FoundFilms(BaseModel):
@@ -90,6 +106,7 @@ class Model(BaseModel):
     max_pixels: int
     films_per_request: int
     keep_seconds: float
+    workers: int
     notice: str = NOTICE
 
 
@@ -199,6 +216,41 @@ async def get_heatmap(request: Request, key: str) -> Response:
 
 
 @router.get(
+    "/v1/findings/{key}/values.png",
+    response_class=Response,
+    responses={200: _PNG, **responses(HTTPStatus.NOT_FOUND)},
+)
+async def get_values(request: Request, key: str) -> Response:
+    """A DICOM film's values after the modality transform; `display.scale` says what levels mean."""
+    return _picture((await _answer(request, key)).values)
+
+
+@router.put(
+    "/v1/findings/{key}/reading",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": NewReading.model_json_schema()}},
+        }
+    },
+    responses=responses(
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    ),
+)
+async def put_reading(request: Request, key: str) -> Reading:
+    """Keep a person's reading beside the finding; it takes the place of an earlier one."""
+    answer = await _answer(request, key)
+    service = service_of(request)
+    finding = Finding.model_validate_json(answer.finding)
+    reading = parse_reading(await read_body(request, MOST_BYTES), finding, service.info.labels)
+    if not await asyncio.to_thread(service.store.read, key, reading.model_dump_json()):
+        raise Problem(HTTPStatus.NOT_FOUND, _GONE)
+    return reading
+
+
+@router.get(
     "/v1/findings/{key}/dicom.zip",
     response_class=Response,
     responses={
@@ -231,7 +283,7 @@ def _picture(content: bytes | None) -> Response:
     if content is None:
         raise Problem(
             HTTPStatus.NOT_FOUND,
-            "There is no such picture: the film could not be used, or was not judged.",
+            "There is no such picture: the film could not be used, or was not assessed.",
         )
     return Response(content, media_type="image/png")
 
@@ -257,6 +309,7 @@ async def get_model(request: Request) -> Model:
         max_pixels=settings.engine.limits.max_pixels,
         films_per_request=settings.films_per_request,
         keep_seconds=settings.keep_seconds,
+        workers=settings.workers,
     )
 
 
@@ -267,10 +320,24 @@ async def get_model(request: Request) -> Model:
 )
 async def get_card(request: Request) -> PlainTextResponse:
     """The model card, as Markdown."""
+    return PlainTextResponse(_card(request))
+
+
+@router.get(
+    "/v1/model/card.html",
+    response_class=HTMLResponse,
+    responses=responses(HTTPStatus.NOT_FOUND),
+)
+async def get_card_page(request: Request) -> HTMLResponse:
+    """The model card, as a piece of HTML."""
+    return HTMLResponse(rendered_card(_card(request)))
+
+
+def _card(request: Request) -> str:
     card = service_of(request).card
     if card is None:
         raise Problem(HTTPStatus.NOT_FOUND, "The bundle has no model card beside it.")
-    return PlainTextResponse(card)
+    return card
 
 
 @router.get("/healthz")
@@ -283,7 +350,7 @@ async def get_health() -> State:
 async def get_readiness(request: Request) -> State:
     """Whether films would be judged now."""
     dispatcher = service_of(request).dispatcher
-    if not dispatcher.ready.is_set() or not dispatcher.alive:
+    if not dispatcher.ready:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The engine is being started or has ended.")
     return State(status="ready")
 

@@ -13,8 +13,9 @@ from starlette.requests import Request
 
 from pneumoscope.bundles import read_bundle
 from pneumoscope.bundles.info import CARD_FILE
-from pneumoscope.serve.dispatcher import Dispatcher, WorkerDied
+from pneumoscope.serve.dispatcher import Dispatcher
 from pneumoscope.serve.jobs import Answer, Job
+from pneumoscope.serve.lane import WorkerDied
 from pneumoscope.serve.metrics import Metrics
 from pneumoscope.serve.problems import Problem
 from pneumoscope.serve.settings import ServeSettings

@@ -24,6 +24,7 @@ class EngineSettings:
         limits: of a film, checked before it is decoded.
         films_between_checks: after so many films in a row the worker reports its memory.
         dicom: whether answers carry what DICOM objects need of a DICOM film.
+        study: whether answers carry age, sex, study date and series of a DICOM film.
     """
 
     bundle: Path = DEFAULT
@@ -34,6 +35,7 @@ class EngineSettings:
     limits: Limits = field(default_factory=lambda: Limits(max_bytes=64 << 20))
     films_between_checks: int = 256
     dicom: bool = False
+    study: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class ServeSettings:
         store: folder of the results; None keeps them in memory.
         keep_seconds: results are forgotten after so long.
         keep_bytes: results in memory, at most; the oldest go first.
-        growth: bytes by which the worker's memory may grow before it is replaced.
+        growth: bytes by which a worker's memory may grow before it is replaced.
+        workers: processes that compute, each with an engine of its own.
     """
 
     engine: EngineSettings = field(default_factory=EngineSettings)
@@ -65,6 +68,7 @@ class ServeSettings:
     keep_seconds: float = 3600.0
     keep_bytes: int = 1 << 30
     growth: int = 512 << 20
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if self.token is None and not is_loopback(self.host):
@@ -72,7 +76,9 @@ class ServeSettings:
                 f"listening on {self.host} lets other machines in",
                 remedy="give --token-file, or leave --host at 127.0.0.1",
             )
-        smallest = min(self.queue, self.films_per_request, self.keep_bytes, self.growth)
+        smallest = min(
+            self.queue, self.films_per_request, self.keep_bytes, self.growth, self.workers
+        )
         if smallest < 1 or not min(self.timeout, self.keep_seconds) > 0:
             raise SettingsError("a limit of the server is not above 0", remedy="raise it")
 

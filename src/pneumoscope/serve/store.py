@@ -8,16 +8,18 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
 from pneumoscope.errors import OutputError
-from pneumoscope.files import write_json
+from pneumoscope.files import write_json, write_text
 from pneumoscope.serve.jobs import Answer
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _MARK = "pneumoscope-store.json"
+_PICTURES = ("film", "heatmap", "values")
+_READING = "reading.json"
 
 
 class Store(Protocol):
@@ -29,6 +31,10 @@ class Store(Protocol):
 
     def get(self, key: str) -> Answer | None:
         """A result; None if there is none, or no more."""
+        ...
+
+    def read(self, key: str, reading: str) -> bool:
+        """Keep a reading beside its result and renew the result; False if there is none."""
         ...
 
     def remove(self, key: str) -> bool:
@@ -66,6 +72,16 @@ class MemoryStore:
         with self._lock:
             until, answer = self._results.get(key, (0.0, None))
             return answer if until > time.monotonic() else None
+
+    def read(self, key: str, reading: str) -> bool:
+        """Keep a reading beside its result and renew the result; False if there is none."""
+        with self._lock:
+            until, answer = self._results.get(key, (0.0, None))
+            now = time.monotonic()
+            if answer is None or until <= now:
+                return False
+            self._results[key] = (now + self._seconds, replace(answer, reading=reading))
+            return True
 
     def remove(self, key: str) -> bool:
         """Forget a result; False if there is none."""
@@ -125,10 +141,11 @@ class FolderStore:
         making = self._folder / f".{answer.key}"
         making.mkdir(mode=0o700)
         try:
-            for name, content in (("film.png", answer.film), ("heatmap.png", answer.heatmap)):
+            for part in _PICTURES:
+                content = getattr(answer, part)
                 if content is not None:
-                    (making / name).write_bytes(content)
-            text = asdict(answer) | {"film": None, "heatmap": None}
+                    (making / f"{part}.png").write_bytes(content)
+            text = asdict(answer) | dict.fromkeys(_PICTURES)
             (making / "answer.json").write_text(json.dumps(text), encoding="utf-8")
             making.rename(self._folder / answer.key)
         except OSError:
@@ -144,10 +161,25 @@ class FolderStore:
             if folder.stat().st_mtime + self._seconds <= time.time():
                 return None
             known = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
-            film, heat = (_bytes(folder / name) for name in ("film.png", "heatmap.png"))
+            reading = _bytes(folder / _READING)
+            if reading is not None:
+                known["reading"] = reading.decode("utf-8")
+            pictures = {part: _bytes(folder / f"{part}.png") for part in _PICTURES}
         except FileNotFoundError:
             return None
-        return Answer(**known | {"film": film, "heatmap": heat})
+        return Answer(**known | pictures)
+
+    def read(self, key: str, reading: str) -> bool:
+        """Keep a reading beside its result and renew the result; False if there is none.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if self.get(key) is None:
+            return False
+        # A new file in the folder renews the folder's time.
+        write_text(self._folder / key / _READING, reading)
+        return True
 
     def remove(self, key: str) -> bool:
         """Forget a result; False if there is none."""

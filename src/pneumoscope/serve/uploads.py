@@ -118,6 +118,19 @@ class Uploads:
                 await asyncio.to_thread(stream.write, chunk)
 
 
+async def read_body(request: Request, most: int) -> bytes:
+    """A small body, whole.
+
+    Raises:
+        Problem: it is larger than `most` bytes, or broke off.
+    """
+    _check_announced(request, most)
+    try:
+        return b"".join([chunk async for chunk in _bounded(request, most)])
+    except ClientDisconnect as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "The upload broke off.") from error
+
+
 def _check_announced(request: Request, most: int) -> None:
     announced = request.headers.get("content-length", "0")
     if not announced.isdecimal():
@@ -129,9 +142,13 @@ def _check_announced(request: Request, most: int) -> None:
 def _too_large(most: int) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"The body is larger than {most >> 20} MB. Send fewer or smaller films.",
+        f"The body is larger than {_size(most)}. Send less.",
         {"Connection": "close"},
     )
+
+
+def _size(most: int) -> str:
+    return f"{most >> 20} MB" if most >> 20 else f"{most >> 10} KB"
 
 
 async def _bounded(request: Request, most: int) -> AsyncIterator[bytes]:

@@ -14,7 +14,7 @@ export class Refused extends Error {
 
 async function ask(path, options = {}, answerOf = (answer) => answer.json()) {
   for (;;) {
-    const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
+    const headers = { ...options.headers, ...(token === null ? {} : { Authorization: `Bearer ${token}` }) };
     let answer;
     try {
       answer = await fetch(path, { ...options, headers, credentials: "omit" });
@@ -53,8 +53,17 @@ function tokenFromUser() {
 /** What the server judges with. */
 export const getModel = () => ask("v1/model");
 
-/** The model card as text. */
-export const getCard = (path) => ask(path, {}, (answer) => answer.text());
+/** The model card as a piece of HTML, made by the server from Markdown without any HTML of its own. */
+export const getCard = (path) => ask(`${path}.html`, {}, (answer) => answer.text());
+
+/** A finding that the server keeps. */
+export const getFinding = (id) => ask(`v1/findings/${id}`);
+
+/** Keep a person's reading beside the finding. @param {import("./reading.js").Reading} reading */
+export const putReading = (id, { agrees, boxes, note }) =>
+  ask(`v1/findings/${id}/reading`, {
+    method: "PUT", body: JSON.stringify({ agrees, boxes, note }), headers: { "Content-Type": "application/json" },
+  });
 
 /** The bytes of a picture or another file. */
 export const getBytes = async (path) => new Uint8Array(await ask(path, {}, (answer) => answer.arrayBuffer()));

@@ -1,20 +1,32 @@
-// Wires films, views, sliders and keys together.
+// Wires films, views, panels and keys together.
 
 import * as api from "./api.js";
 import { colours } from "./colours.js";
-import { isJudged, showFinding, showRegions } from "./panel.js";
-import { decodeGray16 } from "./png16.js";
+import { Films } from "./films.js";
+import { dropped, takeIn } from "./intake.js";
+import { listenToKeys } from "./keys.js";
+import { measured, NAMES } from "./marks.js";
+import { boxesTable, coco, readingsTable, textOf, worklistTable } from "./outputs.js";
+import { reasons, showFinding, showRegions } from "./panel.js";
+import { marksOf, ReadingPanel } from "./reading.js";
 import { findRegions } from "./regions.js";
+import { fillReport } from "./report.js";
+import { remember, remembered } from "./session.js";
+import { themed } from "./theme.js";
+import { drawHistogram, PRESETS } from "./tone.js";
 import { View } from "./view.js";
+import { isAssessed, isPositive, lines } from "./words.js";
 import { Worklist } from "./worklist.js";
 
-const AT_A_TIME = 4, DECODED = 4;
 const $ = (id) => document.getElementById(id);
-const views = [...document.querySelectorAll(".view")].map((figure) => new View(figure, () => showDisplay(), () => lead()));
+const all = (selector) => [...document.querySelectorAll(selector)];
+const views = all(".view").map((figure) => new View(figure, {
+  changed: () => showDisplay(), moved: () => lead(), marked: () => marked(), swiped: (steps) => step(steps),
+}));
 const list = new Worklist((entry) => open(entry));
-const decoded = new Map();
-let model = null, active = views[0], added = 0, running = 0, together = true;
-const queue = [];
+const films = new Films(changed, (entry) => active.entry || open(entry));
+const reading = new ReadingPanel((entry) => api.putReading(entry.found.id, entry.reading), changed);
+let model = null, active = views[0], added = 0, together = true;
 
 function toast(text) {
   const line = document.createElement("div"), words = document.createElement("span"), close = document.createElement("button");
@@ -29,66 +41,50 @@ function toast(text) {
 
 // ---- films in
 
-function take(files) {
-  for (const file of files) {
-    const entry = { name: file.name, file, number: added++, state: "waiting", found: null };
+function changed(entry) {
+  list.update(entry);
+  remember(() => list.entries, toast);
+}
+
+function take(items) {
+  return takeIn(items, (source) => {
+    const entry = { number: added++, name: source.name, source, state: "waiting", reason: null, found: null, reading: null, marks: [] };
     list.add(entry);
-    queue.push(entry);
-  }
-  $("files").value = "";
-  judgeNext();
+    films.send(entry);
+  }, toast);
 }
 
-async function judgeNext() {
-  if (running >= AT_A_TIME || queue.length === 0) return;
-  running++;
-  const entry = queue.shift();
-  judgeNext();
-  entry.state = "reading";
-  list.show();
+async function example() {
+  const name = "example-phantom.png";
   try {
-    if (model && entry.file.size > model.max_bytes) {
-      throw new Error(`is larger than ${model.max_bytes >> 20} MB, the most this server takes.`);
-    }
-    entry.found = await api.judge(entry.file, () => { entry.state = "queued"; list.show(); });
-    const { error } = entry.found.finding;
-    if (error !== null) throw new Error(error);
-    entry.state = "done";
+    const blob = new Blob([await api.getBytes(name)]);
+    await take([new File([blob], name)]);
   } catch (error) {
-    entry.state = "unusable";
-    toast(`${entry.name}: ${error.message}`);
+    toast(error.message);
   }
-  entry.file = null;
-  running--;
-  list.show();
-  if (!active.entry && entry.state === "done") await open(entry);
-  judgeNext();
 }
 
-async function pixels(entry) {
-  const { id, film, heatmap } = entry.found;
-  if (!decoded.has(id)) {
-    // A film that was not judged has no heatmap.
-    const [gray, heat] = await Promise.all(
-      [film, heatmap].map(async (path) => path && decodeGray16(await api.getBytes(path))),
-    );
-    const { width, height, levels } = gray, cold = () => new Uint16Array(width * height);
-    decoded.set(id, { name: entry.name, width, height, gray: levels, heat: heat?.levels ?? cold() });
-    for (const old of decoded.keys()) if (decoded.size > DECODED && old !== id) decoded.delete(old);
+function restore() {
+  for (const kept of remembered()) {
+    list.add({ ...kept, number: added++, source: null, marks: marksOf(kept.reading) });
   }
-  return decoded.get(id);
+  const first = list.entries.find((entry) => entry.found?.film);
+  if (first) open(first);
 }
 
 async function open(entry, view = active) {
   view.entry = entry;
   try {
-    const film = await pixels(entry);
+    const film = await films.pixels(entry);
     if (view.entry !== entry) return;
     $("welcome").hidden = true;
-    view.show(film, regionsOf(view, film));
+    view.show(film, regionsOf(view, film), entry.marks);
     join(view);
   } catch (error) {
-    toast(`${entry.name}: ${error.status === 404 ? "The server has forgotten this film. Open it again." : error.message}`);
+    if (view.entry === entry && !view.film) view.entry = null;
+    entry.reason = error.message;
+    changed(entry);
+    toast(`${entry.name}: ${error.message}`);
     return;
   }
   if (view === active) show();
@@ -97,48 +93,100 @@ async function open(entry, view = active) {
 /** The server's own regions until the slider is moved, then those of the same rule. */
 function regionsOf(view, film = view.film) {
   const { finding } = view.entry.found, { threshold } = view.display;
-  if (!isJudged(finding) || finding.probability < finding.threshold) return [];
+  if (!isAssessed(finding) || !isPositive(finding)) return [];
   if (threshold === null) return finding.regions;
   return findRegions(film.heat, film.width, film.height, { ...model.regions, threshold });
+}
+
+function step(steps) {
+  const entry = list.step(active.entry, steps);
+  if (entry && entry !== active.entry) open(entry);
 }
 
 // ---- what is shown beside the film
 
 function show() {
-  const { entry } = active;
-  list.show(entry ?? null);
+  const entry = active.entry ?? null, known = reasons(entry, model);
+  list.open(entry);
   $("display").disabled = !entry;
-  for (const button of document.querySelectorAll("[data-download]")) {
-    button.hidden = !model?.downloads.includes(button.dataset.download);
-    button.disabled = !entry || (button.dataset.download === "dicom" && entry.found.dicom === null);
+  const words = [];
+  for (const button of all("[data-download]")) {
+    const kind = button.dataset.download, reason = known[kind];
+    button.hidden = kind === "dicom" && !model?.downloads.includes("dicom");
+    button.disabled = reason !== null;
+    if (reason && entry && !button.hidden) words.push(`${button.textContent}: ${reason}.`);
   }
+  $("download-note").textContent = entry ? words.join(" ") : "Open a film to save it.";
+  for (const id of ["opacity", "map", "threshold", "boxes"]) $(id).disabled = known.heat !== null;
+  $("heat-note").textContent = entry && known.heat ? `Greyed: ${known.heat}.` : "";
+  for (const id of ["previous", "next"]) $(id).disabled = !entry;
   showFinding(entry?.found ?? null, model);
+  reading.show(entry, model);
+  showMarks();
   showDisplay();
 }
 
 function showDisplay() {
-  const { display, entry, regions } = active;
+  const { display, entry, regions, film } = active;
   const threshold = display.threshold ?? model?.regions.threshold ?? 0.5;
   for (const [id, value, text] of [
     ["opacity", 100 * display.opacity, `${Math.round(100 * display.opacity)} %`],
     ["threshold", 100 * threshold, threshold.toFixed(2)],
-    ["level", 1000 * display.level, display.level.toFixed(2)],
-    ["width", 1000 * display.width, display.width.toFixed(2)],
   ]) {
     $(id).value = value;
     $(`${id}-value`).textContent = text;
   }
   $("map").value = display.map;
   $("boxes").checked = display.boxes;
+  $("preset").value = display.preset;
   $("invert").setAttribute("aria-pressed", String(display.invert));
   showColours(display.map);
   showRegions(entry?.found ?? null, entry ? regions ?? [] : []);
+  if (film) showWindow(active);
+}
+
+function showWindow({ film, window }) {
+  const { low, high } = film.histogram, span = high - low || 1, digits = span < 10 ? 2 : 0;
+  for (const [id, value, share] of [["level", window.centre, (window.centre - low) / span], ["width", window.width, window.width / span]]) {
+    $(id).value = 1000 * share;
+    $(`${id}-value`).textContent = value.toFixed(digits);
+    $(id).setAttribute("aria-valuetext", value.toFixed(digits));
+  }
+  drawHistogram($("histogram"), film.histogram, film.scale, window);
 }
 
 function showColours(map) {
   const context = $("colours").getContext("2d"), image = context.createImageData(256, 1), table = colours(map);
   for (let at = 0; at < 256; at++) image.data.set([...table.subarray(3 * at, 3 * at + 3), 255], 4 * at);
   context.putImageData(image, 0, 0);
+}
+
+function showMarks() {
+  const { film, marks, chosen } = active;
+  $("marks-part").hidden = !film || !marks.length;
+  $("marks").replaceChildren(...(film ? marks : []).map((mark) => {
+    const line = document.createElement("li"), choose = document.createElement("button"), remove = document.createElement("button");
+    choose.textContent = `${NAMES[mark.kind]}: ${measured(mark, film)}`;
+    choose.setAttribute("aria-pressed", String(mark === chosen));
+    choose.onclick = () => {
+      active.choose(mark === chosen ? null : mark);
+      showMarks();
+    };
+    remove.textContent = "Remove";
+    remove.onclick = () => active.removeMark(mark);
+    for (const button of [choose, remove]) button.type = "button";
+    line.append(choose, remove);
+    return line;
+  }));
+  const at = active.entry?.found.display?.spacing_at;
+  $("spacing").textContent = !film?.spacing ? "The file has no pixel spacing: lengths are in pixels."
+    : at === "detector" ? "Millimetres at the detector, not corrected for magnification." : "";
+}
+
+function marked() {
+  for (const view of views) if (view !== active && view.entry === active.entry) view.draw();
+  reading.boxes(active.marks, active.film);
+  showMarks();
 }
 
 function change(changes) {
@@ -150,9 +198,16 @@ function change(changes) {
   showDisplay();
 }
 
-function reset() {
-  active.reset();
-  change({ threshold: null });
+function slide(id, share) {
+  if (!active.film) return;
+  const { low, high } = active.film.histogram, { centre, width } = active.window;
+  active.setWindow(id === "level" ? { centre: low + share * (high - low), width } : { centre, width: share * (high - low) });
+  showDisplay();
+}
+
+function preset(steps) {
+  const names = Object.keys(PRESETS), at = names.indexOf(active.display.preset);
+  change({ preset: names[(at + steps + names.length) % names.length] });
 }
 
 function activate(view) {
@@ -192,37 +247,64 @@ function moveTogether() {
   lead();
 }
 
-function dragMode() {
-  const windowing = !views[0].windowing;
-  for (const view of views) view.windowing = windowing;
-  $("mode").textContent = windowing ? "Drag: window" : "Drag: move";
-  $("mode").setAttribute("aria-pressed", String(windowing));
+/** Choose what dragging does; a tool that is chosen already draws a mark in the middle. */
+function tool(name, again = false) {
+  if (again && active.tool === name && name in NAMES) active.addMark(name);
+  for (const view of views) view.tool = name;
+  for (const button of all("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === name));
+  if (name === "move" && active.chosen) {
+    active.choose(null);
+    showMarks();
+  }
+}
+
+function magnify() {
+  $("magnify").setAttribute("aria-pressed", String(active.film ? active.magnifier() : false));
 }
 
 // ---- films out
 
-function save(blob, suffix) {
+function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = `film-${active.entry.found.id.slice(0, 8)}.${suffix}`;
+  link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
+const named = (suffix) => `film-${active.entry.found.id.slice(0, 8)}.${suffix}`;
+const text = (content, type) => new Blob([content], { type });
+
 const downloads = {
-  png: () => active.picture(model.notice).toBlob((blob) => save(blob, "png")),
+  png: () => active.picture(lines(active.entry, model)).toBlob((blob) => save(blob, named("png"))),
   json: () => {
     const shown = { regions_from_heat: active.display.threshold ?? model.regions.threshold, regions: active.regions };
-    const text = JSON.stringify({ ...active.entry.found, shown, notice: model.notice }, null, 2);
-    save(new Blob([text], { type: "application/json" }), "json");
+    const content = { ...active.entry.found, reading: active.entry.reading, shown, notice: model.notice };
+    save(text(JSON.stringify(content, null, 2), "application/json"), named("json"));
   },
   dicom: async () => {
     try {
-      save(new Blob([await api.getBytes(active.entry.found.dicom)], { type: "application/zip" }), "dicom.zip");
+      save(new Blob([await api.getBytes(active.entry.found.dicom)], { type: "application/zip" }), named("dicom.zip"));
     } catch (error) {
       toast(error.message);
     }
   },
+  report: () => print(),
+  text: async () => {
+    try {
+      await navigator.clipboard.writeText(textOf(active.entry, active.regions, model).join("\n"));
+      toast("Copied.");
+    } catch {
+      toast("The browser does not let this page copy. Save the film as JSON instead.");
+    }
+  },
+};
+
+const lists = {
+  worklist: () => save(text(worklistTable(list.entries, model), "text/csv"), "worklist.csv"),
+  readings: () => save(text(readingsTable(list.entries, model), "text/csv"), "readings.csv"),
+  boxes: () => save(text(boxesTable(list.entries, model), "text/csv"), "boxes.csv"),
+  coco: () => save(text(coco(list.entries, model), "application/json"), "readings.coco.json"),
 };
 
 async function forgetActive() {
@@ -230,8 +312,8 @@ async function forgetActive() {
   if (!entry) return;
   const next = list.step(entry, 1) === entry ? list.step(entry, -1) : list.step(entry, 1);
   list.remove(entry);
-  decoded.delete(entry.found.id);
-  api.forget(entry.found.id).catch((error) => error.status === 404 || toast(error.message));
+  changed();
+  films.forget(entry).catch((error) => toast(error.message));
   for (const view of views.filter((other) => other.entry === entry)) {
     view.entry = null;
     view.clear();
@@ -239,6 +321,11 @@ async function forgetActive() {
   }
   $("welcome").hidden = views.some((view) => view.entry);
   show();
+}
+
+function removeChosen() {
+  if (active.chosen) active.removeMark(active.chosen);
+  else forgetActive();
 }
 
 // ---- hands
@@ -250,31 +337,53 @@ for (const view of views) {
   }
 }
 for (const id of ["open", "open-too"]) $(id).onclick = () => $("files").click();
-$("files").onchange = (event) => take(event.target.files);
-$("mode").onclick = dragMode;
+$("open-folder").onclick = () => $("folder").click();
+for (const id of ["files", "folder"]) {
+  $(id).onchange = async (event) => {
+    await take([...event.target.files]);
+    event.target.value = "";
+  };
+}
+$("example").onclick = example;
+$("previous").onclick = () => step(-1);
+$("next").onclick = () => step(1);
+for (const button of all("[data-tool]")) button.onclick = () => tool(button.dataset.tool);
 $("fit").onclick = () => active.fit();
 $("actual").onclick = () => active.zoomTo(1);
+$("rotate").onclick = () => active.film && active.rotate();
+$("flip").onclick = () => active.film && active.flip();
 $("invert").onclick = () => change({ invert: !active.display.invert });
-$("reset").onclick = reset;
+$("magnify").onclick = magnify;
+$("reset").onclick = () => { active.reset(); change({ threshold: null }); };
 $("compare").onclick = compare;
 $("together").onclick = moveTogether;
+$("add-box").onclick = () => active.addMark("box");
+$("copy-regions").onclick = () => {
+  active.marks.push(...marksOf({ boxes: active.regions ?? [] }));
+  active.draw();
+  marked();
+};
 $("help").onclick = () => $("help-dialog").showModal();
 $("opacity").oninput = (event) => change({ opacity: event.target.value / 100 });
 $("threshold").oninput = (event) => change({ threshold: event.target.value / 100 });
-$("level").oninput = (event) => change({ level: event.target.value / 1000 });
-$("width").oninput = (event) => change({ width: event.target.value / 1000 });
+for (const id of ["level", "width"]) $(id).oninput = (event) => slide(id, event.target.value / 1000);
+$("preset").replaceChildren(...Object.entries(PRESETS).map(([value, { name }]) => new Option(name, value)));
+$("preset").onchange = (event) => change({ preset: event.target.value });
 $("map").onchange = (event) => change({ map: event.target.value });
 $("boxes").onchange = (event) => change({ boxes: event.target.checked });
-for (const button of document.querySelectorAll("[data-download]")) button.onclick = downloads[button.dataset.download];
-for (const button of document.querySelectorAll("dialog .close")) button.onclick = () => button.closest("dialog").close();
+for (const button of all("[data-download]")) button.onclick = downloads[button.dataset.download];
+for (const button of all("[data-list]")) button.onclick = lists[button.dataset.list];
+for (const button of all("dialog .close")) button.onclick = () => button.closest("dialog").close();
 $("card").onclick = async () => {
   try {
-    $("card-text").textContent = await api.getCard(model.card);
+    const card = new DOMParser().parseFromString(await api.getCard(model.card), "text/html");
+    $("card-text").replaceChildren(...card.body.childNodes);
     $("card-dialog").showModal();
   } catch (error) {
     toast(error.message);
   }
 };
+addEventListener("beforeprint", () => fillReport(active, model));
 
 let over = 0;
 addEventListener("dragenter", () => document.body.classList.toggle("dropping", ++over > 0));
@@ -284,40 +393,33 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   over = 0;
   document.body.classList.remove("dropping");
-  take(event.dataTransfer.files);
+  take(dropped(event.dataTransfer));
 });
 
-const step = (steps) => () => {
-  const entry = list.step(active.entry, steps);
-  if (entry) open(entry);
-};
 const warmer = (by) => () => {
   const now = active.display.threshold ?? model.regions.threshold;
   change({ threshold: Math.min(Math.max(Math.round(100 * (now + by)) / 100, 0.05), 1) });
 };
-const keys = {
-  o: () => $("files").click(), "?": () => $("help-dialog").showModal(), c: compare, w: dragMode, l: () => views[1].figure.hidden || moveTogether(),
-  j: step(1), n: step(1), k: step(-1), p: step(-1), i: () => $("invert").click(), r: reset,
+const arrow = (x, y) => (event) => (active.chosen ? active.nudge(-x / 6, -y / 6, event.shiftKey) : active.move(x, y));
+listenToKeys(() => Boolean(active.film), {
+  o: () => $("files").click(), "?": () => $("help-dialog").showModal(), c: compare, w: () => tool("window"),
+}, {
+  j: () => step(1), n: () => step(1), k: () => step(-1), p: () => step(-1), l: () => views[1].figure.hidden || moveTogether(),
+  i: () => $("invert").click(), r: () => $("reset").click(), t: () => active.rotate(), f: () => active.flip(), m: magnify,
+  a: () => change({ preset: "auto" }), v: () => preset(1), d: () => tool("ruler", true), e: () => tool("area", true), x: () => tool("box", true),
   h: () => change({ opacity: active.display.opacity > 0 ? 0 : 0.45 }), b: () => change({ boxes: !active.display.boxes }),
-  "[": warmer(-0.05), "]": warmer(0.05), s: () => downloads.png(), Delete: forgetActive,
+  "[": warmer(-0.05), "]": warmer(0.05), y: () => reading.say(true), u: () => reading.say(false), s: () => downloads.png(),
+  Delete: removeChosen, Escape: () => tool("move"),
   0: () => active.fit(), 1: () => active.zoomTo(1), "+": () => active.zoomTo(1.25 * active.zoom),
   "=": () => active.zoomTo(1.25 * active.zoom), "-": () => active.zoomTo(active.zoom / 1.25),
-  ArrowLeft: () => active.move(60, 0), ArrowRight: () => active.move(-60, 0),
-  ArrowUp: () => active.move(0, 60), ArrowDown: () => active.move(0, -60),
-};
-const anytime = new Set(["o", "?", "c", "w"]);
-addEventListener("keydown", (event) => {
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, act = keys[key];
-  const busy = document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey;
-  const typing = event.target.matches("select, input[type=password]") || (event.target.matches("input[type=range]") && key.startsWith("Arrow"));
-  if (!act || busy || typing || (!active.film && !anytime.has(key))) return;
-  event.preventDefault();
-  act();
+  ArrowLeft: arrow(60, 0), ArrowRight: arrow(-60, 0), ArrowUp: arrow(0, 60), ArrowDown: arrow(0, -60),
 });
 
 async function begin() {
   try {
     model = await api.getModel();
+    films.most = model.max_bytes;
+    films.atATime = 2 + 2 * model.workers;
     $("notice").textContent = model.notice;
     $("card").hidden = model.card === null;
     $("model").textContent = `${model.model}, ${model.runtime}. Version ${model.version}. Films are forgotten after ${Math.round(model.keep_seconds / 60)} min.`;
@@ -325,6 +427,8 @@ async function begin() {
     toast(error.message);
   }
   show();
+  if (model) restore();
 }
 
+themed($("theme"), () => active?.film && showWindow(active));
 begin();

@@ -1,5 +1,7 @@
 // What is said about a film, in words and as a scale.
 
+import { isAssessed, isPositive, regionWords, verdict } from "./words.js";
+
 const $ = (id) => document.getElementById(id);
 const percent = (value) => `${100 * value}%`;
 
@@ -7,14 +9,16 @@ const percent = (value) => `${100 * value}%`;
 export function showFinding(found, model) {
   $("finding").hidden = !found;
   if (!found) return;
-  const { finding } = found, { probability, threshold } = finding, judged = isJudged(finding);
-  $("label").textContent = verdict(finding);
-  $("gate").hidden = judged;
-  $("gate").textContent = judged ? "" : finding.summary;
-  $("summary").hidden = !judged;
-  $("summary").textContent = [finding.summary, ...finding.notes].join(" ");
-  $("meter").hidden = $("scale").hidden = !judged;
-  if (!judged) return;
+  const { finding } = found, { probability, threshold } = finding, assessed = isAssessed(finding);
+  $("label").textContent = verdict(finding, model);
+  $("gate").hidden = assessed;
+  $("gate").textContent = assessed ? "" : finding.summary;
+  $("summary").hidden = !assessed;
+  $("summary").textContent = finding.summary;
+  $("notes-part").hidden = finding.notes.length === 0;
+  $("notes").replaceChildren(...finding.notes.map((note) => item(note)));
+  $("meter").hidden = $("scale").hidden = !assessed;
+  if (!assessed) return;
   const review = model?.review ?? null;
   $("mark").style.left = percent(probability);
   $("tick").style.left = percent(threshold);
@@ -24,33 +28,39 @@ export function showFinding(found, model) {
     $("band").style.width = percent(review[1] - review[0]);
   }
   const band = review ? `; indeterminate from ${review[0].toFixed(2)} to ${review[1].toFixed(2)} (hatched)` : "";
-  const text = `Probability ${probability.toFixed(2)}; threshold ${threshold.toFixed(2)} (white line)${band}.`;
+  const text = `Probability ${probability.toFixed(2)}; threshold ${threshold.toFixed(2)} (line)${band}.`;
   $("scale").textContent = text;
   $("meter").setAttribute("aria-label", text);
 }
 
-/** Whether the model judged the film: the input gate did not flag it. */
-export const isJudged = (finding) => !finding.gate?.flagged;
-
-function verdict(finding) {
-  if (!isJudged(finding)) return "Not judged";
-  return finding.uncertain ? "Indeterminate: please review" : finding.label;
-}
-
 /** regions: those on the film now. */
 export function showRegions(found, regions) {
-  $("regions").replaceChildren(...regions.map((region) => {
-    const line = document.createElement("li"), zone = region.zone ? `${region.zone.replace("_", " ")}, ` : "";
-    line.textContent = `${zone}heat ${region.score.toFixed(2)}, ${region.width} × ${region.height} px`;
-    return line;
-  }));
+  $("regions").replaceChildren(...regions.map((region) => item(regionWords(region))));
   $("regions-note").textContent = note(found, regions);
 }
 
 function note(found, regions) {
   if (!found) return "";
   const { finding } = found;
-  if (!isJudged(finding)) return "None: the film was not judged.";
-  if (finding.probability < finding.threshold) return "None: a film below the threshold has no regions.";
-  return regions.length ? "" : "None reaches this heat.";
+  if (!isAssessed(finding)) return "None: the film was not assessed.";
+  if (!isPositive(finding)) return "None: a film below the threshold has no regions.";
+  if (!regions.length) return "None reaches this heat.";
+  return "Heat is the model's evidence on one scale for all films: the strongest place has the film's probability.";
+}
+
+function item(words) {
+  const line = document.createElement("li");
+  line.textContent = words;
+  return line;
+}
+
+/** Why what cannot be saved cannot. @returns {Record<string, string | null>} null where it can. */
+export function reasons(entry, model) {
+  const none = entry ? null : "open a film first";
+  return {
+    png: none, json: none, text: none, report: none,
+    dicom: none ?? (entry.found.dicom ? null : "this film has no DICOM study to which objects can belong"),
+    heat: none ?? (isAssessed(entry.found.finding) ? null : "a film that was not assessed has no heatmap"),
+    reading: none ?? (model ? null : "the server does not answer"),
+  };
 }

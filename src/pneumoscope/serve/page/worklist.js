@@ -1,12 +1,17 @@
-// The films that were dropped, in the order somebody chose.
+// The films that were dropped, in the order somebody chose. Rows are changed one by one.
 
-import { isJudged } from "./panel.js";
+import { isPositive, state } from "./words.js";
+
+const READ = { true: "agreed", false: "disagreed", null: "noted" };
 
 export class Worklist {
-  /** chosen: called with the entry somebody picks. */
+  /** @param {(entry: object) => void} chosen  Called with the entry somebody picks. */
   constructor(chosen) {
     this.entries = [];
+    this.rows = new Map();
+    this.changed = new Set();
     this.chosen = chosen;
+    this.current = null;
     this.order = { by: "added", down: false };
     this.body = document.getElementById("rows");
     for (const button of document.querySelectorAll("[data-sort]")) {
@@ -14,21 +19,27 @@ export class Worklist {
     }
   }
 
-  /** entry: {name, state, found: null or the server's answer}. */
+  /** entry: {number, name, state, reason, found: null or the server's answer, reading}. */
   add(entry) {
     this.entries.push(entry);
-    this.show();
+    this.update(entry);
   }
 
   remove(entry) {
     this.entries = this.entries.filter((other) => other !== entry);
-    this.show();
+    this.rows.get(entry)?.remove();
+    this.rows.delete(entry);
+    this.update();
   }
 
   sortBy(by) {
     // The most probable first is what one wants first.
     this.order = { by, down: this.order.by === by ? !this.order.down : by === "probability" };
-    this.show();
+    for (const button of document.querySelectorAll("[data-sort]")) {
+      const sorted = button.dataset.sort === by;
+      button.parentElement.setAttribute("aria-sort", sorted ? (this.order.down ? "descending" : "ascending") : "none");
+    }
+    this.update();
   }
 
   sorted() {
@@ -50,45 +61,76 @@ export class Worklist {
     return usable[Math.min(Math.max(at + steps, 0), usable.length - 1)] ?? null;
   }
 
-  show(current = this.current) {
-    this.current = current;
-    document.getElementById("empty").hidden = this.entries.length > 0;
-    for (const button of document.querySelectorAll("[data-sort]")) {
-      const sorted = button.dataset.sort === this.order.by;
-      button.parentElement.setAttribute("aria-sort", sorted ? (this.order.down ? "descending" : "ascending") : "none");
-    }
-    const focused = document.activeElement?.dataset?.entry;
-    this.body.replaceChildren(...this.sorted().map((entry) => this.row(entry)));
-    if (focused) this.body.querySelector(`[data-entry="${focused}"]`)?.focus();
+  /** @param {object} [entry]  Whose row has changed. */
+  update(entry) {
+    if (entry) this.changed.add(entry);
+    this.waiting ??= requestAnimationFrame(() => {
+      this.waiting = null;
+      this.show();
+    });
   }
 
-  row(entry) {
-    const row = document.createElement("tr"), name = document.createElement("td"), value = document.createElement("td");
-    const button = document.createElement("button"), finding = entry.found?.finding;
-    button.type = "button";
-    button.textContent = button.title = entry.name;
-    button.dataset.entry = String(entry.number);
+  /** @param {object | null} entry  The film that is open. */
+  open(entry) {
+    if (entry === this.current) return;
+    for (const other of [this.current, entry]) if (other) this.update(other);
+    this.current = entry;
+    const row = entry && this.rows.get(entry);
+    row?.scrollIntoView({ block: "nearest" });
+  }
+
+  show() {
+    for (const entry of this.changed) if (this.entries.includes(entry)) this.fill(entry);
+    this.changed.clear();
+    const focused = document.activeElement, rows = this.sorted().map((entry) => this.rows.get(entry));
+    let place = this.body.firstElementChild;
+    for (const row of rows) {
+      if (row === place) place = place.nextElementSibling;
+      else this.body.insertBefore(row, place);
+    }
+    if (this.body.contains(focused)) focused.focus();
+    this.count();
+  }
+
+  count() {
+    const { entries } = this, done = entries.filter((entry) => !["waiting", "reading", "queued"].includes(entry.state)).length;
+    document.getElementById("empty").hidden = entries.length > 0;
+    document.getElementById("count").textContent = entries.length ? `${done} of ${entries.length} done` : "";
+    for (const button of document.querySelectorAll("[data-list]")) {
+      const read = entries.some((entry) => entry.reading?.label);
+      button.disabled = button.dataset.list === "worklist" ? !entries.length : !read;
+    }
+    document.getElementById("list-note").hidden = !entries.length || entries.some((entry) => entry.reading?.label);
+  }
+
+  fill(entry) {
+    const row = this.rows.get(entry) ?? this.made(entry), [name, value] = row.children, button = name.firstChild;
+    const finding = entry.found?.finding;
     button.disabled = !entry.found?.film;
-    button.addEventListener("click", () => this.chosen(entry));
-    name.append(button);
-    const state = document.createElement("span");
-    state.className = "state";
-    state.textContent = finding && finding.error === null ? word(finding) : entry.state;
-    value.append(state);
-    row.append(name, value);
+    name.children[1].textContent = entry.reason ?? "";
+    value.firstChild.textContent = finding && finding.error === null ? state(finding) : entry.state;
+    const read = entry.reading && (entry.reading.agrees !== null || entry.reading.note || entry.reading.boxes.length);
+    value.children[1].textContent = read ? READ[entry.reading.agrees] : "";
     row.setAttribute("aria-current", String(entry === this.current));
     row.classList.toggle("positive", Boolean(finding && isPositive(finding)));
     row.classList.toggle("warned", Boolean(finding?.uncertain));
     row.classList.toggle("failed", entry.state === "unusable");
+  }
+
+  made(entry) {
+    const row = document.createElement("tr"), name = document.createElement("td"), value = document.createElement("td");
+    const button = document.createElement("button"), reason = document.createElement("small");
+    const said = document.createElement("span"), read = document.createElement("small");
+    button.type = "button";
+    button.textContent = button.title = entry.name;
+    button.addEventListener("click", () => this.chosen(entry));
+    reason.className = "reason";
+    said.className = "state";
+    read.className = "read";
+    name.append(button, reason);
+    value.append(said, read);
+    row.append(name, value);
+    this.rows.set(entry, row);
     return row;
   }
-}
-
-const isPositive = ({ probability, threshold }) => probability !== null && probability >= threshold;
-
-function word(finding) {
-  if (!isJudged(finding)) return "not judged";
-  const value = finding.probability.toFixed(2);
-  if (finding.uncertain) return `${value} review`;
-  return isPositive(finding) ? `${value} likely` : value;
 }

@@ -1,0 +1,97 @@
+// What a person reads on the film that is open: agreement, boxes, a note; kept on the server too.
+
+import { boxOf, markOf } from "./marks.js";
+import { isAssessed, isPositive } from "./words.js";
+
+/**
+ * @typedef {object} Reading  As the server keeps it.
+ * @property {boolean | null} agrees
+ * @property {{x: number, y: number, width: number, height: number}[]} boxes
+ * @property {string} note
+ * @property {string | null} label  The reader's; null if the film was not assessed or nothing was said.
+ */
+
+const $ = (id) => document.getElementById(id);
+const WAIT = 400;
+
+/** @returns {Reading} */
+export const unread = () => ({ agrees: null, boxes: [], note: "", label: null });
+
+/** The reader's label: the finding's, or the other one. */
+export function labelOf(agrees, finding, model) {
+  if (agrees === null || !isAssessed(finding)) return null;
+  return model.labels[Number(isPositive(finding) === agrees)];
+}
+
+/** Marks of a film as its reading has them. @param {Reading | null} reading */
+export const marksOf = (reading) => (reading?.boxes ?? []).map(markOf);
+
+export class ReadingPanel {
+  /**
+   * @param {(entry: object) => Promise<void>} keep  Sends an entry's reading to the server.
+   * @param {(entry: object) => void} changed
+   */
+  constructor(keep, changed) {
+    this.keep = keep;
+    this.changed = changed;
+    this.entry = null;
+    this.timers = new Map();
+    $("agree").onclick = () => this.say(true);
+    $("disagree").onclick = () => this.say(false);
+    $("note").oninput = () => this.change({ note: $("note").value });
+  }
+
+  show(entry, model) {
+    this.entry = entry;
+    this.model = model;
+    const reading = entry?.reading ?? unread();
+    $("reading-controls").disabled = !entry;
+    if (document.activeElement !== $("note")) $("note").value = reading.note;
+    for (const [id, value] of [["agree", true], ["disagree", false]]) $(id).setAttribute("aria-pressed", String(reading.agrees === value));
+    $("reading-label").textContent = entry ? this.words(entry, reading) : "Open a film to read it.";
+  }
+
+  words({ found: { finding } }, reading) {
+    if (reading.agrees === null) {
+      return isAssessed(finding) ? `The model's label is ${finding.label}. Do you agree?` : "Do you agree that this film cannot be assessed?";
+    }
+    const whose = reading.agrees ? "You agree" : "You disagree";
+    if (!reading.label) return `${whose} that this film cannot be assessed.`;
+    const against = reading.label === this.model.labels[0] && reading.boxes.length ? " There are boxes on the film: remove them, or change your reading." : "";
+    return `${whose}: you read ${reading.label}.${against}`;
+  }
+
+  /** agrees: pressed twice, nothing is said. */
+  say(agrees) {
+    if (!this.entry) return;
+    this.change({ agrees: this.entry.reading?.agrees === agrees ? null : agrees });
+  }
+
+  /** The boxes on the film are now these marks. */
+  boxes(marks, film) {
+    const boxes = marks.filter((mark) => mark.kind === "box").map((mark) => boxOf(mark, film));
+    if (JSON.stringify(boxes) !== JSON.stringify(this.entry?.reading?.boxes ?? [])) this.change({ boxes });
+  }
+
+  change(changes) {
+    const { entry, model } = this;
+    if (!entry) return;
+    const reading = { ...(entry.reading ?? unread()), ...changes };
+    entry.reading = { ...reading, label: labelOf(reading.agrees, entry.found.finding, model) };
+    this.show(entry, model);
+    this.changed(entry);
+    $("reading-state").textContent = "";
+    clearTimeout(this.timers.get(entry));
+    this.timers.set(entry, setTimeout(() => this.send(entry), WAIT));
+  }
+
+  async send(entry) {
+    this.timers.delete(entry);
+    try {
+      await this.keep(entry);
+      if (entry === this.entry) $("reading-state").textContent = "Kept on the server.";
+    } catch (error) {
+      if (entry === this.entry) $("reading-state").textContent = `Kept on this page only: ${error.message}`;
+    }
+  }
+}

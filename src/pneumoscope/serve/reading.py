@@ -1,0 +1,69 @@
+"""What a person read on a film: agreement with the finding, corrected boxes, a note."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pneumoscope.findings import Finding
+from pneumoscope.serve.problems import Problem
+
+MOST_BYTES = 1 << 16
+"""Of a reading as JSON."""
+
+
+class ReaderBox(BaseModel):
+    """A box that a person drew, in pixels of the film."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    x: int = Field(ge=0, description="Left edge")
+    y: int = Field(ge=0, description="Top edge")
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
+class NewReading(BaseModel):
+    """A reading as it is sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    agrees: bool | None = Field(
+        default=None, description="Whether the reader agrees with the finding; null: not said"
+    )
+    boxes: list[ReaderBox] = Field(default=[], max_length=50, description="Where the disease is")
+    note: str = Field(default="", max_length=2000)
+
+
+class Reading(NewReading):
+    """A reading as it is kept."""
+
+    label: str | None = Field(
+        description="The reader's label; null if the film was not assessed or nothing was said"
+    )
+
+
+def parse_reading(body: bytes, finding: Finding, labels: tuple[str, str]) -> Reading:
+    """The reading in a request's body.
+
+    Args:
+        body: JSON of a `NewReading`.
+        finding: that was read.
+        labels: of the model, negative first.
+
+    Raises:
+        Problem: it is not a reading.
+    """
+    try:
+        sent = NewReading.model_validate_json(body)
+    except ValidationError as error:
+        places = ", ".join(sorted({".".join(map(str, part["loc"])) for part in error.errors()}))
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"Not a reading: {places or 'the body is not JSON'}. See /openapi.json.",
+        ) from error
+    label = None
+    if sent.agrees is not None and finding.label is not None:
+        label = labels[int(finding.positive == sent.agrees)]
+    return Reading(**sent.model_dump(), label=label)
