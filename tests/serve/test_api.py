@@ -198,9 +198,11 @@ def test_a_reading_is_kept_beside_the_finding(client: TestClient, films: list[Pa
     place, finding = f"/v1/findings/{found['id']}/reading", found["finding"]
     assert found["reading"] is None
     box = {"x": 3, "y": 4, "width": 20, "height": 10}
-    answer = client.put(place, json={"agrees": False, "boxes": [box], "note": "effusion"})
+    answer = client.put(
+        place, json={"agrees": False, "boxes": [box], "note": "effusion", "reader": "AB"}
+    )
     other = next(name for name in ("NORMAL", "PNEUMONIA") if name != finding["label"])
-    expected = {"agrees": False, "boxes": [box], "note": "effusion", "label": other}
+    expected = {"agrees": False, "boxes": [box], "note": "effusion", "reader": "AB", "label": other}
     assert (answer.status_code, answer.json()) == (200, expected)
     assert client.get(f"/v1/findings/{found['id']}").json()["reading"] == expected
     assert client.put(place, json={"agrees": True}).json()["label"] == finding["label"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ _STEP = 7
 _TEXTS = ("StudyDescription", "SeriesDescription")
 _KEYWORDS = ("SpecificCharacterSet", "PatientSex", "StudyDate", "SeriesNumber", *_TEXTS)
 _LONGEST = 64
+
+SpacingAt = Literal["patient", "detector"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Display:
     scale: Scale
     levels: NDArray[np.uint16] | None = None
     spacing: tuple[float, float] | None = None
-    spacing_at: str | None = None
+    spacing_at: SpacingAt | None = None
     directions: tuple[str, str] | None = None
     view: str | None = None
     age: float | None = field(default=None, repr=False)
@@ -154,7 +156,7 @@ def _curve(tone: Tone) -> tuple[tuple[float, float], ...]:
     return tuple((value, round(level, 6)) for value, level in pairs)
 
 
-def _where(dataset: Any) -> str:
+def _where(dataset: Any) -> SpacingAt:
     """What the spacing is measured at: as `read_spacing` chooses it."""
     patient, detector = (_pair(dataset, name) for name in ("PixelSpacing", "ImagerPixelSpacing"))
     return "detector" if not any(patient) or patient == detector else "patient"

@@ -34,6 +34,7 @@ class NewReading(BaseModel):
     )
     boxes: list[ReaderBox] = Field(default=[], max_length=50, description="Where the disease is")
     note: str = Field(default="", max_length=2000)
+    reader: str = Field(default="", max_length=64, description="Who read it")
 
 
 class Reading(NewReading):

@@ -60,9 +60,9 @@ export const getCard = (path) => ask(`${path}.html`, {}, (answer) => answer.text
 export const getFinding = (id) => ask(`v1/findings/${id}`);
 
 /** Keep a person's reading beside the finding. @param {import("./reading.js").Reading} reading */
-export const putReading = (id, { agrees, boxes, note }) =>
+export const putReading = (id, { agrees, boxes, note, reader }) =>
   ask(`v1/findings/${id}/reading`, {
-    method: "PUT", body: JSON.stringify({ agrees, boxes, note }), headers: { "Content-Type": "application/json" },
+    method: "PUT", body: JSON.stringify({ agrees, boxes, note, reader }), headers: { "Content-Type": "application/json" },
   });
 
 /** The bytes of a picture or another file. */

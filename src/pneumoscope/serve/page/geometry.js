@@ -11,10 +11,10 @@ export const AS_STORED = [1, 0, 0, 1];
 const OPPOSITE = { L: "R", R: "L", H: "F", F: "H", A: "P", P: "A" };
 
 /** One turn after another: first `turn`, then `next`. @type {(turn: Turn, next: Turn) => Turn} */
-export const then = ([a, b, c, d], [e, f, g, h]) => [e * a + f * c, e * b + f * d, g * a + h * c, g * b + h * d];
+export const after = ([a, b, c, d], [e, f, g, h]) => [e * a + f * c, e * b + f * d, g * a + h * c, g * b + h * d];
 
-export const clockwise = (turn) => then(turn, [0, -1, 1, 0]);
-export const mirrored = (turn) => then(turn, [-1, 0, 0, 1]);
+export const clockwise = (turn) => after(turn, [0, -1, 1, 0]);
+export const mirrored = (turn) => after(turn, [-1, 0, 0, 1]);
 
 /**
  * The usual hanging: head up, the patient's right on the left.
@@ -25,7 +25,7 @@ export function hung(directions) {
   const [row, column] = directions ?? ["L", "F"];
   const lying = "HF".includes(row), turn = lying ? [0, 1, 1, 0] : AS_STORED;
   const [across, down] = lying ? [column, row] : [row, column];
-  return then(turn, [across === "R" ? -1 : 1, 0, 0, down === "H" ? -1 : 1]);
+  return after(turn, [across === "R" ? -1 : 1, 0, 0, down === "H" ? -1 : 1]);
 }
 
 /**

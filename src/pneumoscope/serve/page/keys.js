@@ -11,7 +11,7 @@ export function listenToKeys(hasFilm, anytime, withFilm) {
     const act = anytime[key] ?? (hasFilm() ? withFilm[key] : undefined);
     const busy = document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey;
     const sliding = event.target.matches?.("input[type=range]") && key.startsWith("Arrow");
-    if (!act || busy || sliding || event.target.matches?.("select, textarea, input[type=password]")) return;
+    if (!act || busy || sliding || event.target.matches?.("select, textarea, #reader, input[type=password]")) return;
     event.preventDefault();
     act(event);
   });

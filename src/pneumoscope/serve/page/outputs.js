@@ -4,10 +4,10 @@ import { regionWords, source, verdict } from "./words.js";
 
 const WORKLIST = [
   "image", "state", "label", "probability", "threshold", "indeterminate", "gate", "regions", "summary",
-  "reader_agrees", "reader_label", "note", "model", "version", "error",
+  "reader_agrees", "reader_label", "reader", "note", "model", "version", "error",
 ];
 const READINGS = [
-  "image", "label", "reader_agrees", "model_label", "probability", "threshold", "indeterminate", "boxes", "note", "model", "version",
+  "image", "label", "reader_agrees", "model_label", "probability", "threshold", "indeterminate", "boxes", "reader", "note", "model", "version",
 ];
 
 /** Entries that a person gave a label. */
@@ -19,7 +19,7 @@ export function worklistTable(entries, model) {
     const finding = found?.finding;
     return [
       name, state, finding?.label, finding?.probability, finding?.threshold, finding?.uncertain, finding?.gate?.reason,
-      finding?.regions.length, words(finding?.summary), reading?.agrees, reading?.label, words(reading?.note),
+      finding?.regions.length, words(finding?.summary), reading?.agrees, reading?.label, words(reading?.reader), words(reading?.note),
       finding?.model, model?.version, words(finding?.error ?? reason),
     ];
   }));
@@ -29,7 +29,7 @@ export function worklistTable(entries, model) {
 export function readingsTable(entries, model) {
   return table(READINGS, read(entries).map(({ name, found: { finding }, reading }) => [
     name, reading.label, reading.agrees, finding.label, finding.probability, finding.threshold, finding.uncertain,
-    reading.boxes.length, words(reading.note), finding.model, model.version,
+    reading.boxes.length, words(reading.reader), words(reading.note), finding.model, model.version,
   ]));
 }
 
@@ -47,7 +47,7 @@ export function coco(entries, model) {
   const images = [], annotations = [];
   for (const { name, found, reading } of read(entries)) {
     const image = images.length + 1;
-    images.push({ id: image, file_name: name, width: found.width, height: found.height, label: reading.label, agrees: reading.agrees, note: reading.note });
+    images.push({ id: image, file_name: name, width: found.width, height: found.height, label: reading.label, agrees: reading.agrees, reader: reading.reader, note: reading.note });
     for (const { x, y, width, height } of reading.boxes) {
       annotations.push({ id: annotations.length + 1, image_id: image, category_id: 1, bbox: [x, y, width, height], area: width * height, iscrowd: 0 });
     }
@@ -65,7 +65,7 @@ export function textOf({ name, found, reading }, regions, model) {
     ...(finding.probability === null ? [] : [`Probability ${finding.probability.toFixed(2)}.`]),
     ...regions.map((region, index) => `Region ${index + 1}: ${regionWords(region)}.`),
     ...finding.notes,
-    ...(reading?.label ? [`Reader ${reading.agrees ? "agrees" : "disagrees"}: ${reading.label}.`] : []),
+    ...(reading?.label ? [`Reader${reading.reader ? ` ${reading.reader}` : ""} ${reading.agrees ? "agrees" : "disagrees"}: ${reading.label}.`] : []),
     ...(reading?.note ? [`Note: ${reading.note}`] : []),
     source(finding, model),
     model.notice,

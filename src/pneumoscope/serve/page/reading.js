@@ -8,14 +8,20 @@ import { isAssessed, isPositive } from "./words.js";
  * @property {boolean | null} agrees
  * @property {{x: number, y: number, width: number, height: number}[]} boxes
  * @property {string} note
+ * @property {string} reader  Who read it; empty if nobody said.
  * @property {string | null} label  The reader's; null if the film was not assessed or nothing was said.
  */
 
 const $ = (id) => document.getElementById(id);
 const WAIT = 400;
 
+const READER = "pneumoscope-reader";
+
+/** Who reads on this page, until the tab is closed. */
+const reader = () => sessionStorage.getItem(READER) ?? "";
+
 /** @returns {Reading} */
-export const unread = () => ({ agrees: null, boxes: [], note: "", label: null });
+export const unread = () => ({ agrees: null, boxes: [], note: "", reader: reader(), label: null });
 
 /** The reader's label: the finding's, or the other one. */
 export function labelOf(agrees, finding, model) {
@@ -39,6 +45,10 @@ export class ReadingPanel {
     $("agree").onclick = () => this.say(true);
     $("disagree").onclick = () => this.say(false);
     $("note").oninput = () => this.change({ note: $("note").value });
+    $("reader").oninput = () => {
+      sessionStorage.setItem(READER, $("reader").value);
+      if (this.entry?.reading) this.change({ reader: reader() });
+    };
   }
 
   show(entry, model) {
@@ -47,6 +57,7 @@ export class ReadingPanel {
     const reading = entry?.reading ?? unread();
     $("reading-controls").disabled = !entry;
     if (document.activeElement !== $("note")) $("note").value = reading.note;
+    if (document.activeElement !== $("reader")) $("reader").value = reading.reader;
     for (const [id, value] of [["agree", true], ["disagree", false]]) $(id).setAttribute("aria-pressed", String(reading.agrees === value));
     $("reading-label").textContent = entry ? this.words(entry, reading) : "Open a film to read it.";
   }
