@@ -6,7 +6,10 @@ import io
 import json
 import logging
 import os
+import re
+import shutil
 import signal
+import subprocess
 import threading
 import time
 import zipfile
@@ -207,6 +210,36 @@ def test_a_reading_is_kept_beside_the_finding(client: TestClient, films: list[Pa
     assert client.get(f"/v1/findings/{found['id']}").json()["reading"] == expected
     assert client.put(place, json={"agrees": True}).json()["label"] == finding["label"]
     assert client.put(place, json={"note": "x"}).json()["label"] is None
+
+
+def test_a_reading_is_a_structured_report(
+    client: TestClient, dicom_film: Path, films: list[Path], tmp_path: Path
+) -> None:
+    _, body = sent(client, dicom_film, films[0])
+    (found, other) = body["findings"]
+    place = f"/v1/findings/{found['id']}/reading"
+    assert client.get(f"{place}.dcm").status_code == 404
+    box = {"x": 3, "y": 4, "width": 20, "height": 10}
+    reading = {"agrees": True, "boxes": [box], "note": "Grün", "reader": "A^B"}
+    label = client.put(place, json=reading).json()["label"]
+    answer = client.get(f"{place}.dcm")
+    assert answer.headers["content-type"] == "application/dicom"
+    (tmp_path / "reading.dcm").write_bytes(answer.content)
+    report, film = dcmread(tmp_path / "reading.dcm"), dcmread(dicom_film)
+    assert (report.Modality, report.VerificationFlag) == ("SR", "UNVERIFIED")
+    assert (report.PatientID, report.StudyInstanceUID) == (film.PatientID, film.StudyInstanceUID)
+    text = str(report)
+    assert "Grün" in text and "A B" in text
+    assert ("Present" in text) == (label == "PNEUMONIA")
+    (corners,) = [part.value for part in report.iterall() if part.keyword == "GraphicData"]
+    assert list(corners)[:6] == [3, 4, 23, 4, 23, 14]
+    if shutil.which("dciodvfy"):
+        command = ["dciodvfy", tmp_path / "reading.dcm"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "ComprehensiveSR" in done.stdout + done.stderr
+        assert not re.findall("^Error.*", done.stdout + done.stderr, re.MULTILINE)
+    client.put(f"/v1/findings/{other['id']}/reading", json={"agrees": True})
+    assert client.get(f"/v1/findings/{other['id']}/reading.dcm").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +17,14 @@ from PIL import Image
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.dicom.objects import Kind, write_objects
 from pneumoscope.dicom.outcome import shows_no_film
+from pneumoscope.dicom.reader_report import PersonReading, reader_report
 from pneumoscope.dicom.result import Result
 from pneumoscope.dicom.source import Source, read_source
 from pneumoscope.errors import ImageError
 from pneumoscope.findings import Finding
 from pneumoscope.report.png import unit_values
 from pneumoscope.serve.jobs import Answer
+from pneumoscope.serve.reading import Reading
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Explained
@@ -55,12 +58,40 @@ def zipped_objects(answer: Answer, info: BundleInfo, kinds: tuple[Kind, ...]) ->
     Raises:
         OutputError: an object cannot be written, or does not read back.
     """
+    result = _result(answer, info)
+    stream = io.BytesIO()
+    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(stream, "w") as archive:
+        for path in write_objects(result, kinds, Path(name)):
+            archive.write(path, path.name, zipfile.ZIP_DEFLATED)
+    return stream.getvalue()
+
+
+def reading_object(answer: Answer, reading: Reading, info: BundleInfo) -> bytes:
+    """A DICOM file of what a person read: a Structured Report of the film's patient and study.
+
+    Args:
+        answer: with a `source`.
+        reading: with a label.
+        info: of the bundle that found what was read.
+    """
+    assert reading.label is not None
+    boxes = tuple((box.x, box.y, box.width, box.height) for box in reading.boxes)
+    said = PersonReading(reading.label, boxes, reading.note, reading.reader)
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        # Names without "^" and the like, which the film has already.
+        warnings.simplefilter("ignore")
+        reader_report(_result(answer, info), said).save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def _result(answer: Answer, info: BundleInfo) -> Result:
     if answer.source is None or answer.film is None:
         raise ValueError("there are no objects for this film")
     known = json.loads(answer.source)
     spacing = known["spacing"]
     film = _levels(answer.film)
-    result = Result(
+    return Result(
         Source.from_text(known["source"]),
         film,
         np.zeros_like(film) if answer.heatmap is None else _levels(answer.heatmap),
@@ -68,11 +99,6 @@ def zipped_objects(answer: Answer, info: BundleInfo, kinds: tuple[Kind, ...]) ->
         info,
         None if spacing is None else (spacing[0], spacing[1]),
     )
-    stream = io.BytesIO()
-    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(stream, "w") as archive:
-        for path in write_objects(result, kinds, Path(name)):
-            archive.write(path, path.name, zipfile.ZIP_DEFLATED)
-    return stream.getvalue()
 
 
 def _levels(png: bytes) -> NDArray[np.float32]:

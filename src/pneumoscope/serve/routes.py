@@ -279,6 +279,30 @@ async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Res
     return Response(content, media_type="application/zip")
 
 
+@router.get(
+    "/v1/findings/{key}/reading.dcm",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/dicom": {"schema": _SCHEMA}}},
+        **responses(HTTPStatus.NOT_FOUND),
+    },
+)
+async def get_reading_object(request: Request, key: str) -> Response:
+    """A person's reading of a DICOM film as a Structured Report of its patient and study."""
+    answer = await _answer(request, key)
+    reading = _parsed(Reading, answer.reading)
+    if answer.source is None or reading is None or reading.label is None:
+        raise Problem(
+            HTTPStatus.NOT_FOUND, "There is no reading with a label, or the film was not DICOM."
+        )
+    from pneumoscope.serve.objects import reading_object
+
+    service = service_of(request)
+    async with service.making_objects:
+        content = await asyncio.to_thread(reading_object, answer, reading, service.info)
+    return Response(content, media_type="application/dicom")
+
+
 def _picture(content: bytes | None) -> Response:
     if content is None:
         raise Problem(

@@ -25,7 +25,10 @@ const views = all(".view").map((figure) => new View(figure, {
 }));
 const list = new Worklist((entry) => open(entry));
 const films = new Films(changed, (entry) => active.entry || open(entry));
-const reading = new ReadingPanel((entry) => api.putReading(entry.found.id, entry.reading), changed);
+const reading = new ReadingPanel((entry) => api.putReading(entry.found.id, entry.reading), (entry) => {
+  changed(entry);
+  if (entry === active.entry) showDownloads(entry, reasons(entry, model));
+});
 let model = null, active = views[0], added = 0, together = true;
 
 function toast(text) {
@@ -109,14 +112,7 @@ function show() {
   const entry = active.entry ?? null, known = reasons(entry, model);
   list.open(entry);
   $("display").disabled = !entry;
-  const words = [];
-  for (const button of all("[data-download]")) {
-    const kind = button.dataset.download, reason = known[kind];
-    button.hidden = kind === "dicom" && !model?.downloads.includes("dicom");
-    button.disabled = reason !== null;
-    if (reason && entry && !button.hidden) words.push(`${button.textContent}: ${reason}.`);
-  }
-  $("download-note").textContent = entry ? words.join(" ") : "Open a film to save it.";
+  showDownloads(entry, known);
   for (const id of ["opacity", "map", "threshold", "boxes"]) $(id).disabled = known.heat !== null;
   $("heat-note").textContent = entry && known.heat ? `Greyed: ${known.heat}.` : "";
   for (const id of ["previous", "next"]) $(id).disabled = !entry;
@@ -124,6 +120,17 @@ function show() {
   reading.show(entry, model);
   showMarks();
   showDisplay();
+}
+
+function showDownloads(entry, known) {
+  const words = [];
+  for (const button of all("[data-download]")) {
+    const kind = button.dataset.download, reason = known[kind];
+    button.hidden = ["dicom", "reading"].includes(kind) && !model?.downloads.includes("dicom");
+    button.disabled = reason !== null;
+    if (reason && entry && !button.hidden) words.push(`${button.textContent}: ${reason}.`);
+  }
+  $("download-note").textContent = entry ? words.join(" ") : "Open a film to save it.";
 }
 
 function showDisplay() {
@@ -285,6 +292,15 @@ const downloads = {
   dicom: async () => {
     try {
       save(new Blob([await api.getBytes(active.entry.found.dicom)], { type: "application/zip" }), named("dicom.zip"));
+    } catch (error) {
+      toast(error.message);
+    }
+  },
+  reading: async () => {
+    try {
+      const { id } = active.entry.found;
+      await api.putReading(id, active.entry.reading);
+      save(new Blob([await api.getBytes(`v1/findings/${id}/reading.dcm`)], { type: "application/dicom" }), named("reading.dcm"));
     } catch (error) {
       toast(error.message);
     }

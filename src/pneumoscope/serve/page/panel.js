@@ -61,6 +61,6 @@ export function reasons(entry, model) {
     png: none, json: none, text: none, report: none,
     dicom: none ?? (entry.found.dicom ? null : "this film has no DICOM study to which objects can belong"),
     heat: none ?? (isAssessed(entry.found.finding) ? null : "a film that was not assessed has no heatmap"),
-    reading: none ?? (model ? null : "the server does not answer"),
+    reading: none ?? (!entry.found.dicom ? "this film has no DICOM study" : entry.reading?.label ? null : "agree or disagree first"),
   };
 }

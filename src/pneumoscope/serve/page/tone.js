@@ -126,14 +126,18 @@ function curved({ curve }) {
  */
 export function drawHistogram(canvas, histogram, scale, window) {
   const context = canvas.getContext("2d"), { width, height } = canvas, { counts, low, high } = histogram;
-  const bins = new Float64Array(width), from = Math.round(levelOf(scale, low)), to = Math.round(levelOf(scale, high));
-  for (let at = from; at <= to; at++) bins[Math.floor(((at - from) * (width - 1)) / Math.max(to - from, 1))] += counts[at];
+  // As many bins as there are values, if these are few.
+  const bins = new Float64Array(Math.min(Math.max(Math.round(high - low) + 1, 2), width)), each = width / bins.length;
+  for (let at = Math.round(levelOf(scale, low)); at <= Math.round(levelOf(scale, high)); at++) {
+    const share = (valueOf(scale, at) - low) / Math.max(high - low, 1e-9);
+    bins[Math.min(Math.floor(share * bins.length), bins.length - 1)] += counts[at];
+  }
   const most = Math.log1p(Math.max(...bins)), style = getComputedStyle(canvas);
   context.clearRect(0, 0, width, height);
   context.fillStyle = style.color;
   bins.forEach((count, at) => {
     const tall = (Math.log1p(count) / most) * height;
-    context.fillRect(at, height - tall, 1, tall);
+    context.fillRect(at * each, height - tall, Math.ceil(each), tall);
   });
   context.strokeStyle = style.accentColor;
   context.lineWidth = 2;

@@ -75,8 +75,12 @@ export class Worklist {
     if (entry === this.current) return;
     for (const other of [this.current, entry]) if (other) this.update(other);
     this.current = entry;
-    const row = entry && this.rows.get(entry);
-    row?.scrollIntoView({ block: "nearest" });
+    const row = entry && this.rows.get(entry), frame = document.getElementById("table");
+    if (!row) return;
+    // Not scrollIntoView: on a small screen that would leave the film.
+    const { top, bottom } = row.getBoundingClientRect(), shown = frame.getBoundingClientRect(), head = row.offsetHeight;
+    if (top < shown.top + head) frame.scrollTop += top - shown.top - head;
+    else if (bottom > shown.bottom) frame.scrollTop += bottom - shown.bottom;
   }
 
   show() {

@@ -1,0 +1,172 @@
+"""Structured Report, TID 1500: what a person read on a film beside a finding of this program.
+
+The observer is a person. The disease is the question, and the coded answer is present or absent.
+A corrected box is a region on the film's pixels (SCOORD). The report is preliminary and unverified:
+whoever signs a reading does so in the system that reports.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pneumoscope import __version__
+from pneumoscope.dicom.presentation_state import corners
+from pneumoscope.dicom.result import CODING_SCHEME, MANUFACTURER, NOT_VERIFIED, Result, series
+from pneumoscope.findings import Region
+
+_PRESENT, _ABSENT = ("52101004", "Present"), ("272519000", "Absent")
+_UNNAMED = "Unnamed reader"
+
+
+@dataclass(frozen=True, slots=True)
+class PersonReading:
+    """What a person read.
+
+    Attributes:
+        label: one of the model's labels.
+        boxes: where the disease is, `x, y, width, height` in pixels of the film.
+        note: free text.
+        reader: name or initials; empty if nobody said.
+    """
+
+    label: str
+    boxes: tuple[tuple[int, int, int, int], ...] = ()
+    note: str = ""
+    reader: str = ""
+
+
+def reader_report(result: Result, reading: PersonReading) -> Any:
+    """The report of a reading: a Comprehensive SR, complete, preliminary, unverified.
+
+    Args:
+        result: the finding beside which it was read.
+        reading: of its film. The same reading gives the same UIDs.
+    """
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
+    from highdicom.sr import CodedConcept, ComprehensiveSR, MeasurementReport
+    from pydicom.sr.codedict import codes
+
+    said = json.dumps(asdict(reading), sort_keys=True)
+    content = MeasurementReport(
+        observation_context=_observer(reading),
+        procedure_reported=CodedConcept("399208008", "SCT", "Plain chest X-ray"),
+        imaging_measurements=[
+            _film_group(result, reading, said),
+            *(_box_group(result, reading, said, number) for number in range(len(reading.boxes))),
+        ],
+        title=codes.DCM.ImagingMeasurementReport,
+    )
+    shared = dict(series(result, "reading", 5, "reading"))
+    shared |= {
+        "sop_instance_uid": result.uid("reading", "instance", said),
+        "manufacturer_model_name": f"{MANUFACTURER} page",
+        "device_serial_number": __version__,
+    }
+    del shared["contributing_equipment"]
+    report = ComprehensiveSR(
+        evidence=[result.source.dataset],
+        content=content[0],
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        coding_schemes=[
+            CodingSchemeIdentificationItem(
+                CODING_SCHEME, name=MANUFACTURER, responsible_organization=MANUFACTURER
+            )
+        ],
+        requested_procedures=result.source.dataset.get("ReferencedRequestSequence"),
+        **shared,
+    )
+    if "StudyDescription" in result.source.dataset:
+        report.StudyDescription = result.source.dataset.StudyDescription
+    return report
+
+
+def _observer(reading: PersonReading) -> Any:
+    from highdicom.sr import (
+        ObservationContext,
+        ObserverContext,
+        PersonObserverIdentifyingAttributes,
+    )
+    from pydicom.sr.codedict import codes
+
+    # One component of a name: what a reader types is no family and given name.
+    name = " ".join(reading.reader.replace("^", " ").replace("=", " ").split()) or _UNNAMED
+    return ObservationContext(
+        observer_person_context=ObserverContext(
+            observer_type=codes.DCM.Person,
+            observer_identifying_attributes=PersonObserverIdentifyingAttributes(name=f"{name}^"),
+        )
+    )
+
+
+def _answer(result: Result, reading: PersonReading) -> Any:
+    from highdicom.sr import CodedConcept, QualitativeEvaluation
+
+    value, meaning = _PRESENT if reading.label == result.info.labels[1] else _ABSENT
+    return QualitativeEvaluation(result.disease(), CodedConcept(value, "SCT", meaning))
+
+
+def _film_group(result: Result, reading: PersonReading, said: str) -> Any:
+    from highdicom.sr import (
+        CodedConcept,
+        FindingSite,
+        MeasurementsAndQualitativeEvaluations,
+        SourceImageForMeasurementGroup,
+        TrackingIdentifier,
+    )
+
+    source = result.source.dataset
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=result.uid("reading", said), identifier="film"),
+        finding_sites=[FindingSite(CodedConcept("39607008", "SCT", "Lung"))],
+        qualitative_evaluations=[_answer(result, reading)],
+        source_images=[
+            SourceImageForMeasurementGroup(
+                referenced_sop_class_uid=source.SOPClassUID,
+                referenced_sop_instance_uid=source.SOPInstanceUID,
+            )
+        ],
+    )
+    finding = result.finding
+    agrees = "agrees" if reading.label == finding.label else "disagrees"
+    beside = f"The reader {agrees} with {finding.model}: {finding.label or 'not assessed'}."
+    for text in (NOT_VERIFIED, beside, reading.note):
+        if text:
+            group[0].ContentSequence.append(_comment(text))
+    return group
+
+
+def _box_group(result: Result, reading: PersonReading, said: str, number: int) -> Any:
+    from highdicom.sr import (
+        ImageRegion,
+        PlanarROIMeasurementsAndQualitativeEvaluations,
+        SourceImageForRegion,
+        TrackingIdentifier,
+    )
+
+    x, y, width, height = reading.boxes[number]
+    source, name = result.source.dataset, f"box {number + 1}"
+    image = SourceImageForRegion(
+        referenced_sop_class_uid=source.SOPClassUID,
+        referenced_sop_instance_uid=source.SOPInstanceUID,
+    )
+    box = Region(x=x, y=y, width=width, height=height, score=0)
+    return PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=result.uid("reading", name, said), identifier=name
+        ),
+        referenced_region=ImageRegion("POLYLINE", corners(box), source_image=image),
+        qualitative_evaluations=[_answer(result, reading)],
+    )
+
+
+def _comment(text: str) -> Any:
+    from highdicom.sr import RelationshipTypeValues, TextContentItem
+    from pydicom.sr.codedict import codes
+
+    return TextContentItem(
+        name=codes.DCM.Comment, value=text, relationship_type=RelationshipTypeValues.CONTAINS
+    )
