@@ -234,7 +234,7 @@ def test_a_reading_is_a_structured_report(
     (corners,) = [part.value for part in report.iterall() if part.keyword == "GraphicData"]
     assert list(corners)[:6] == [3, 4, 23, 4, 23, 14]
     if shutil.which("dciodvfy"):
-        command = ["dciodvfy", tmp_path / "reading.dcm"]
+        command = ["dciodvfy", str(tmp_path / "reading.dcm")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert "ComprehensiveSR" in done.stdout + done.stderr
         assert not re.findall("^Error.*", done.stdout + done.stderr, re.MULTILINE)
