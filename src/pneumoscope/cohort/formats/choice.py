@@ -115,7 +115,7 @@ def _chosen(
     file: FieldFile,
     option: str,
 ) -> frozenset[str]:
-    if text is None:
+    if text is None or not named:
         return frozenset(map(finding_key, proposed))
     keys = frozenset(map(finding_key, split_names(text)))
     if not keys & named.keys():

@@ -94,6 +94,8 @@ class FieldFile:
         facts: further columns of the radiographs it names, such as `patient`.
         by_uid: the films are named by their SOP Instance UID.
         left_out: how many radiographs it names that are of no use, by reason.
+        sibling: the file of the same set that holds boxes, where this one does not.
+        may_be_empty: films without a lesion are all it may hold.
     """
 
     path: Path
@@ -104,3 +106,5 @@ class FieldFile:
     facts: dict[str, dict[str, str]] = field(default_factory=dict)
     by_uid: bool = False
     left_out: dict[str, int] = field(default_factory=dict)
+    sibling: str = ""
+    may_be_empty: bool = False

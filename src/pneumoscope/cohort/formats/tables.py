@@ -48,6 +48,7 @@ class TableFormat:
         wide: one column for each finding, with 1, 0, -1 (uncertain) or nothing.
         grid: (height, width) that its boxes are counted on; None if that is the film's own.
         frontal: column that tells the view; lateral films are left out.
+        sibling: the file of the same set that holds its boxes, where this one holds none.
     """
 
     name: str
@@ -57,6 +58,7 @@ class TableFormat:
     wide: bool = False
     grid: Grid | None = None
     frontal: str = ""
+    sibling: str = ""
 
 
 FORMATS = (
@@ -72,6 +74,7 @@ FORMATS = (
         frozenset({"patientid", "class"}),
         ("Lung Opacity",),
         ("Normal", "No Lung Opacity / Not Normal"),
+        sibling="stage_2_train_labels.csv",
     ),
     TableFormat(
         "NIH's list of boxes (BBox_List_2017.csv)",
@@ -85,6 +88,7 @@ FORMATS = (
         frozenset({"image index", "finding labels"}),
         ("Pneumonia",),
         ("No Finding",),
+        sibling="BBox_List_2017.csv",
     ),
     TableFormat(
         "VinDr-CXR's table of boxes (train.csv, annotations_train.csv)",
@@ -99,6 +103,7 @@ FORMATS = (
         _OPACITIES,
         ("No finding",),
         wide=True,
+        sibling="annotations_train.csv",
     ),
     TableFormat(
         "CheXpert's table of labels (train.csv, valid.csv)",
@@ -107,6 +112,7 @@ FORMATS = (
         ("No Finding",),
         wide=True,
         frontal="frontal/lateral",
+        sibling="CheXlocalize's gt_segmentations_val.json or gt_annotations_val.json",
     ),
 )
 
@@ -189,6 +195,8 @@ class _Reading:
             self._format.negative,
             facts,
             left_out={"that are lateral views": lateral} if lateral else {},
+            sibling=self._format.sibling,
+            may_be_empty=self._box is not None,
         )
 
     def _marks(self, image: str, row: Sequence[str], line: int, known: str) -> Iterator[Mark]:

@@ -1,0 +1,193 @@
+"""The lesions of a file of the field, found by radiograph and put on its pixel grid."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pneumoscope.cohort.formats.choice import MAJORITY, Choice, Rule, narrowed
+from pneumoscope.cohort.formats.marks import Box, FieldFile, Grid, Mark, Mask, Shape
+from pneumoscope.cohort.formats.names import matched
+from pneumoscope.errors import CohortError
+
+# A film and the grid of its annotation may differ so much in shape, by rounding.
+_ASPECT = 0.05
+
+Boxes = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What was drawn on one radiograph.
+
+    Attributes:
+        path: the file that says so.
+        image: the radiograph as that file names it.
+        shapes: by reader; readers who drew nothing have none.
+        majority: whether a pixel needs more than half of the readers; else one is enough.
+    """
+
+    path: Path
+    image: str
+    shapes: Mapping[str, tuple[Shape, ...]]
+    majority: bool
+
+    def on(self, height: int, width: int, original: Grid | None = None) -> Boxes | Mask | None:
+        """Put the lesions on a film's grid.
+
+        Args:
+            height: of the film, pixels.
+            width: of the film, pixels.
+            original: (height, width) it had before it was resized; None if it is as it was.
+
+        Returns:
+            Boxes (k, 4) of x, y, width, height in pixels where one reader drew boxes alone; else a
+            mask (height, width), in which boxes of several readers that meet are one lesion; None
+            without a lesion.
+
+        Raises:
+            CohortError: the film has another shape than the one that was drawn on.
+        """
+        drawn = [shapes for shapes in self.shapes.values() if shapes]
+        if not drawn:
+            return None
+        boxes = [shape for shapes in drawn for shape in shapes if isinstance(shape, Box)]
+        for box in boxes:
+            self._check(box.grid, height, width, original)
+        if len(self.shapes) == 1 and len(boxes) == len(drawn[0]):
+            return np.array([box.on(height, width, original) for box in boxes], dtype=np.float64)
+        masks = [self._mask(shapes, height, width, original) for shapes in drawn]
+        votes = np.sum(masks, axis=0, dtype=np.int64)
+        least = len(self.shapes) // 2 + 1 if self.majority else 1
+        mask: Mask = np.asarray(votes >= least, dtype=np.bool_)
+        return mask if mask.any() else None
+
+    def _mask(
+        self, shapes: Sequence[Shape], height: int, width: int, original: Grid | None
+    ) -> Mask:
+        mask = np.zeros((height, width), dtype=np.bool_)
+        for shape in shapes:
+            if isinstance(shape, Box):
+                x, y, across, down = shape.on(height, width, original)
+                # A pixel belongs to a box when its centre does.
+                left, top, right, bottom = (
+                    max(int(np.ceil(edge - 0.5)), 0) for edge in (x, y, x + across, y + down)
+                )
+                mask[top:bottom, left:right] = True
+            else:
+                own = shape.draw(height, width)
+                self._check((own.shape[0], own.shape[1]), height, width, original)
+                mask |= _resized(own, height, width)
+        return mask
+
+    def _check(self, grid: Grid | None, height: int, width: int, original: Grid | None) -> None:
+        if grid is None or min(grid) < 2 or grid == (height, width):
+            return
+        film = original or (height, width)
+        if abs(np.log(grid[1] * film[0] / (grid[0] * film[1]))) > _ASPECT:
+            raise CohortError(
+                f"{self.image} was drawn on {grid[1]} x {grid[0]} pixels, the film has {film[1]} x "
+                f"{film[0]}: another shape",
+                path=self.path,
+                remedy="give films that are not cropped; if they were squashed, state their "
+                "original sizes with scan --sizes",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Drawings:
+    """The lesions of all radiographs that a file names.
+
+    Attributes:
+        file: the file of the field.
+        by_name: by the file's names; also of radiographs without a lesion.
+        taken: how many boxes and outlines there are by finding.
+        left_out: how many of other findings, likewise.
+    """
+
+    file: FieldFile
+    by_name: Mapping[str, Drawing]
+    taken: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, file: FieldFile, choice: Choice) -> Drawings:
+        """Choose the lesions of a file.
+
+        Raises:
+            CohortError: it holds no box or outline, or it is not clear which findings count.
+        """
+        if all(mark.shape is None for mark in file.marks) and not file.may_be_empty:
+            raise CohortError(
+                f"is {file.format}, which holds no boxes or outlines",
+                path=file.path,
+                remedy="give the file that holds them"
+                + (f", {file.sibling}" if file.sibling else ""),
+            )
+        rule = narrowed(choice.of(file), file)
+        marks: dict[str, list[Mark]] = {}
+        for mark in rule.heard(file.marks):
+            marks.setdefault(mark.image, []).append(mark)
+        drawn = [mark for own in marks.values() for mark in own if mark.shape is not None]
+        return cls(
+            file,
+            {image: _drawing(file.path, image, own, rule) for image, own in marks.items()},
+            dict(Counter(mark.finding or "lesion" for mark in drawn if rule.wants(mark))),
+            dict(Counter(mark.finding for mark in drawn if not rule.wants(mark))),
+        )
+
+    def match(
+        self, images: Sequence[str], alias: Callable[[str], str] | None = None
+    ) -> dict[str, Drawing]:
+        """Find the drawing of each radiograph of a cohort.
+
+        Args:
+            images: their paths in the cohort.
+            alias: another name of a radiograph (its SOP Instance UID), "" where it has none.
+
+        Raises:
+            CohortError: none of them is named, or a name may mean two of them.
+        """
+        found = matched(images, self.by_name, self.file.path, alias)
+        if not found:
+            first, other = next(iter(self.by_name), "nothing"), next(iter(images), "nothing")
+            raise CohortError(
+                f"is {self.file.format} and names none of these radiographs: it has {first}, the "
+                f"cohort has {other}",
+                path=self.file.path,
+                remedy="give annotations of these radiographs; names may lack folder and suffix, "
+                "but not differ",
+            )
+        return {image: self.by_name[name] for image, name in found.items()}
+
+    def summary(self) -> str:
+        """Say what was recognised and what counts."""
+        lesions = ", ".join(f"{count:,} {name}" for name, count in self.taken.items()) or "none"
+        text = f"{self.file.format}: {len(self.by_name):,} radiographs; lesions: {lesions}"
+        if self.left_out:
+            others = ", ".join(f"{count:,} {name}" for name, count in self.left_out.items())
+            text += f"; left out: {others}"
+        return text
+
+
+def _drawing(path: Path, image: str, marks: Sequence[Mark], rule: Rule) -> Drawing:
+    shapes: dict[str, list[Shape]] = {mark.reader: [] for mark in marks}
+    for mark in marks:
+        if mark.shape is not None and rule.wants(mark):
+            shapes[mark.reader].append(mark.shape)
+    by_reader = {reader: tuple(own) for reader, own in shapes.items()}
+    return Drawing(path, image, by_reader, rule.readers == MAJORITY)
+
+
+def _resized(mask: Mask, height: int, width: int) -> Mask:
+    """The mask on another grid, each pixel as the nearest one."""
+    if mask.shape == (height, width):
+        return mask
+    rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(int)
+    return np.asarray(mask[np.ix_(rows, columns)], dtype=np.bool_)
