@@ -16,7 +16,7 @@ LEAVES = {"addresses", "errors", "files", "components", "shipped", "names", "ext
 # room: (rooms it may import, heavy libraries it may import anywhere)
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "imaging": (set(), {"pydicom", "PIL"}),
-    "cohort": ({"imaging"}, {"pandas", "PIL"}),
+    "cohort": ({"imaging"}, {"pandas", "PIL", "pydicom"}),
     "findings": (set(), {"pydantic"}),
     "bundles": (set(), {"pydantic"}),
     "models": ({"bundles"}, {"torch", "timm", "safetensors", "huggingface_hub"}),

@@ -19,6 +19,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "prometheus_client",
     ),
     "serve": ("fastapi", "uvicorn", "multipart", "prometheus_client", "markdown_it"),
+    "annotations": ("pycocotools", "nibabel"),
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pneumoscope.assessment.study import LocalizationStudy
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.errors import EvaluationError
+from pneumoscope.errors import CohortError, EvaluationError
 from pneumoscope.evaluate import half_of
 from pneumoscope.findings import Finding
 from pneumoscope.imaging import read_radiograph
@@ -82,7 +82,7 @@ def played(part: Manifest, annotations: Annotations) -> LocalizationStudy:
 
 
 def test_own_heatmap_and_baselines_are_measured(part: Manifest) -> None:
-    study = played(part, Annotations(boxes=boxes(part)))
+    study = played(part, Annotations.of_boxes(boxes(part)).of(part))
     assert study.others == ("gradcam", "regional+mirror", f"{RANDOMISED}+mirror+lungs")
     found = study.to_dict()
     figures = found["localization"]
@@ -125,20 +125,26 @@ def test_lungs_alone_need_no_lesions(part: Manifest, tmp_path: Path) -> None:
 
 def test_the_reported_half_never_shapes_a_baseline(part: Manifest) -> None:
     lesions = boxes(part)
-    before = LocalizationStudy(part, Annotations(boxes=lesions), OWN)._usual.map(SIDE, SIDE)
+    before = LocalizationStudy(part, Annotations.of_boxes(lesions).of(part), OWN)._usual.map(
+        SIDE, SIDE
+    )
     for index in range(12):
         if half_of(f"patient {index}") == "test":
             lesions[f"{index:02d}.png"] = np.array([[40.0, 40.0, 20.0, 20.0]])
-    after = LocalizationStudy(part, Annotations(boxes=lesions), OWN)._usual.map(SIDE, SIDE)
+    after = LocalizationStudy(part, Annotations.of_boxes(lesions).of(part), OWN)._usual.map(
+        SIDE, SIDE
+    )
     np.testing.assert_array_equal(before, after)
 
 
 def test_what_cannot_be_measured_is_said(part: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match=r"none of these radiographs: it has other\.png"):
+        Annotations.of_boxes({"other.png": np.ones((1, 4))}).of(part)
     with pytest.raises(EvaluationError, match="has a lesion annotation"):
-        played(part, Annotations(boxes={"other.png": np.ones((1, 4))})).to_dict()
+        played(part, Annotations.of_boxes({part.table["image"][0]: []}).of(part)).to_dict()
     beside = dict.fromkeys(part.table["image"], np.array([[100.0, 100.0, 10.0, 10.0]]))
     with pytest.raises(EvaluationError, match=r"\d\d\.png: the lesion box .* beside the film"):
-        LocalizationStudy(part, Annotations(boxes=beside), OWN)
+        LocalizationStudy(part, Annotations.of_boxes(beside).of(part), OWN)
     with pytest.raises(EvaluationError, match="not both"):
         Annotations.read(tmp_path / "a.csv", tmp_path, None)
     with pytest.raises(EvaluationError, match="no such folder"):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pneumoscope.cohort.annotations import find_mask, read_boxes, read_mask
+from pneumoscope.cohort.annotations import find_mask, read_mask
+from pneumoscope.cohort.formats.choice import Choice
+from pneumoscope.cohort.formats.dicom_objects import film_uid
+from pneumoscope.cohort.formats.drawings import Drawing, Drawings
+from pneumoscope.cohort.formats.marks import Box, FieldFile, Mark
+from pneumoscope.cohort.formats.reading import read_drawings
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.cohort.original_sizes import stated_sizes
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate.annotations import LesionAnnotation
 from pneumoscope.files import sha256_file
@@ -21,45 +28,90 @@ class Annotations:
     """Where lesions and lungs are known from; none of it is ever used to train.
 
     Attributes:
-        boxes: image to lesion boxes (k, 4) on the film, or None.
-        masks: folder of lesion masks, or None.
+        drawings: the lesions by the names that their file has for the radiographs, or None.
         lungs: folder of lung masks; None takes the segmenter's lungs.
-        identity: what tells these annotations from others: the box file's digest, the folders'
+        identity: what tells these annotations from others: the file's digest, the folders'
             places.
+        found: the lesions by the images of a cohort, see `of`.
+        originals: (height, width) that the images had before they were resized, where known.
     """
 
-    boxes: Mapping[str, NDArray[np.float64]] | None = None
-    masks: Path | None = None
+    drawings: Drawings | None = None
     lungs: Path | None = None
     identity: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, Drawing] = field(default_factory=dict)
+    originals: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, boxes: Path | None, masks: Path | None, lungs: Path | None) -> Annotations | None:
+    def read(
+        cls,
+        boxes: Path | None,
+        masks: Path | None,
+        lungs: Path | None,
+        choice: Choice | None = None,
+    ) -> Annotations | None:
         """From the command's options; None without any of them.
+
+        Args:
+            boxes: a file or folder of annotations in any format of the field; boxes are taken
+                where it has both boxes and outlines.
+            masks: likewise; outlines are taken.
+            lungs: a folder of lung masks.
+            choice: which findings are lesions, and whose; the format's own when None.
 
         Raises:
             EvaluationError: boxes and masks at once, or a folder that does not exist.
-            CohortError: the box file cannot be used.
+            CohortError: the annotations cannot be used.
         """
         if boxes is not None and masks is not None:
             raise EvaluationError(
                 "boxes and masks were both given", remedy="give --boxes or --masks, not both"
             )
-        for folder in (masks, lungs):
-            if folder is not None and not folder.is_dir():
-                raise EvaluationError("no such folder", path=folder, remedy="check the path")
-        if boxes is None and masks is None and lungs is None:
-            return None
-        folders = {"masks": masks, "lungs": lungs}
-        identity = {name: p.resolve().as_posix() for name, p in folders.items() if p}
-        if boxes is None:
-            return cls(None, masks, lungs, identity)
-        return cls(read_boxes(boxes), masks, lungs, {"boxes": sha256_file(boxes), **identity})
+        if lungs is not None and not lungs.is_dir():
+            raise EvaluationError("no such folder", path=lungs, remedy="check the path")
+        named = {"boxes": boxes, "masks": masks, "lungs": lungs}
+        identity = {name: _identity(path) for name, path in named.items() if path is not None}
+        lesions = boxes or masks
+        if lesions is None:
+            return None if lungs is None else cls(lungs=lungs, identity=identity)
+        return cls(read_drawings(lesions, choice, outlines=boxes is None), lungs, identity)
+
+    @classmethod
+    def of_boxes(cls, boxes: Mapping[str, ArrayLike], lungs: Path | None = None) -> Annotations:
+        """From arrays.
+
+        Args:
+            boxes: image to (k, 4) of x, y, width, height in pixels; k is 0 without a lesion.
+            lungs: a folder of lung masks.
+        """
+        marks = [Mark(image, present=False) for image in boxes] + [
+            Mark(image, shape=Box(float(x), float(y), float(across), float(down)))
+            for image, table in boxes.items()
+            for x, y, across, down in np.asarray(table, dtype=np.float64).reshape(-1, 4)
+        ]
+        file = FieldFile(Path("boxes"), "a table of boxes", marks, may_be_empty=True)
+        return cls(Drawings.of(file, Choice()), lungs)
+
+    def of(self, part: Manifest) -> Annotations:
+        """Find the lesions of a cohort's radiographs.
+
+        Raises:
+            CohortError: none of them is annotated, or a name may mean two of them.
+        """
+        if self.drawings is None:
+            return self
+        paths = dict(zip(part.table["image"], part.paths(), strict=True))
+        by_uid = self.drawings.file.by_uid
+        found = self.drawings.match(
+            list(paths), (lambda image: film_uid(paths[image])) if by_uid else None
+        )
+        originals = dict(zip(paths, stated_sizes(part.table), strict=True))
+        return replace(self, found=found, originals=originals)
 
     @property
     def has_lesions(self) -> bool:
         """Whether lesions are annotated at all."""
-        return self.boxes is not None or self.masks is not None
+        return self.drawings is not None
 
     def lesions(self, image: str, height: int, width: int) -> LesionAnnotation | None:
         """The lesions of a radiograph; None if it has no annotation or an empty one.
@@ -67,15 +119,14 @@ class Annotations:
         Raises:
             EvaluationError, CohortError: the annotation is not on the film's grid.
         """
+        drawing = self.found.get(image)
+        drawn = None if drawing is None else drawing.on(height, width, self.originals.get(image))
+        if drawn is None:
+            return None
         try:
-            if self.boxes is not None:
-                boxes = self.boxes.get(image)
-                if boxes is None or not len(boxes):
-                    return None
-                return LesionAnnotation.from_boxes(boxes, height, width)
-            path = None if self.masks is None else find_mask(self.masks, image)
-            mask = None if path is None else read_mask(path, height, width)
-            return None if mask is None or not mask.any() else LesionAnnotation.from_mask(mask)
+            if drawn.dtype == np.bool_:
+                return LesionAnnotation.from_mask(drawn)
+            return LesionAnnotation.from_boxes(drawn, height, width)
         except EvaluationError as error:
             raise EvaluationError(f"{image}: {error.problem}", remedy=error.remedy) from error
 
@@ -87,3 +138,7 @@ class Annotations:
         else:
             mask = None if item.lungs is None else item.lungs >= 0.5
         return mask if mask is not None and mask.any() else None
+
+
+def _identity(path: Path) -> str:
+    return path.resolve().as_posix() if path.is_dir() else sha256_file(path)

@@ -57,6 +57,7 @@ def assess(
         )
     study = None
     if annotations is not None:
+        annotations = annotations.of(part)
         study = LocalizationStudy(
             part,
             annotations,

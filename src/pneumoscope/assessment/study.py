@@ -29,7 +29,7 @@ class LocalizationStudy:
 
     Args:
         part: the radiographs that will be scored.
-        annotations: their lesions and lungs.
+        annotations: their lesions and lungs, found by `Annotations.of`.
         own: the heatmap that is measured.
         others: heatmaps to score beside it.
         by: columns of the manifest to break figures down by.
@@ -172,7 +172,6 @@ class LocalizationStudy:
         if not self._annotated:
             raise EvaluationError(
                 "no radiograph of the positive label has a lesion annotation",
-                path=self.annotations.masks,
                 remedy="give annotations with the manifest's image paths",
             )
         found = {name: report.to_dict() for name, report in self._lesions.compute().items()}

@@ -71,7 +71,7 @@ def compare(
     ] = "test",
     boxes: Annotated[
         Path | None,
-        typer.Option(help="Lesion boxes: a CSV with image,x,y,width,height in the film's pixels."),
+        typer.Option(help="Lesion annotations, as of evaluate; boxes are taken."),
     ] = None,
     masks: Annotated[
         Path | None, typer.Option(help="Lesion masks at the radiographs' relative paths.")

@@ -56,7 +56,7 @@ def demo(
     run_training(out / "cohort.csv", out / "run", "default", overrides)
     _step(4, "Evaluating on test: classification, and peaks on the exact lesions")
     engine, manifest = load_engine(out / "run"), Manifest.read(out / "cohort.csv")
-    annotations = Annotations(masks=phantoms.root / "masks")
+    annotations = Annotations.read(None, phantoms.root / "masks", None)
     with progress("Reading films") as update:
         found = assess(OwnModel(engine), manifest, annotations, progress=update)
     found.write_figures(new_folder(out / "evaluation"))

@@ -20,7 +20,12 @@ from pneumoscope.cli.console import (
 from pneumoscope.cli.options import (
     BundleOption,
     EngineOption,
+    ImagesOption,
+    LabelColumnOption,
+    NegativeOption,
+    PositiveOption,
     PrecisionOption,
+    ReadersOption,
     ThreadsOption,
     heatmaps_beside,
     names,
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    cohort: Annotated[Path, typer.Argument(help="Manifest of scan, or a CSV with image,label.")],
+    cohort: Annotated[Path, typer.Argument(help="Manifest of scan, or a table of the field.")],
     bundle: BundleOption = Path("default"),
     out: Annotated[Path, typer.Option(help="New folder for the results.")] = Path("evaluation"),
     split: Annotated[
@@ -43,10 +48,17 @@ def evaluate(
     ] = "test",
     boxes: Annotated[
         Path | None,
-        typer.Option(help="Lesion boxes: a CSV with image,x,y,width,height in the film's pixels."),
+        typer.Option(
+            help="Lesion annotations: a CSV with image,x,y,width,height in the film's pixels, or "
+            "another format of docs/annotations.md. Boxes are taken."
+        ),
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option(help="Lesion masks at the radiographs' relative paths.")
+        Path | None,
+        typer.Option(
+            help="Lesion annotations: a folder of masks at the radiographs' relative paths, or "
+            "another format. Outlines are taken."
+        ),
     ] = None,
     lungs: Annotated[
         Path | None,
@@ -80,6 +92,11 @@ def evaluate(
             show_default="0.5",
         ),
     ] = None,
+    positive: PositiveOption = None,
+    negative: NegativeOption = None,
+    readers: ReadersOption = "union",
+    label_column: LabelColumnOption = None,
+    images: ImagesOption = None,
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
@@ -98,6 +115,7 @@ def evaluate(
       pneumoscope evaluate cohort.csv --bundle RUN
       pneumoscope evaluate external.csv --bundle RUN --split all --out external
       pneumoscope evaluate cohort.csv --bundle RUN --boxes boxes.csv --by sex,view
+      pneumoscope evaluate vindr.csv --split all --boxes train.csv --readers majority
       pneumoscope evaluate cohort.csv --bundle model.onnx --engine openvino --precision bfloat16
       pneumoscope evaluate cohort.csv --bundle RUN --lungs lung_masks --methods all
       pneumoscope evaluate cohort.csv --predictions p.csv --heatmaps heat --boxes boxes.csv
@@ -105,11 +123,15 @@ def evaluate(
     """
     from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.assessment.measuring import assess
+    from pneumoscope.cohort.formats.choice import Choice
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import new_folder
 
-    manifest = Manifest.read(cohort)
-    annotations = Annotations.read(boxes, masks, lungs)
+    choice = Choice(positive, negative, readers, label_column)
+    manifest = Manifest.read(cohort, choice=choice, images=images)
+    annotations = Annotations.read(boxes, masks, lungs, choice)
+    if annotations is not None and annotations.drawings is not None:
+        console.print(f"[dim]{shown(annotations.drawings.summary())}[/dim]")
     part = manifest.subset(split)
     subject: Subject
     if predictions is not None:

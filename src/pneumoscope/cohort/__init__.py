@@ -1,9 +1,11 @@
 """Cohort: from folders or a CSV to a `Manifest` that can be trained on honestly.
 
-Enters: folders of radiographs, or a CSV with `image,label[,patient,...]`.
+Enters: folders of radiographs, a CSV with `image,label[,patient,...]`, or a table of the field;
+annotations in the formats of the field.
 Leaves: `Manifest` (patients, labels, splits), an audit (duplicates, leakage, unreadable files),
-and phantom cohorts with exact lesion masks.
-May import: imaging, numpy, scipy, pandas, Pillow. No torch.
+lesions by radiograph, and phantom cohorts with exact lesion masks.
+May import: imaging, numpy, scipy, pandas, Pillow, pydicom; nibabel and pycocotools lazily. No
+torch.
 """
 
 from pneumoscope.cohort.audit import Audit, Count, DuplicateGroup, Part, Unreadable

@@ -1,18 +1,13 @@
-"""Lesion annotations as files: boxes or masks somebody drew, to measure heatmaps, never to train.
-
-Lung masks are read the same way; they are anatomy, not lesions.
-"""
+"""Masks as pictures, found by the name of their radiograph: of lesions, and of lungs."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumoscope.cohort.tables import safe_image_path
 from pneumoscope.errors import CohortError, ImageError
 from pneumoscope.imaging import DEFAULT_LIMITS
 
@@ -61,60 +56,3 @@ def read_mask(path: Path, height: int, width: int, *, above: int = 0) -> NDArray
         path=path,
         remedy="give masks on the radiograph's own pixel grid",
     )
-
-
-BOX_COLUMNS = ("image", "x", "y", "width", "height")
-
-
-def read_boxes(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Read a CSV with the columns `image,x,y,width,height`, a line for each lesion.
-
-    Boxes are in pixels of the stored radiograph from its top-left corner; other columns are
-    ignored. A line with an image and no numbers at all says that the radiograph has no lesion.
-
-    Returns:
-        Image path (as in a manifest) to (k, 4) x, y, width, height; k is 0 where a line says so.
-
-    Raises:
-        CohortError: the file cannot be read, lacks a column, or holds a box that is none.
-    """
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise CohortError("does not exist", path=path, remedy="check the path") from error
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise CohortError(
-            f"cannot be read as a table ({error})",
-            path=path,
-            remedy=f"give a CSV with the columns {','.join(BOX_COLUMNS)}",
-        ) from error
-    missing = [name for name in BOX_COLUMNS if name not in table.columns]
-    if missing:
-        raise CohortError(
-            f"the box file lacks the columns {', '.join(missing)}",
-            path=path,
-            remedy=f"give a CSV with the columns {','.join(BOX_COLUMNS)}",
-        )
-    found: dict[str, list[list[float]]] = {}
-    for line, row in enumerate(table[list(BOX_COLUMNS)].itertuples(index=False), start=2):
-        image = safe_image_path(row[0], table=path, line=line)
-        boxes = found.setdefault(image, [])
-        if any(text.strip() for text in row[1:]):
-            boxes.append(_box(row[1:], path, line))
-    return {image: np.array(boxes).reshape(-1, 4) for image, boxes in found.items()}
-
-
-def _box(texts: tuple[str, ...], path: Path, line: int) -> list[float]:
-    try:
-        box = [float(text) for text in texts]
-    except ValueError as error:
-        raise CohortError(
-            f"line {line} has a coordinate that is no number", path=path, remedy="correct it"
-        ) from error
-    if not np.isfinite(box).all() or min(box[2:]) <= 0:
-        raise CohortError(
-            f"line {line} has a box without area",
-            path=path,
-            remedy="give x, y, width, height in pixels, not two corners",
-        )
-    return box

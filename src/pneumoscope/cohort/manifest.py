@@ -106,8 +106,11 @@ class Manifest:
         choice = choice or Choice()
         sidecar = read_sidecar(path)
         root = path.parent / sidecar.root if images is None else Path(images)
-        table, is_sorted = _read(path, choice, root)
+        # A choice of findings sorts tables of the field; a manifest has been sorted.
+        table, is_sorted = _read(path, choice if sidecar.labels is None else Choice(), root)
         labels, positive = sidecar.labels, None if is_sorted else choice.positive
+        if set(table["label"]) <= {NEGATIVE, POSITIVE} and positive not in (NEGATIVE, POSITIVE):
+            positive = None
         try:
             if labels is None and positive is None:
                 table["label"] = without_truth_values(table["label"])

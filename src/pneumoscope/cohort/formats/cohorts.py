@@ -53,9 +53,12 @@ def cohort_rows(path: Path, choice: Choice, root: Path) -> CohortRows | None:
     """
     file = read_table_of_the_field(path, choice)
     if file is None:
-        header = read_rows(path).header
-        if {"image", "label"} <= set(header) and not choice.maps_labels:
-            return None
+        rows = read_rows(path)
+        if {"image", "label"} <= set(rows.header) and choice.label_column is None:
+            column = rows.header.index("label")
+            labels = {row[column].strip() for row in rows.rows}
+            if not choice.maps_labels or labels <= {NEGATIVE, POSITIVE}:
+                return None
         file = read_plain_table(path, choice)
     return _rows(file, choice, root)
 

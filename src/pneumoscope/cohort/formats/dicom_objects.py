@@ -11,13 +11,15 @@ import numpy as np
 
 from pneumoscope.cohort.formats.marks import Box, FieldFile, Mark, Mask, Outline, Shape
 from pneumoscope.cohort.formats.outlines import polygon_mask
-from pneumoscope.errors import CohortError
+from pneumoscope.errors import CohortError, PneumoscopeError
 from pneumoscope.extras import require
-from pneumoscope.imaging import DEFAULT_LIMITS
+from pneumoscope.imaging import DEFAULT_LIMITS, is_dicom_start
 
-SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 PRESENTATION = "1.2.840.10008.5.1.4.1.1.11.1"
 _ROUND = 72
+_HEAD = 140
+_MOST_PIXELS = 4 * DEFAULT_LIMITS.max_pixels
 
 
 def read_dicom_objects(path: Path, files: Sequence[Path]) -> FieldFile:
@@ -29,7 +31,7 @@ def read_dicom_objects(path: Path, files: Sequence[Path]) -> FieldFile:
 
     Raises:
         CohortError: none of the files is such an object, or one is damaged.
-        MissingExtra: highdicom is not installed, and there is a Segmentation.
+        MissingExtra: pycocotools is not installed, and there is an outline other than a box.
     """
     from pydicom import dcmread
 
@@ -39,15 +41,15 @@ def read_dicom_objects(path: Path, files: Sequence[Path]) -> FieldFile:
         try:
             DEFAULT_LIMITS.check_bytes(file, file.stat().st_size)
             kind = str(dcmread(file, specific_tags=["SOPClassUID"]).get("SOPClassUID", ""))
-            if kind == SEGMENTATION:
+            if kind in SEGMENTATIONS:
                 kinds.add("Segmentations")
                 marks += _segments(file)
             elif kind == PRESENTATION:
                 kinds.add("presentation states")
                 marks += _graphics(file)
-        except (CohortError, ImportError):
+        except PneumoscopeError:
             raise
-        except Exception as error:  # pydicom and highdicom raise what they meet
+        except Exception as error:  # pydicom raises what it meets
             raise CohortError(
                 f"cannot be read as an annotation in DICOM ({error})",
                 path=file,
@@ -63,35 +65,86 @@ def read_dicom_objects(path: Path, files: Sequence[Path]) -> FieldFile:
     return FieldFile(path, f"DICOM {named}", marks, by_uid=True, may_be_empty=True)
 
 
-def _segments(path: Path) -> Iterator[Mark]:
-    require("hospital", "a DICOM Segmentation")
-    from highdicom.seg import segread
-
-    image: Any = segread(path)
-    if image.Rows * image.Columns > DEFAULT_LIMITS.max_pixels:
-        raise CohortError("has too many pixels", path=path, remedy="export it at the film's size")
-    for _, _, uid in image.get_source_image_uids():
-        for number in image.segment_numbers:
-            label = str(image.get_segment_description(number).segment_label)
-            yield Mark(str(uid), label, shape=Outline(partial(_segment, path, str(uid), number)))
-
-
-def _segment(path: Path, uid: str, number: int, height: int, width: int) -> Mask:
-    from highdicom.seg import segread
+def film_uid(path: Path) -> str:
+    """The SOP Instance UID of a DICOM film; "" for other files, and those that cannot be read."""
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
 
     try:
-        image: Any = segread(path)
-        values = image.get_pixels_by_source_instance(
-            [uid],
-            segment_numbers=[number],
-            ignore_spatial_locations=True,
-            assert_missing_frames_are_empty=True,
-        )
-    except Exception as error:  # highdicom raises what it meets
+        with path.open("rb") as stream:
+            if not is_dicom_start(stream.read(_HEAD)):
+                return ""
+        film = dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"], force=True)
+        return str(film.get("SOPInstanceUID", ""))
+    except (OSError, ValueError, InvalidDicomError):
+        return ""
+
+
+def _segments(path: Path) -> Iterator[Mark]:
+    """One mark for each film and segment. pydicom reads them: highdicom refuses what is valid for
+    a projection, such as no slice thickness."""
+    from pydicom import dcmread
+
+    image = dcmread(path, stop_before_pixels=True)
+    if image.Rows * image.Columns * int(image.get("NumberOfFrames", 1)) > _MOST_PIXELS:
+        raise CohortError("has too many pixels", path=path, remedy="export it at the film's size")
+    labels = {
+        int(segment.SegmentNumber): str(segment.get("SegmentLabel", ""))
+        for segment in image.SegmentSequence
+    }
+    frames: dict[tuple[str, int], list[int]] = {}
+    for index, (numbers, films) in enumerate(_frames(image, list(labels))):
+        if not films:
+            raise CohortError(
+                "does not say which films its frames are of", path=path, remedy="export it again"
+            )
+        for film in films:
+            for number in numbers:
+                frames.setdefault((film, number), []).append(index)
+    for (film, number), own in frames.items():
+        outline = Outline(partial(_segment, path, number, tuple(own)))
+        yield Mark(film, labels.get(number, ""), shape=outline)
+
+
+def _frames(image: Any, segments: Sequence[int]) -> Iterator[tuple[Sequence[int], list[str]]]:
+    """The segments that each frame shows, and the films it is of."""
+    shared = image.get("SharedFunctionalGroupsSequence") or [None]
+    listed = [
+        str(item.ReferencedSOPInstanceUID)
+        for series in image.get("ReferencedSeriesSequence", ())
+        for item in series.get("ReferencedInstanceSequence", ())
+    ]
+    for own in image.PerFrameFunctionalGroupsSequence:
+        groups = [group for group in (own, shared[0]) if group is not None]
+        named = [
+            int(item.ReferencedSegmentNumber)
+            for group in groups
+            for item in group.get("SegmentIdentificationSequence", ())
+        ]
+        films = [
+            str(source.ReferencedSOPInstanceUID)
+            for group in groups
+            for item in group.get("DerivationImageSequence", ())
+            for source in item.get("SourceImageSequence", ())
+        ]
+        yield named[:1] or segments, films or listed[: len(listed) == 1]
+
+
+def _segment(path: Path, number: int, frames: Sequence[int], height: int, width: int) -> Mask:
+    from pydicom import dcmread
+
+    try:
+        image = dcmread(path)
+        pixels = np.asarray(image.pixel_array).reshape(-1, image.Rows, image.Columns)[list(frames)]
+    except Exception as error:  # pydicom and its decoders raise what they meet
         raise CohortError(
             f"cannot be read as a Segmentation ({error})", path=path, remedy="export it again"
         ) from error
-    return np.asarray(values[0, :, :, 0] >= 0.5, dtype=np.bool_)
+    kind = str(image.get("SegmentationType", "BINARY"))
+    if kind == "LABELMAP":
+        return np.asarray((pixels == number).any(axis=0), dtype=np.bool_)
+    most = int(image.get("MaximumFractionalValue", 255)) if kind == "FRACTIONAL" else 1
+    return np.asarray((2 * pixels.astype(np.int64) >= most).any(axis=0), dtype=np.bool_)
 
 
 def _graphics(path: Path) -> Iterator[Mark]:
@@ -134,8 +187,9 @@ def _shape(graphic: Any, path: Path) -> Shape | None:
     if kind == "POLYLINE" and set(map(tuple, points)) == corners:
         across, down = high - low
         return Box(float(low[0]), float(low[1]), float(across), float(down))
-    outline = [(float(x), float(y)) for x, y in points]
-    return Outline(lambda height, width: polygon_mask([outline], height, width))
+    require("annotations", "an outline in a presentation state")
+    outline = points.ravel().tolist()
+    return Outline(lambda height, width: polygon_mask(outline, height, width, path))
 
 
 def _closed(graphic: Any, points: Any) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from pneumoscope.cohort.formats.marks import Box, FieldFile, Mark, Mask, Outline, Shape
@@ -16,9 +17,11 @@ from pneumoscope.cohort.formats.outlines import (
     coco_area,
     coco_mask,
     coco_runs,
+    drawn_polygons,
     polygon_mask,
 )
 from pneumoscope.errors import CohortError
+from pneumoscope.extras import require
 
 _MOST_JSON = 500 * 2**20
 _MOST_TEXT = 4 * 2**20
@@ -99,7 +102,7 @@ def _decoder(runs: Any, path: Path) -> Callable[[int, int], Mask]:
 def _polygons(drawn: Any, size: Any, path: Path) -> Callable[[int, int], Mask]:
     rows, columns = checked_grid(size[0], size[1], path)
     polygons = [[(float(x), float(y)) for x, y in polygon] for polygon in drawn]
-    return lambda height, width: polygon_mask(polygons, rows, columns)
+    return lambda height, width: drawn_polygons(polygons, rows, columns)
 
 
 def _is_film(value: Any) -> bool:
@@ -211,7 +214,7 @@ def _yolo(name: str, path: Path, names: Mapping[int, str]) -> Iterator[Mark]:
             values = [float(value) for value in rest]
             if not all(-0.5 <= value <= 1.5 for value in values):
                 raise ValueError("values that are no fractions of the film")
-            yield Mark(name, names.get(int(label), label), shape=_yolo_shape(values))
+            yield Mark(name, names.get(int(label), label), shape=_yolo_shape(values, path))
         except ValueError as error:
             raise CohortError(
                 f"line {number} cannot be read as YOLO's ({error})",
@@ -220,7 +223,7 @@ def _yolo(name: str, path: Path, names: Mapping[int, str]) -> Iterator[Mark]:
             ) from error
 
 
-def _yolo_shape(values: Sequence[float]) -> Shape:
+def _yolo_shape(values: Sequence[float], path: Path) -> Shape:
     if len(values) == 4:
         x, y, across, down = values
         if min(across, down) <= 0:
@@ -228,10 +231,11 @@ def _yolo_shape(values: Sequence[float]) -> Shape:
         return Box(x - across / 2, y - down / 2, across, down, _FRACTIONS)
     if len(values) < 6 or len(values) % 2:
         raise ValueError(f"{len(values) + 1} values in a line")
-    points = list(zip(values[::2], values[1::2], strict=True))
+    require("annotations", "an outline in YOLO's format")
+    points = np.array(values).reshape(-1, 2)
     return Outline(
         lambda height, width: polygon_mask(
-            [[(x * width, y * height) for x, y in points]], height, width
+            (points * (width, height)).ravel().tolist(), height, width, path
         )
     )
 

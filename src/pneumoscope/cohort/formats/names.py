@@ -17,11 +17,17 @@ _SUFFIXES = frozenset(
 Parts = tuple[str, ...]
 
 
-def parts_of(name: str) -> Parts:
-    """Folders and stem of a name, without case and known suffixes: `A/b.nii.gz` is (a, b)."""
+def without_suffix(name: str) -> str:
+    """A name without known suffixes, `/` separated: `A/b.nii.gz` is `A/b`."""
     path = PurePosixPath(name.strip().replace("\\", "/"))
     while path.suffix.casefold() in _SUFFIXES:
         path = path.with_suffix("")
+    return path.as_posix()
+
+
+def parts_of(name: str) -> Parts:
+    """Folders and stem of a name, without case and known suffixes: `A/b.nii.gz` is (a, b)."""
+    path = PurePosixPath(without_suffix(name))
     return tuple(part.casefold() for part in path.parts if part not in ("/", "."))
 
 

@@ -1,4 +1,4 @@
-"""Drawing outlines: polygons with Pillow, COCO's shapes with pycocotools."""
+"""Drawing outlines, with pycocotools; those of CheXlocalize as its authors do, with Pillow."""
 
 from __future__ import annotations
 
@@ -33,8 +33,20 @@ def checked_grid(height: Any, width: Any, path: Path) -> Grid:
     return grid
 
 
-def polygon_mask(polygons: Sequence[Points], height: int, width: int) -> Mask:
-    """Fill polygons, outlines included, as CheXlocalize does.
+def polygon_mask(outline: Sequence[float], height: int, width: int, path: Path) -> Mask:
+    """Fill a polygon between pixel edges with pycocotools.
+
+    Args:
+        outline: x, y, x, y, ... in pixels.
+        height: rows of the mask.
+        width: columns of the mask.
+        path: the file it is from.
+    """
+    return coco_mask(coco_runs([list(outline)], (height, width), path), path)
+
+
+def drawn_polygons(polygons: Sequence[Points], height: int, width: int) -> Mask:
+    """Fill polygons with Pillow, outlines included, as CheXlocalize makes its segmentations.
 
     Args:
         polygons: x, y in pixels.

@@ -12,7 +12,7 @@ import numpy as np
 
 from pneumoscope.cohort.annotations import read_mask
 from pneumoscope.cohort.formats.marks import FieldFile, Mark, Mask, Outline
-from pneumoscope.cohort.formats.names import parts_of
+from pneumoscope.cohort.formats.names import without_suffix
 from pneumoscope.errors import CohortError
 from pneumoscope.extras import require
 from pneumoscope.imaging import DEFAULT_LIMITS
@@ -27,10 +27,12 @@ def read_masks(path: Path, files: Sequence[tuple[str, Path]]) -> FieldFile:
         path: the folder, for messages.
         files: name relative to the folder, and the file; `_mask` at its end is passed over.
     """
-    marks = [
-        Mark(_WORD.sub("", name), shape=Outline(partial(_picture, file))) for name, file in files
-    ]
+    marks = [Mark(_film_name(name), shape=Outline(partial(_picture, file))) for name, file in files]
     return FieldFile(path, "a folder of masks", marks, may_be_empty=True)
+
+
+def _film_name(name: str) -> str:
+    return _WORD.sub("", without_suffix(name))
 
 
 def _picture(path: Path, height: int, width: int) -> Mask:
@@ -48,10 +50,7 @@ def read_nifti(path: Path, files: Sequence[tuple[str, Path]]) -> FieldFile:
         MissingExtra: nibabel is not installed.
     """
     require("annotations", "a mask in NIfTI")
-    marks = [
-        Mark(_WORD.sub("", "/".join(parts_of(name))), shape=Outline(partial(_nifti, file)))
-        for name, file in files
-    ]
+    marks = [Mark(_film_name(name), shape=Outline(partial(_nifti, file))) for name, file in files]
     return FieldFile(path, "NIfTI masks", marks, may_be_empty=True)
 
 
@@ -63,7 +62,6 @@ def _nifti(path: Path, height: int, width: int) -> Mask:
     without directions is read by its shape, where that tells rows from columns.
     """
     import nibabel
-    from nibabel.orientations import aff2axcodes
 
     try:
         DEFAULT_LIMITS.check_bytes(path, path.stat().st_size)
@@ -71,7 +69,8 @@ def _nifti(path: Path, height: int, width: int) -> Mask:
         shape = tuple(side for side in image.shape if side > 1)
         if len(shape) != 2 or int(np.prod(shape)) > DEFAULT_LIMITS.max_pixels:
             raise ValueError(f"it has the shape {image.shape}, not that of one film")
-        axes = "".join(map(str, aff2axcodes(image.affine)[:2]))
+        codes: Any = nibabel.orientations.aff2axcodes
+        axes = "".join(map(str, codes(image.affine)[:2]))
         values = np.asarray(image.dataobj).reshape(shape) > 0
     except Exception as error:  # nibabel raises what its decoders raise
         raise CohortError(

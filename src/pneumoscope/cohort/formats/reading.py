@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pneumoscope.cohort.formats.choice import Choice
@@ -33,7 +34,8 @@ def read_drawings(path: Path, choice: Choice | None = None, *, outlines: bool = 
 
     Args:
         path: a table, JSON, XML, DICOM or NIfTI file, or a folder of such files or of masks.
-        choice: which findings are lesions, and whose; the format's own when None.
+        choice: which positive findings are lesions, and whose; the format's own when None. Its
+            negative findings and label column are those of cohorts.
         outlines: take outlines where a file has both outlines and boxes.
 
     Raises:
@@ -41,7 +43,7 @@ def read_drawings(path: Path, choice: Choice | None = None, *, outlines: bool = 
             clear which findings count.
         MissingExtra: the format needs a library that is not installed.
     """
-    path, choice = Path(path), choice or Choice()
+    path, choice = Path(path), replace(choice or Choice(), negative=None, label_column=None)
     file = _folder(path) if path.is_dir() else _file(path, choice, outlines)
     return Drawings.of(file, choice)
 
