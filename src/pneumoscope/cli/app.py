@@ -37,6 +37,7 @@ from pneumoscope.cli import (
     train_lungs,
 )
 from pneumoscope.cli.console import errors, let_print_anything, shown
+from pneumoscope.cli.quiet import with_quiet
 from pneumoscope.errors import PneumoscopeError
 
 BAD_INPUT = 2
@@ -78,7 +79,7 @@ for _panel, _commands in (
     ("The input gate", (train_gate.train_gate, check_gate.check_gate)),
 ):
     for _command in _commands:
-        app.command(rich_help_panel=_panel)(_command)
+        app.command(rich_help_panel=_panel)(with_quiet(_command))
 
 
 app.add_typer(dicom_node.app, name="dicom-node", rich_help_panel="Your radiographs")
@@ -125,7 +126,7 @@ def main() -> None:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as people read it: one line, without the place in the code."""
-    errors.print(f"[yellow]warning:[/yellow] {shown(message)}")
+    errors.print(f"[warning]warning:[/warning] {shown(message)}")
 
 
 def _fail(message: str) -> None:

@@ -82,14 +82,14 @@ def predict_archive(
             f"{len(done.changed)} were finished before and have changed since; they are read again."
         )
     if done.failed:
-        errors.print(f"[yellow]{done.failed} of {len(names)} files could not be used[/yellow]")
+        errors.print(f"[warning]{done.failed} of {len(names)} files could not be used[/warning]")
     console.print(
         f"Findings of {len(names)} radiographs: [bold]{shown(out)}/findings[/bold] (Parquet)"
     )
     judged = scale.count_judged(out, names)
     if judged < len(names):
         left = f"{len(names) - judged} of {len(names)}"
-        errors.print(f"[yellow]{left} not judged: see their gate and error[/yellow]")
+        errors.print(f"[warning]{left} not judged: see their gate and error[/warning]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
     end_unless_judged(judged, len(names))
 

@@ -12,11 +12,12 @@ from pneumoscope.cli.console import (
     NOT_FOR_DIAGNOSIS,
     console,
     errors,
+    print_json,
     progress,
     show_table,
     shown,
 )
-from pneumoscope.cli.options import BundleOption, names
+from pneumoscope.cli.options import BundleOption, JsonOption, names
 from pneumoscope.extras import require
 
 
@@ -47,6 +48,7 @@ def audit(
         int, typer.Option(min=0, help="Of the sample, the new weights and random order.")
     ] = 0,
     out: Annotated[Path, typer.Option(help="New folder for the results.")] = Path("audit"),
+    json: JsonOption = False,
 ) -> None:
     """Test whether heatmaps show what the model learnt, and whether it learnt a shortcut.
 
@@ -61,6 +63,7 @@ def audit(
       pneumoscope audit
     """
     require("train", "the audit")
+    console.quiet = console.quiet or json
     from pneumoscope.assessment.auditing import audit_bundle
     from pneumoscope.report.card_tables import card_tables
 
@@ -80,6 +83,8 @@ def audit(
         show_table(table)
     console.print(f"Report: [bold]{shown(out / 'report.html')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    if json:
+        print_json((out / "audit.json").read_text(encoding="utf-8"))
 
 
 def _show(content: Mapping[str, Any]) -> None:
@@ -95,7 +100,7 @@ def _show(content: Mapping[str, Any]) -> None:
     table.add_column("figure")
     table.add_column("value (95 % interval)", justify="right")
     for test in content["tests"].values():
-        verdict = "[green]passed[/green]" if test["passed"] else "[yellow]not passed[/yellow]"
+        verdict = "[green]passed[/green]" if test["passed"] else "[warning]not passed[/warning]"
         for line, (key, value) in enumerate(test["figures"].items()):
             head = (test["title"], verdict) if line == 0 else ("", "")
             table.add_row(*head, FIGURES[key][0], figure_text(value))
@@ -107,4 +112,4 @@ def _show(content: Mapping[str, Any]) -> None:
         f"{content['n_called_positive']} called positive"
     )
     for sentence in (*content["warnings"], *content["notes"]):
-        errors.print(f"[yellow]warning:[/yellow] {shown(sentence)}")
+        errors.print(f"[warning]warning:[/warning] {shown(sentence)}")

@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
+from rich.theme import Theme
 
 from pneumoscope.names import plain
 
@@ -35,10 +39,13 @@ NOTHING_JUDGED = 3
 """Exit code of a command that could not judge any of the files it was given."""
 NOT_FOR_DIAGNOSIS = "Research use only. Not a medical device; not for diagnosis."
 
+_UNBOUNDED = 1000
 _LUNG_SCORES = ("dice", "iou", "plausible")
 _LOCALIZATION = (
     "peak_in_box", "area_matched", "mean_iou@0.5", "mean_iou", "energy_in_lungs", "peak_in_lungs",
 )  # fmt: skip
+# What fits beside a method's whole name in 80 columns.
+_NARROW, _FIGURE = 3, 7
 
 
 class _Console(Console):
@@ -50,8 +57,32 @@ class _Console(Console):
         return super().render_str("\n".join(lines), **options)
 
 
-console = _Console(highlight=False, emoji=False)
-errors = _Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+# Yellow cannot be read on white.
+_THEME = Theme({"warning": "dark_orange3"})
+console = _Console(highlight=False, emoji=False, theme=_THEME)
+errors = _Console(stderr=True, highlight=False, soft_wrap=True, emoji=False, theme=_THEME)
+
+
+def shortened(path: str, width: int) -> str:
+    """A path of at most `width` characters: the end is kept, then the start, and `…` between."""
+    if len(path) <= width:
+        return path
+    name = path.rpartition("/")[2]
+    tail = min(max(len(name) + 1, width // 2), width - 1, max(width * 3 // 4, 1))
+    return f"{path[: width - tail - 1]}…{path[-tail:]}"
+
+
+def print_whole(table: Table) -> None:
+    """Print a table as wide as it is, even where the terminal is narrower."""
+    widest = console.options.update(max_width=_UNBOUNDED)
+    width = max(console.measure(table, options=widest).maximum, console.width)
+    wide = _Console(highlight=False, emoji=False, theme=_THEME, width=width, quiet=console.quiet)
+    wide.print(table)
+
+
+def print_json(text: str) -> None:
+    """Print JSON on stdout, where nothing else goes then: no colour, no wrapping."""
+    sys.stdout.write(text.rstrip("\n") + "\n")
 
 
 def shown(value: object) -> str:
@@ -89,7 +120,7 @@ def end_unless_judged(judged: int, files: int) -> None:
         typer.Exit: there is none.
     """
     if not judged:
-        errors.print(f"[yellow]None of {files} files could be judged.[/yellow]")
+        errors.print(f"[warning]None of {files} files could be judged.[/warning]")
         raise typer.Exit(NOTHING_JUDGED)
 
 
@@ -113,6 +144,17 @@ def starting() -> Iterator[None]:
         gc.enable()
 
 
+class _Rate(ProgressColumn):
+    """How many are done in a second, or how long one takes."""
+
+    def render(self, task: Task) -> Text:
+        """`12.3/s` or `4.5 s each`; nothing at the start."""
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
+
+
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr; yields a function of (done, total).
@@ -125,9 +167,10 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=errors, transient=True)
+    bar = Progress(*columns, console=errors, transient=True, disable=console.quiet)
     task = bar.add_task(description, total=None)
 
     def update(done: int, total: int) -> None:
@@ -162,7 +205,7 @@ def confusion_line(confusion: Mapping[str, int]) -> str:
     return "  ".join(f"{key.upper()} {confusion[key]}" for key in ("tn", "fp", "fn", "tp"))
 
 
-def show_metrics(title: str, metrics: Mapping[str, Any]) -> None:
+def show_metrics(title: str, metrics: Mapping[str, Any], *, wide: bool = False) -> None:
     """Print the figures of `metrics.json`."""
     console.print(figures_table(title, metrics["classification"]))
     console.print(
@@ -170,7 +213,11 @@ def show_metrics(title: str, metrics: Mapping[str, Any]) -> None:
         f"{confusion_line(metrics['confusion'])}   threshold {metrics['threshold']:.3f}"
     )
     if metrics.get("localization"):
-        console.print(localization_table(metrics))
+        table = localization_table(metrics, wide=wide)
+        if wide:
+            print_whole(table)
+        else:
+            console.print(table)
 
 
 def show_overlap(metrics: Mapping[str, Any]) -> None:
@@ -186,26 +233,36 @@ def show_overlap(metrics: Mapping[str, Any]) -> None:
             table.add_row(*line)
         console.print(table)
     for sentence in overlap_sentences(metrics):
-        errors.print(sentence, style="yellow", markup=False)
+        errors.print(sentence, style="warning", markup=False)
 
 
-def localization_table(metrics: Mapping[str, Any]) -> Table:
-    """Heatmap methods and baselines in lines, the main localization figures in columns."""
-    from pneumoscope.report.numbers import interval_text, method_name, metric_name
+def localization_table(metrics: Mapping[str, Any], *, wide: bool = False) -> Table:
+    """Heatmap methods and baselines in lines, the main localization figures in columns.
+
+    Args:
+        metrics: the content of `metrics.json`.
+        wide: all columns with their intervals; else the first three, as fit into 80 characters.
+    """
+    from pneumoscope.report.numbers import interval_text, method_name, metric_name, number_text
 
     localization, details = metrics["localization"], metrics["localization_details"]
     own = metrics["localization_method"]
     columns = [name for name in _LOCALIZATION if name in localization[own]]
-    table = Table(header_style="dim")
-    table.add_column(shown(f"Heatmap, {details['slice']}"), header_style="bold")
+    columns = columns if wide else columns[:_NARROW]
+    caption = None if wide else "95 % intervals and further figures: --wide, or the report"
+    table = Table(
+        header_style="dim", box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left"
+    )
+    title = shown(f"Heatmap, {details['slice']}")
+    table.add_column(title, header_style="bold", no_wrap=True)
     for name in columns:
-        table.add_column(metric_name(name), justify="right")
+        table.add_column(metric_name(name), justify="right", max_width=None if wide else _FIGURE)
     for method, figures in localization.items():
         title, baseline = method_name(method)
         style = "bold" if method == own else "dim" if baseline else ""
-        table.add_row(
-            shown(title), *(interval_text(figures[name]) for name in columns), style=style
-        )
+        found = (figures[name] for name in columns)
+        texts = (interval_text(one) if wide else number_text(one["value"]) for one in found)
+        table.add_row(shown(title), *texts, style=style)
     return table
 
 

@@ -77,4 +77,4 @@ def demo(
 
 
 def _step(number: int, what: str) -> None:
-    console.print(f"[bold cyan]{number}/5[/bold cyan] {what}")
+    console.print(f"[bold blue]{number}/5[/bold blue] {what}")

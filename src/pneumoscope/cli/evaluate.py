@@ -12,6 +12,7 @@ from pneumoscope.cli.console import (
     NOT_FOR_DIAGNOSIS,
     console,
     errors,
+    print_json,
     progress,
     show_metrics,
     show_overlap,
@@ -21,12 +22,14 @@ from pneumoscope.cli.options import (
     BundleOption,
     EngineOption,
     ImagesOption,
+    JsonOption,
     LabelColumnOption,
     NegativeOption,
     PositiveOption,
     PrecisionOption,
     ReadersOption,
     ThreadsOption,
+    WideOption,
     heatmaps_beside,
     names,
 )
@@ -100,16 +103,17 @@ def evaluate(
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
+    wide: WideOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Measure classification, calibration and, with annotations, localization; write a report.
 
     A bundle lists the radiographs that it was trained on: those in the cohort are counted, and the
     figures of the others are given beside. Every figure has a 95 % interval from a patient-level
-    bootstrap. Threshold and calibration are
-    the bundle's, fitted on val. Lesion annotations measure and never train: half of the patients
-    choose the heat thresholds, the other half is reported. Writes
-    [bold]metrics.json[/bold], [bold]predictions.csv[/bold], [bold]figures/[/bold] and
-    [bold]report.html[/bold].
+    bootstrap. Threshold and calibration are the bundle's, fitted on val. Lesion annotations
+    measure and never train: half of the patients choose the heat thresholds, the other half is
+    reported. Writes [bold]metrics.json[/bold], [bold]predictions.csv[/bold],
+    [bold]figures/[/bold] and [bold]report.html[/bold].
 
     [dim]Examples:[/dim]
       pneumoscope evaluate cohort.csv --bundle RUN
@@ -127,6 +131,7 @@ def evaluate(
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import new_folder
 
+    console.quiet = console.quiet or json
     choice = Choice(positive, negative, readers, label_column)
     manifest = Manifest.read(cohort, choice=choice, images=images)
     annotations = Annotations.read(boxes, masks, lungs, choice)
@@ -183,14 +188,16 @@ def evaluate(
         )
     with console.status("Writing the report"):
         found.save(out)
-    show_metrics(f"{subject.name} on {split}", found.metrics)
+    show_metrics(f"{subject.name} on {split}", found.metrics, wide=wide)
     show_overlap(found.metrics)
     for sentence in found.warnings():
-        errors.print(plain(f"warning: {sentence}"), style="yellow", markup=False)
+        errors.print(plain(f"warning: {sentence}"), style="warning", markup=False)
     for image, reason in found.unreadable[:10]:
-        errors.print(f"[yellow]left out[/yellow] {shown(image)}: {shown(reason)}")
+        errors.print(f"[warning]left out[/warning] {shown(image)}: {shown(reason)}")
     console.print(f"Report: [bold]{shown(out / 'report.html')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    if json:
+        print_json((out / "metrics.json").read_text(encoding="utf-8"))
 
 
 def _other_program(

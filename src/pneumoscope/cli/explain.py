@@ -56,7 +56,7 @@ def explain(
         content = explain_to_folder(engine, files, chosen, out, gate=gate, progress=update)
     failed = [film for film in content["radiographs"] if "error" in film]
     for film in failed:
-        errors.print(f"[yellow]left out[/yellow] {shown(film['image'])}: {shown(film['error'])}")
+        errors.print(f"[warning]left out[/warning] {shown(film['image'])}: {shown(film['error'])}")
     done = len(content["radiographs"]) - len(failed)
     console.print(
         f"{done} of {len(files)} radiographs explained by {', '.join(content['methods'])}"

@@ -82,7 +82,7 @@ def export(
         # What nobody asked for is left out; float32 needs no radiographs.
         if cohort is not None or precision != "float32":
             raise
-        errors.print(f"[yellow]warning: not measured on val: {shown(error)}[/yellow]")
+        errors.print(f"[warning]warning: not measured on val: {shown(error)}[/warning]")
         exported = write(None)
     _show(exported)
 

@@ -35,6 +35,13 @@ ThreadsOption = Annotated[
         min=1, help="Of onnxruntime or openvino. If not given, one per CPU; with ray, per worker."
     ),
 ]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there."),
+]
+WideOption = Annotated[
+    bool, typer.Option("--wide", help="Print whole tables, however narrow the terminal is.")
+]
 PositiveOption = Annotated[
     str | None,
     typer.Option(

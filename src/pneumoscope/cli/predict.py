@@ -16,11 +16,21 @@ from pneumoscope.cli.console import (
     console,
     end_unless_judged,
     errors,
+    print_json,
+    print_whole,
     progress,
+    shortened,
     shown,
     starting,
 )
-from pneumoscope.cli.options import BundleOption, EngineChoice, PrecisionOption, ThreadsOption
+from pneumoscope.cli.options import (
+    BundleOption,
+    EngineChoice,
+    JsonOption,
+    PrecisionOption,
+    ThreadsOption,
+    WideOption,
+)
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
 
@@ -103,6 +113,8 @@ def predict(
             help="With --format dicom: pseudonyms for patients, by a key; made if missing.",
         ),
     ] = None,
+    wide: WideOption = False,
+    json: JsonOption = False,
 ) -> None:
     """Find pneumonia on radiographs: probability, decision, heatmap, regions.
 
@@ -121,6 +133,7 @@ def predict(
       pneumoscope predict s3://archive/ --bundle model.onnx --engine ray --out s3://findings
       pneumoscope predict study/ --format dicom --dicom-output sc,sr --out objects
     """
+    console.quiet = console.quiet or json
     if output == "dicom":
         from pneumoscope.dicom.objects import parse_kinds
 
@@ -131,6 +144,8 @@ def predict(
             raise SettingsError(
                 "--engine ray writes findings alone", remedy="leave --engine or --format out"
             )
+        if json:
+            raise SettingsError("--engine ray writes Parquet", remedy="leave --json out")
         if max_mb is not None or max_pixels is not None:
             raise SettingsError(
                 "--engine ray keeps the limits of a film",
@@ -185,7 +200,7 @@ def predict(
             )
         objects = shown(folder.folder / "objects")
         console.print(f"Objects: [bold]{objects}[/bold] ({', '.join(parse_kinds(dicom_output))})")
-        _show(folder, len(files))
+        _show(folder, len(files), wide=wide, json=json)
         return
     folder = predict_files(
         runs,
@@ -200,19 +215,23 @@ def predict(
     )
     if overlays and folder.judged:
         console.print(f"Overlays: [bold]{shown(folder.folder / 'overlays')}[/bold]")
-    _show(folder, len(files))
+    _show(folder, len(files), wide=wide, json=json)
 
 
-def _show(folder: FindingsFolder, total: int) -> None:
-    show_findings(folder.first(_SHOWN), total, folder.failed)
+def _show(folder: FindingsFolder, total: int, *, wide: bool, json: bool) -> None:
+    show_findings(folder.first(_SHOWN), total, folder.failed, wide=wide)
     if folder.flagged:
         reasons = ", ".join(f"{n} {reason}" for reason, n in folder.flagged.most_common())
         errors.print(
-            f"[yellow]{folder.flagged.total()} of {total} not judged: not a frontal chest film "
-            f"that the model can judge ({reasons})[/yellow]"
+            f"[warning]{folder.flagged.total()} of {total} not judged: not a frontal chest film "
+            f"that the model can judge ({reasons})[/warning]"
         )
     console.print(f"Findings: [bold]{shown(folder.folder / 'findings.jsonl')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    if json:
+        with (folder.folder / "findings.jsonl").open(encoding="utf-8") as lines:
+            for line in lines:
+                print_json(line)
     end_unless_judged(folder.judged, total)
 
 
@@ -307,27 +326,46 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _decision(finding: Finding) -> tuple[str, str]:
-    """What a table says was decided, and the probability; none where the film was not judged."""
+    """What is said of a radiograph in a line, and its probability, empty if there is none."""
     if finding.error is not None:
-        return "[red]error[/red]", ""
+        return f"[red]error[/red] {shown(finding.error)}", ""
     if finding.gate is not None and finding.gate.flagged:
-        return f"[yellow]not judged: {finding.gate.reason}[/yellow]", ""
-    doubt = ", [yellow]indeterminate[/yellow]" if finding.uncertain else ""
-    return f"{shown(finding.label)}{doubt}", f"{finding.probability:.3f}"
+        return f"[warning]not judged[/warning] {finding.gate.reason}", ""
+    doubt = " [warning]indeterminate[/warning]" if finding.uncertain else ""
+    zones = dict.fromkeys(region.zone for region in finding.regions if region.zone is not None)
+    where = ", ".join(zone.replace("_", " ") for zone in zones)
+    return f"{shown(finding.label)}{doubt} {where}".rstrip(), f"{finding.probability:.3f}"
 
 
-def show_findings(first: Sequence[Finding], total: int, failed: int) -> None:
-    """Print a table of the first findings, and how many there are."""
+def show_findings(first: Sequence[Finding], total: int, failed: int, *, wide: bool = False) -> None:
+    """Print the first findings, a line each, and how many there are.
+
+    Args:
+        first: findings to print.
+        total: how many there are.
+        failed: how many radiographs could not be used.
+        wide: whole names, and the finding in plain words with its notes.
+    """
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(header_style="dim")
-    for column in ("radiograph", "finding", "probability", "in plain words"):
-        table.add_column(column, overflow="fold")
-    for finding in first:
-        words = " ".join([finding.summary or "", *finding.notes]).strip()
-        table.add_row(shown(finding.image), *_decision(finding), shown(finding.error or words))
-    console.print(table)
+    table = Table(header_style="dim", box=SIMPLE_HEAD, pad_edge=False)
+    names = [one.image if wide else shortened(one.image, console.width * 2 // 5) for one in first]
+    # The last column alone gives way where the terminal is narrow.
+    widest = max(map(len, names), default=0)
+    table.add_column("radiograph", no_wrap=True, min_width=widest)
+    table.add_column("prob.", justify="right", no_wrap=True, min_width=5)
+    table.add_column("finding", no_wrap=True, overflow="ellipsis")
+    for name, finding in zip(names, first, strict=True):
+        decision, probability = _decision(finding)
+        if wide and finding.summary is not None:
+            decision = shown(" ".join([finding.summary, *finding.notes]))
+        table.add_row(shown(name), probability, decision)
+    if wide:
+        print_whole(table)
+    else:
+        console.print(table)
     if total > len(first):
         console.print(f"... and {total - len(first)} more")
     if failed:
-        errors.print(f"[yellow]{failed} of {total} files could not be used[/yellow]")
+        errors.print(f"[warning]{failed} of {total} files could not be used[/warning]")

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pneumoscope.cli.console import console, errors, progress, quoted, shown
-from pneumoscope.cli.options import ImagesOption, LabelColumnOption, NegativeOption, ReadersOption
+from pneumoscope.cli.console import console, errors, print_json, progress, quoted, shown
+from pneumoscope.cli.options import (
+    ImagesOption,
+    JsonOption,
+    LabelColumnOption,
+    NegativeOption,
+    ReadersOption,
+)
 
 if TYPE_CHECKING:
     from pneumoscope.cohort.audit import Audit
@@ -51,6 +57,7 @@ def scan(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Find radiographs, patients and duplicates; split by patient 70/15/15; write a manifest.
 
@@ -70,6 +77,7 @@ def scan(
     from pneumoscope.cohort.scan import ScanSettings
     from pneumoscope.errors import OutputError
 
+    console.quiet = console.quiet or json
     if out.exists() and not force:
         raise OutputError("already exists", path=out, remedy="choose another name or add --force")
     settings = ScanSettings(
@@ -87,6 +95,8 @@ def scan(
     console.print(
         f"Manifest: [bold]{shown(out)}[/bold]   Next: pneumoscope train {quoted(out)} --out RUN"
     )
+    if json:
+        print_json(out.with_suffix(".audit.json").read_text(encoding="utf-8"))
 
 
 def run_scan(path: Path, out: Path, settings: ScanSettings) -> ScanResult:
@@ -109,4 +119,4 @@ def show_audit(audit: Audit) -> None:
         table.add_row(shown(name), shown(value))
     console.print(table)
     for warning in audit.warnings:
-        errors.print(f"[yellow]warning:[/yellow] {shown(warning)}")
+        errors.print(f"[warning]warning:[/warning] {shown(warning)}")
