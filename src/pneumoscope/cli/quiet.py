@@ -28,7 +28,11 @@ def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*arguments: Any, quiet: bool = False, **others: Any) -> None:
         console.quiet = quiet
-        command(*arguments, **others)
+        try:
+            command(*arguments, **others)
+        finally:
+            # `--json` sets it, too; whoever calls commands from Python hears the next one.
+            console.quiet = False
 
     # What typer reads.
     run.__signature__ = signature.replace(parameters=options)  # type: ignore[attr-defined]
