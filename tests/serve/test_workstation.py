@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumoscope.cohort.annotations import read_boxes
+from pneumoscope.cohort.formats.marks import Box
+from pneumoscope.cohort.formats.reading import read_drawings
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.imaging import Orientation
 from tests.dicom.films import film
@@ -248,11 +249,11 @@ def test_a_reading_is_kept_and_leaves_as_files_that_pneumoscope_reads(
     assert set(manifest.table["label"]) <= {"NORMAL", "PNEUMONIA"}
 
     (tmp_path / "boxes.csv").write_bytes(saved(page, lambda: page.click("[data-list=boxes]")))
-    boxes = read_boxes(tmp_path / "boxes.csv")
-    assert boxes[names[0]].shape == (1, 4)
+    (lesion,) = read_drawings(tmp_path / "boxes.csv").by_name[names[0]].shapes[""]
     told = json.loads(saved(page, lambda: page.click("[data-list=coco]")))
     (annotation,) = told["annotations"]
-    assert annotation["bbox"] == boxes[names[0]][0].tolist()
+    assert isinstance(lesion, Box)
+    assert annotation["bbox"] == [lesion.x, lesion.y, lesion.width, lesion.height]
     assert told["images"][annotation["image_id"] - 1]["file_name"] == names[0]
 
     page.locator("#rows button").first.click()
