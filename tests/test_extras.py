@@ -111,6 +111,24 @@ def test_the_names_of_backbones_are_those_of_the_registry() -> None:
         check_backbone("vit_b_17")
 
 
+def test_names_of_timm_are_known_without_importing_it(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pneumoscope.bundles.backbones import timm_names\n"
+        "assert not {'timm', 'torch'} & set(sys.modules)\n"
+        "print(*timm_names())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    import timm
+
+    # Every architecture, and names that timm itself has given up.
+    assert set(timm.list_models()) <= set(done.stdout.split())
+    for name in ("convnext_tiny", "resnet50.a1_in1k", "hf-hub:owner/name", "local-dir:x"):
+        check_backbone(name)
+    with pytest.raises(SettingsError, match=r"did you mean .*convnext_tiny.*hf-hub:OWNER/NAME"):
+        check_backbone("convnext_tyni")
+
+
 def test_extras_are_those_of_the_package() -> None:
     import tomllib
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from safetensors.torch import save_file
 
@@ -29,7 +29,7 @@ def described(architecture: Architecture, heatmap: str) -> dict[str, Any]:
             "size": architecture.size,
             "mean": architecture.mean,
             "std": architecture.std,
-            "options": {},
+            "options": json.loads(json.dumps(architecture.options)),
         },
         "labels": ("NORMAL", "PNEUMONIA"),
         "threshold": 0.4,
@@ -66,9 +66,7 @@ def exported_small(backbone: str, head: str, heatmap: str) -> Exported:
     """A small random classifier as a file, written once; to be read only."""
     folder, classifier = Path(tempfile.mkdtemp()), small(backbone, head)
     write_small(folder / "bundle", classifier, heatmap)
-    # A small network's options are lists of numbers, which no bundle holds.
-    with patch("pneumoscope.export.writing.load_classifier", lambda *_: classifier):
-        return export_onnx(folder / "bundle", folder / "model.onnx")
+    return export_onnx(folder / "bundle", folder / "model.onnx")
 
 
 _TRACED: dict[str, Traced] = {}

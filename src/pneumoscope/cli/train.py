@@ -32,15 +32,24 @@ def train(
     backbone: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="resnet18, resnet50, densenet121, efficientnet_b0, mobilenet_v2, mobilenet_v3, "
-            "vit_b_16, efficientnet_lite0."
+            "vit_b_16, efficientnet_lite0; any network of timm; hf-hub:OWNER/NAME; "
+            "local-dir:PATH. [dim]Default: efficientnet_lite0[/dim]",
+            show_default=False,
         ),
     ] = None,
     preset: Annotated[
         str, typer.Option(help="'default', or 'paper': the protocol of arXiv 2511.00456.")
     ] = "default",
     weights: Annotated[
-        str | None, typer.Option(metavar="auto|none|FILE", help="What the backbone starts from.")
+        str | None,
+        typer.Option(
+            metavar="auto|none|PATH",
+            help="What training starts from: the backbone's own weights, random ones, a file or "
+            "folder of weights, or a bundle or run. [dim]Default: auto[/dim]",
+            show_default=False,
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over train.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order, augmentation.")] = None,

@@ -31,7 +31,7 @@ from pneumoscope.inference import Engine, load_engine
 from pneumoscope.inference.heatmaps import run_heatmaps
 from pneumoscope.lungs import LungSegmenter
 from pneumoscope.models.classifier import Architecture, Classifier
-from pneumoscope.models.registry import backbone_record
+from pneumoscope.models.origins import start_of
 from pneumoscope.report.comparison_content import BUSY, CostColumns
 from pneumoscope.training.cache import cached_pixels
 from pneumoscope.training.history import Row
@@ -79,9 +79,9 @@ def network_size(architecture: Architecture) -> tuple[int, float]:
 
 def planned_size(backbone: str, head: str, size: int) -> tuple[int, float]:
     """`network_size` of a backbone that has not been trained yet."""
-    source = backbone_record(backbone).automatic
+    record, source = start_of(backbone)
     return network_size(
-        Architecture(backbone, head, size, source.mean, source.std, dict(source.options))
+        Architecture(record.name, head, size, source.mean, source.std, dict(source.options))
     )
 
 

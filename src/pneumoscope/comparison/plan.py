@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,8 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.sidecar import sidecar_path
 from pneumoscope.errors import BundleError, OutputError, RunError, SettingsError
 from pneumoscope.files import sha256_file, write_json
-from pneumoscope.models.registry import BACKBONES, backbone_record
+from pneumoscope.models.origins import start_of
+from pneumoscope.models.registry import BACKBONES
 from pneumoscope.training.history import read_history
 from pneumoscope.training.runner import CONFIG, HISTORY, MANIFEST
 from pneumoscope.training.settings import TrainingSettings, make_settings, read_settings
@@ -98,10 +100,10 @@ def make_plan(
 
     Args:
         out: the comparison's folder.
-        backbones: registered names; none means every one.
+        backbones: names as of `models.origins.start_of`; none means every registered one.
         seeds: at least one; or backbone to its own, where "" is for those not named.
         preset: `default` or `paper`.
-        weights: backbone to `auto`, `none` or a file; "" is for those not named.
+        weights: backbone to `auto`, `none`, a file or a folder; "" is for those not named.
         overrides: settings that all runs share.
 
     Raises:
@@ -111,7 +113,7 @@ def make_plan(
     names = list(backbones) or list(BACKBONES)
     _once("backbone", names)
     for name in names:
-        backbone_record(name)
+        start_of(name)
     own = _seeds_of(names, seeds if isinstance(seeds, Mapping) else {"": seeds})
     start, shared = dict(weights or {}), dict(overrides or {})
     for name in shared:
@@ -122,10 +124,12 @@ def make_plan(
     for name in start:
         if name and name not in names:
             raise SettingsError(f"weights are given for '{name}', which is not compared")
-    if len(names) > 1 and start.get("", "auto") not in ("auto", "none"):
+    shared_start = start.get("", "auto")
+    one_file = shared_start not in ("auto", "none") and not Path(shared_start).is_dir()
+    if len(names) > 1 and one_file:
         raise SettingsError(
-            f"one weights file ({start['']}) cannot serve {len(names)} backbones",
-            remedy="give --weights BACKBONE=FILE for each",
+            f"one weights file ({shared_start}) cannot serve {len(names)} backbones",
+            remedy="give --weights BACKBONE=FILE for each, or a folder with a file of each",
         )
     return [
         PlannedRun(
@@ -138,12 +142,17 @@ def make_plan(
                     "weights": start.get(name, start.get("")),
                 },
             ),
-            out / RUNS / f"{name}-seed{seed}",
+            out / RUNS / f"{_folder_name(name)}-seed{seed}",
         )
         for place in range(max(map(len, own.values())))
         for name in names
         for seed in own[name][place : place + 1]
     ]
+
+
+def _folder_name(backbone: str) -> str:
+    """A backbone's name without what leads to other folders, in `hf-hub:` and `local-dir:`."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", backbone)
 
 
 def _seeds_of(names: Sequence[str], given: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
@@ -191,7 +200,7 @@ def check_folder(out: Path) -> None:
         return
     if (out / MARKER).is_file():
         return
-    if any(any(out.glob(f"{RUNS}/{name}-seed*/{CONFIG}")) for name in BACKBONES):
+    if any(out.glob(f"{RUNS}/*-seed*/{CONFIG}")):
         return
     raise OutputError(
         "is not empty and not a comparison folder", path=out, remedy="choose another --out"

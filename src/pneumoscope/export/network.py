@@ -6,8 +6,6 @@ the same is checked on every export (`agreement`) against `localize` itself.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -41,17 +39,9 @@ class GradCam(_Part):
         """Equations 1 and 2 of arXiv 1610.02391."""
         features = self.classifier.features(images).contiguous()
         logits, evidence, gradient = self.tail(features, weights)
-        alpha = self._grid(gradient).mean(dim=(2, 3), keepdim=True)
-        maps = torch.relu((alpha * self._grid(evidence)).sum(dim=1))
+        alpha = self.classifier.backbone.grid(gradient).mean(dim=(2, 3), keepdim=True)
+        maps = torch.relu((alpha * self.classifier.backbone.grid(evidence)).sum(dim=1))
         return positive_logit(logits), maps
-
-    def _grid(self, evidence: Tensor) -> Tensor:
-        """As `Backbone.grid`, which reads the batch's size as a number, where a graph keeps it."""
-        if evidence.ndim == 4:
-            return evidence
-        net: Any = self.classifier.backbone.network
-        spatial = evidence[:, net.num_prefix_tokens :, :].transpose(1, 2)
-        return spatial.reshape(*spatial.shape[:2], *net.patch_embed.grid_size)
 
 
 class Regional(_Part):

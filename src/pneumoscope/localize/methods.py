@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
@@ -19,8 +19,7 @@ from pneumoscope.localize.layercam import layercam
 from pneumoscope.localize.regional import regional
 from pneumoscope.localize.scorecam import scorecam
 from pneumoscope.models.classifier import Classifier
-
-Family = Literal["conv", "dense", "tokens"]
+from pneumoscope.models.record import Family
 
 
 class MapFunction(Protocol):
@@ -65,7 +64,7 @@ class Method:
         return head and classifier.record.family in self.families
 
 
-_ALL: tuple[Family, ...] = ("conv", "dense", "tokens")
+_ALL: tuple[Family, ...] = ("conv", "dense", "channels_last", "tokens", "patches")
 
 _RECORDS = (
     Method(

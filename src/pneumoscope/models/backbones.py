@@ -10,6 +10,7 @@ evidence.
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -21,7 +22,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
-from pneumoscope.models.registry import BackboneRecord
+from pneumoscope.models.derived import checked_options
+from pneumoscope.models.record import BackboneRecord, Family
 
 _EARLY = 8
 
@@ -52,11 +54,20 @@ class Backbone(nn.Module, ABC):
         """Layers up to the stage with 8 input pixels per cell; none of a transformer."""
         net: Any = self.network
         stages = [info["module"] for info in net.feature_info if info["reduction"] == _EARLY]
-        if not stages:
+        if not stages or len({info["reduction"] for info in net.feature_info}) == 1:
             return []
         layers = [(name, m) for name, m in net.named_modules() if not any(m.children())]
-        last = max(i for i, (name, _) in enumerate(layers) if name.startswith(f"{stages[-1]}."))
-        return [layer for _, layer in layers[: last + 1]]
+        last = max(
+            (i for i, (name, _) in enumerate(layers) if f"{name}.".startswith(f"{stages[-1]}.")),
+            default=-1,
+        )
+        early = [layer for _, layer in layers[: last + 1]]
+        # Where branches of all resolutions run side by side, the order says nothing of depth.
+        return early if 2 * _count(early) < _count([net]) else []
+
+
+def _count(modules: Iterable[nn.Module]) -> int:
+    return sum(weight.numel() for module in modules for weight in module.parameters())
 
 
 class ConvBackbone(Backbone):
@@ -72,6 +83,22 @@ class ConvBackbone(Backbone):
 
     def pooled(self, features: Tensor, evidence: Tensor) -> Tensor:  # noqa: D102
         return self.network.forward_head(evidence, pre_logits=True)  # type: ignore[no-any-return, operator]
+
+
+class ChannelsLastBackbone(ConvBackbone):
+    """As `ConvBackbone`, with maps (B, h, w, C): hierarchical transformers such as Swin."""
+
+    def grid(self, evidence: Tensor) -> Tensor:  # noqa: D102
+        return evidence.permute(0, 3, 1, 2)
+
+
+class PatchBackbone(ConvBackbone):
+    """A network whose `forward_features` gives tokens (B, prefix + h*w, C) that are averaged."""
+
+    def grid(self, evidence: Tensor) -> Tensor:  # noqa: D102
+        spatial = evidence[:, int(getattr(self.network, "num_prefix_tokens", 0)) :, :]
+        side = math.isqrt(spatial.shape[1])
+        return spatial.transpose(1, 2).unflatten(2, (side, -1))
 
 
 class DenseBackbone(Backbone):
@@ -121,13 +148,15 @@ class TokenBackbone(Backbone):
         net: Any = self.network
         height, width = net.patch_embed.grid_size
         spatial = evidence[:, net.num_prefix_tokens :, :]
-        return spatial.transpose(1, 2).reshape(len(spatial), -1, height, width)
+        return spatial.transpose(1, 2).unflatten(2, (height, width))
 
 
-_FAMILIES: dict[str, type[ConvBackbone] | type[DenseBackbone] | type[TokenBackbone]] = {
+_FAMILIES: dict[Family, type[ConvBackbone] | type[DenseBackbone] | type[TokenBackbone]] = {
     "conv": ConvBackbone,
     "dense": DenseBackbone,
+    "channels_last": ChannelsLastBackbone,
     "tokens": TokenBackbone,
+    "patches": PatchBackbone,
 }
 
 
@@ -135,8 +164,8 @@ def build_backbone(
     record: BackboneRecord, size: int, options: Mapping[str, Any] | None = None
 ) -> Backbone:
     """Build a backbone without weights for square inputs of `size` pixels."""
-    arguments: dict[str, Any] = dict(options or {})
-    if record.family == "tokens":
+    arguments = checked_options(record.name, options or {})
+    if record.sized:
         arguments["img_size"] = size
     network = timm.create_model(record.timm_name, pretrained=False, num_classes=0, **arguments)
     return _FAMILIES[record.family](network)

@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pneumoscope.bundles.backbones import SOURCES
 from pneumoscope.errors import SettingsError
 from pneumoscope.models.backbones import build_backbone
 from pneumoscope.models.heads import RegionalHead, build_head
 from pneumoscope.models.pyramid import PyramidBackbone
-from pneumoscope.models.registry import Triple, backbone_record
+from pneumoscope.models.record import Triple
+from pneumoscope.models.registry import backbone_record
 
 NUM_CLASSES = 2
 
@@ -22,7 +24,7 @@ class Architecture:
     """All that is needed to build a classifier of the same shape again.
 
     Attributes:
-        backbone: a registered backbone's name.
+        backbone: a registered backbone's name, or that of an architecture of timm.
         head: `linear`, `mlp` or `regional`; the last one brings a feature pyramid.
         size: side of the square input, in pixels.
         mean, std: normalisation per RGB channel, on pixels in [0, 1].
@@ -49,11 +51,16 @@ class Classifier(nn.Module):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        record = backbone_record(architecture.backbone)
+        if architecture.backbone.startswith(SOURCES):
+            # A bundle names an architecture: no file of a bundle leads to the hub or to a folder.
+            raise SettingsError(f"'{architecture.backbone}' is not the name of an architecture")
+        record = backbone_record(architecture.backbone, architecture.options)
         if architecture.size % record.stride or architecture.size < 2 * record.stride:
+            nearest = max(round(architecture.size / record.stride), 2) * record.stride
             raise SettingsError(
                 f"input size {architecture.size} does not fit {record.name}",
-                remedy=f"choose a multiple of {record.stride}, at least {2 * record.stride}",
+                remedy=f"choose a multiple of {record.stride}, at least {2 * record.stride}: "
+                f"--set size={nearest}",
             )
         self.architecture = architecture
         self.record = record

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from pneumoscope.errors import SettingsError
 from pneumoscope.models.backbones import Backbone
 
 WIDTH = 64
@@ -41,6 +42,13 @@ class PyramidBackbone(Backbone):
             (index for reduction, index in reductions.items() if _FINEST <= reduction <= _COARSEST),
             reverse=True,
         )
+        if not self._stages:
+            finest = min(reductions)
+            raise SettingsError(
+                f"no stage of the backbone has {_FINEST} to {_COARSEST} pixels a cell, which the "
+                f"head 'regional' needs; its finest map has {finest}",
+                remedy="choose another backbone, or --set head=linear",
+            )
         channels = [net.feature_info[index]["num_chs"] for index in self._stages]
         # Layers behind the last stage would only be carried along.
         net.prune_intermediate_layers([self._stages[0]], prune_norm=True, prune_head=True)

@@ -2,66 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 from pneumoscope.bundles import check_backbone
+from pneumoscope.models.derived import derived_record
+from pneumoscope.models.record import (
+    HALF,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    BackboneRecord,
+    Triple,
+    WeightSource,
+)
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-HALF = (0.5, 0.5, 0.5)
-Triple = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class WeightSource:
-    """Where ImageNet weights come from, and how the network must be built for them.
-
-    Attributes:
-        name: what is written into bundles and model cards; of a hub's file, its repository.
-        licence: licence of the weights.
-        package: registry package that carries the file; None if there is none.
-        sha256: digest of the one file this record describes; None accepts any.
-        in_order: the file's tensors match timm's by position rather than by name.
-        mean, std: the normalisation the weights were trained with, per RGB channel.
-        options: extra arguments for `timm.create_model`.
-    """
-
-    name: str
-    licence: str
-    package: str | None = None
-    sha256: str | None = None
-    in_order: bool = False
-    mean: Triple = IMAGENET_MEAN
-    std: Triple = IMAGENET_STD
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class BackboneRecord:
-    """What must be known of a backbone.
-
-    Attributes:
-        name: the name people use.
-        timm_name: timm's architecture name.
-        family: which `Backbone` class splits it at the Grad-CAM point.
-        gradcam_point: the activation Grad-CAM looks at, in words (arXiv 2511.00456, section on
-            Grad-CAM).
-        stride: input pixels per heatmap cell, along each side.
-        sources: weight sources, the automatic one first.
-    """
-
-    name: str
-    timm_name: str
-    family: Literal["conv", "dense", "tokens"]
-    gradcam_point: str
-    stride: int
-    sources: tuple[WeightSource, ...]
-
-    @property
-    def automatic(self) -> WeightSource:
-        """The source used by `--weights auto`."""
-        return self.sources[0]
+__all__ = [
+    "BACKBONES",
+    "DEFAULT_BACKBONE",
+    "HALF",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "BackboneRecord",
+    "Triple",
+    "WeightSource",
+    "backbone_record",
+]
 
 
 def _hub(
@@ -138,6 +103,7 @@ _RECORDS = (
         "first normalisation of the last encoder block, class token dropped",
         16,
         (_hub("vit_base_patch16_224", "augreg_in1k", "Apache-2.0", mean=HALF, std=HALF),),
+        sized=True,
     ),
     BackboneRecord(
         "efficientnet_lite0",
@@ -163,12 +129,17 @@ BACKBONES: dict[str, BackboneRecord] = {record.name: record for record in _RECOR
 DEFAULT_BACKBONE = "efficientnet_lite0"
 
 
-def backbone_record(name: str) -> BackboneRecord:
-    """The record of a registered backbone.
+def backbone_record(name: str, options: Mapping[str, Any] | None = None) -> BackboneRecord:
+    """The record of a registered backbone, or one derived from timm's metadata.
+
+    Args:
+        name: registered, or an architecture of timm, with or without a tag.
+        options: arguments for timm that change the architecture.
 
     Raises:
-        SettingsError: no backbone has that name.
+        SettingsError: the name is unknown, or its Grad-CAM point is.
     """
-    if name not in BACKBONES:
-        check_backbone(name)
-    return BACKBONES[name]
+    if name in BACKBONES:
+        return BACKBONES[name]
+    check_backbone(name)
+    return derived_record(name, options or {})

@@ -65,7 +65,8 @@ def marker_shortcut(
     places = [(kind, corner) for kind in KINDS for corner in CORNERS]
     before = _ask(probe, films, stacked(films), None, 0)
     spread = float(before.log_odds.std())
-    cell = backbone_record(probe.engine.info.architecture.backbone).stride
+    own = probe.engine.info.architecture
+    cell = backbone_record(own.backbone, own.options).stride
     rows: list[Row] = []
     for index, (kind, corner) in enumerate(places):
         pixels = np.stack([stamped(film, kind, corner) for film in films])
