@@ -125,7 +125,7 @@ def test_names_of_timm_are_known_without_importing_it(tmp_path: Path) -> None:
     assert set(timm.list_models()) <= set(done.stdout.split())
     for name in ("convnext_tiny", "resnet50.a1_in1k", "hf-hub:owner/name", "local-dir:x"):
         check_backbone(name)
-    with pytest.raises(SettingsError, match=r"did you mean .*convnext_tiny.*hf-hub:OWNER/NAME"):
+    with pytest.raises(SettingsError, match=r"timm such as .*convnext_tiny.*hf-hub:OWNER/NAME"):
         check_backbone("convnext_tyni")
 
 

@@ -55,9 +55,9 @@ def check_backbone(name: str) -> None:
         remedy = f"choose one of {', '.join(BACKBONES)}; timm, which has others, is not installed"
     else:
         near = get_close_matches(name.partition(".")[0], sorted({*known, *BACKBONES}), n=3)
-        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        such = f" such as {', '.join(near)}" if near else ""
         remedy = (
-            f"{meant}choose one of {', '.join(BACKBONES)}; an architecture of timm; "
+            f"choose an architecture of timm{such}; one of {', '.join(BACKBONES)}; "
             "hf-hub:OWNER/NAME; or local-dir:PATH"
         )
     raise SettingsError(f"unknown backbone '{name}'", remedy=remedy)

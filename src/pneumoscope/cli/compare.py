@@ -36,7 +36,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("comparison"),
     backbones: Annotated[
         str,
-        typer.Option(help="Names joined by commas, as of train; without it the registered eight."),
+        typer.Option(help="Names as of train, joined by commas; else the registered eight."),
     ] = "",
     seeds: Annotated[
         list[str] | None,

@@ -66,6 +66,13 @@ class Backbone(nn.Module, ABC):
         return early if 2 * _count(early) < _count([net]) else []
 
 
+def _on_grid(patches: Tensor, rows: int) -> Tensor:
+    """Patches (B, h*w, C), row by row, to a map (B, C, h, w) of `rows` rows."""
+    # No `len`: it would write the batch's size into an exported graph.
+    columns = patches.transpose(1, 2)
+    return columns.view(*columns.shape[:2], rows, columns.shape[2] // rows)
+
+
 def _count(modules: Iterable[nn.Module]) -> int:
     return sum(weight.numel() for module in modules for weight in module.parameters())
 
@@ -98,7 +105,7 @@ class PatchBackbone(ConvBackbone):
     def grid(self, evidence: Tensor) -> Tensor:  # noqa: D102
         spatial = evidence[:, int(getattr(self.network, "num_prefix_tokens", 0)) :, :]
         side = math.isqrt(spatial.shape[1])
-        return spatial.transpose(1, 2).unflatten(2, (side, -1))
+        return _on_grid(spatial, side)
 
 
 class DenseBackbone(Backbone):
@@ -146,9 +153,8 @@ class TokenBackbone(Backbone):
 
     def grid(self, evidence: Tensor) -> Tensor:  # noqa: D102
         net: Any = self.network
-        height, width = net.patch_embed.grid_size
         spatial = evidence[:, net.num_prefix_tokens :, :]
-        return spatial.transpose(1, 2).unflatten(2, (height, width))
+        return _on_grid(spatial, net.patch_embed.grid_size[0])
 
 
 _FAMILIES: dict[Family, type[ConvBackbone] | type[DenseBackbone] | type[TokenBackbone]] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -148,9 +149,9 @@ def _family(name: str, network: Any, seen: Tensor) -> Family:
 def _stride(network: Any, family: Family, seen: Tensor, size: int) -> int:
     if family == "patches":
         count = seen.shape[1] - int(getattr(network, "num_prefix_tokens", 0))
-        return round(size / max(count, 1) ** 0.5)
+        return size // max(math.isqrt(count), 1)
     if family == "tokens":
-        return int(size // network.patch_embed.grid_size[0])
+        return size // int(network.patch_embed.grid_size[0])
     return int(network.feature_info[-1]["reduction"])
 
 

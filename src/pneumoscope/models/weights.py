@@ -65,8 +65,9 @@ def pretrained_classifier(
     record, automatic = start_of(backbone)
     if weights == "none":
         return _build(record, head, size, automatic), NO_WEIGHTS
+    source: WeightSource | None = automatic
     if weights == "auto":
-        path, source = _automatic_file(record, automatic), automatic
+        path = _automatic_file(record, automatic)
     else:
         place = Path(weights).expanduser()
         if place == DEFAULT or _is_ours(place):
