@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -181,7 +182,7 @@ def test_a_folder_of_timm_is_a_backbone(tmp_path: Path) -> None:
     import timm
     from safetensors.torch import save_file
 
-    network = timm.create_model("test_vit", num_classes=5, depth=2, img_size=96)
+    network: Any = timm.create_model("test_vit", num_classes=5, depth=2, img_size=96)
     save_file(network.state_dict(), tmp_path / "model.safetensors")
     described = {
         "architecture": "test_vit",
