@@ -96,14 +96,14 @@ class Receiver:
         entity.maximum_associations = 50
         for context in options.pop("contexts", StoragePresentationContexts):
             entity.add_supported_context(context.abstract_syntax, "1.2.840.10008.1.2.1")
-        self._server: Any = entity.start_server(
+        self.server: Any = entity.start_server(
             ("127.0.0.1", port),
             block=False,
             evt_handlers=[(evt.EVT_C_STORE, self._keep)],
             **options,
         )
-        assert self._server is not None
-        self.port = int(self._server.server_address[1])
+        assert self.server is not None
+        self.port = int(self.server.server_address[1])
 
     def _keep(self, event: Any) -> int:
         status = self.status
@@ -118,14 +118,14 @@ class Receiver:
     def take(self, kind: str) -> None:
         """Accept one more kind of object from now on."""
         self.entity.add_supported_context(kind, "1.2.840.10008.1.2.1")
-        self._server.contexts = self.entity.supported_contexts
+        self.server.contexts = self.entity.supported_contexts
 
     @property
     def uids(self) -> set[str]:
         return {str(dataset.SOPInstanceUID) for dataset in self.got}
 
     def stop(self) -> None:
-        self._server.shutdown()
+        self.server.shutdown()
 
 
 @contextmanager
@@ -139,9 +139,14 @@ def receiving(port: int = 0, **options: Any) -> Iterator[Receiver]:
 
 
 class Orthanc:
-    """An Orthanc with its DICOMweb plugin, in a folder of its own; it can be killed and revived."""
+    """An Orthanc with its DICOMweb plugin, in a folder of its own; it can be killed and revived.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: for its files.
+        modalities: who may ask it for what, as its configuration has them.
+    """
+
+    def __init__(self, folder: Path, modalities: dict[str, Any] | None = None) -> None:
         self.dicom, self.http = free_port(), free_port()
         self._config = folder / "orthanc.json"
         settings = {
@@ -152,7 +157,10 @@ class Orthanc:
             "DicomAet": "ORTHANC",
             "AuthenticationEnabled": False,
             "RemoteAccessAllowed": False,
-            "DicomModalities": {},
+            "DicomModalities": modalities or {},
+            "DicomAlwaysAllowFind": True,
+            "DicomAlwaysAllowGet": True,
+            "DicomAlwaysAllowMove": True,
             "Plugins": [DICOMWEB],
         }
         self._config.write_text(json.dumps(settings))

@@ -88,6 +88,14 @@ def dicom_node(
     tls_to: Annotated[
         bool, typer.Option("--tls-to", help="Speak TLS to the destination.", rich_help_panel=_TLS)
     ] = False,
+    commit: Annotated[
+        bool,
+        typer.Option(
+            "--commit",
+            help="Ask the destination to commit storage; keep objects until it does.",
+            rich_help_panel=_QUEUE,
+        ),
+    ] = False,
     http_port: Annotated[
         int | None,
         typer.Option(
@@ -152,6 +160,7 @@ def dicom_node(
             http_host=http_host,
             http_port=http_port,
             stow=stow,
+            commit=commit,
         )
         loaded = load_engine(bundle, engine=engine, precision=precision, threads=threads)
         node = Node(settings, loaded)

@@ -234,6 +234,21 @@ class Queue:
             path.unlink(missing_ok=True)
             _remove_if_empty(path.parent)
 
+    def put_back(self, path: Path, state: str) -> None:
+        """Move an object that waits outside `results` to `results` or `undeliverable`."""
+        with self._lock:
+            if not path.exists():
+                return
+            if state == "results":
+                self._send_again(path.parent, [path])
+                return
+            kept = self.folder / state / path.parent.name
+            kept.mkdir(exist_ok=True)
+            path.replace(kept / path.name)
+            _sync(kept)
+            _remove_if_empty(path.parent)
+        self.wake()
+
     def find(self, what: str) -> list[tuple[str, str]]:
         """(state, key) of what waits in a state, or of what a key or its first digits name."""
         places = [(state, path) for state in STATES for path in (self.folder / state).iterdir()]
@@ -256,19 +271,19 @@ class Queue:
                 (self.folder / state / f"{key}.dcm").replace(self._film(key))
                 number = 1
             elif state in ("undeliverable", "uncommitted"):
-                number = self._send_again(self.folder / state / key)
+                folder = self.folder / state / key
+                number = self._send_again(folder, sorted(folder.glob("*.dcm")))
             else:
                 return 0
         self.wake()
         return number
 
-    def _send_again(self, folder: Path) -> int:
+    def _send_again(self, folder: Path, paths: Sequence[Path]) -> int:
         results, done = self.folder / "results" / folder.name, self.folder / "done"
         results.mkdir(exist_ok=True)
         note = done / f"{folder.name}.json"
         if note.exists():
             shutil.copyfile(note, results / "note.json")
-        paths = sorted(folder.glob("*.dcm"))
         for path in paths:
             path.replace(results / path.name)
         _sync(results)

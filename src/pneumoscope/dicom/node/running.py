@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from pneumoscope.dicom.deidentify import Pseudonyms
 from pneumoscope.dicom.node.clerk import Clerk
+from pneumoscope.dicom.node.commitment import Committer
 from pneumoscope.dicom.node.intake import Intake
 from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.loop import Loop
 from pneumoscope.dicom.node.queue import Queue
 from pneumoscope.dicom.node.scp import start_scp
 from pneumoscope.dicom.node.sender import Sender
-from pneumoscope.dicom.node.settings import NodeSettings
+from pneumoscope.dicom.node.settings import NodeSettings, Peer
 from pneumoscope.dicom.node.survey import status
 from pneumoscope.dicom.node.tally import Tally
 from pneumoscope.dicom.node.worker import Worker
@@ -52,6 +53,10 @@ class Node:
         self._loops: dict[str, Loop] = {"model": worker}
         if settings.destination is not None:
             self._loops["sender"] = Sender(self.queue, settings, settings.destination, self.tally)
+        self._committer: Committer | None = None
+        if settings.commit and isinstance(settings.destination, Peer):
+            self._committer = Committer(self.queue, settings, settings.destination, self.tally)
+            self._loops["committer"] = self._committer
         self._loops["clerk"] = Clerk(self.queue, self.status)
         self._server: Any = None
         self.http: Any = None
@@ -86,7 +91,8 @@ class Node:
                 films=left["accepted"],
                 results=left["results"],
             )
-        self._server = start_scp(self._intake)
+        reported = None if self._committer is None else self._committer.reported
+        self._server = start_scp(self._intake, reported)
         for loop in self._loops.values():
             loop.start()
         text, settings = "{title} listens on {host}:{port}", self.settings

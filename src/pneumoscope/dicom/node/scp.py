@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any, cast
 
+from pneumoscope.dicom.node.commitment import PUSH_MODEL
 from pneumoscope.dicom.node.intake import FILMS, SUCCESS, Intake, Named
 from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.settings import NodeSettings
@@ -16,8 +18,12 @@ _ECHO = "1.2.840.10008.1.1"
 _HANDSHAKE_SECONDS, _TIMEOUT_SECONDS = 30.0, 120.0
 
 
-def start_scp(intake: Intake) -> Any:
+def start_scp(intake: Intake, reported: Callable[[Any], tuple[int, None]] | None = None) -> Any:
     """Listen in a thread; the returned server has `server_address`, and `ae.shutdown()` ends it.
+
+    Args:
+        intake: the node's.
+        reported: given, handles answers about storage commitment.
 
     Raises:
         OutputError: the port is taken.
@@ -34,8 +40,10 @@ def start_scp(intake: Intake) -> Any:
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = _TIMEOUT_SECONDS
     entity.maximum_associations = settings.max_associations
     entity.add_supported_context(_ECHO)
+    if reported is not None:  # The caller is the provider of the service, the node its user.
+        entity.add_supported_context(PUSH_MODEL, scu_role=True, scp_role=True)
     for kind in FILMS:
-        entity.add_supported_context(kind, _transfer_syntaxes())
+        entity.add_supported_context(kind, transfer_syntaxes())
     try:
         server = entity.make_server(
             (settings.host, settings.port),
@@ -43,6 +51,7 @@ def start_scp(intake: Intake) -> Any:
             evt_handlers=[
                 (evt.EVT_C_STORE, _store, [intake]),
                 (evt.EVT_C_ECHO, _echo),
+                *([] if reported is None else [(evt.EVT_N_EVENT_REPORT, reported)]),
                 (evt.EVT_REJECTED, _rejected, [tally]),
             ],
             server_class=_server_class(settings, tally),
@@ -87,7 +96,7 @@ def _server_class(settings: NodeSettings, tally: Tally) -> Any:
     return Server
 
 
-def _transfer_syntaxes() -> list[str]:
+def transfer_syntaxes() -> list[str]:
     """Those that can be decoded here, the uncompressed ones first."""
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import (

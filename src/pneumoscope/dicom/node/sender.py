@@ -132,7 +132,8 @@ class Sender(Loop):
         if self._times[path] > 1:
             self._tally.add("retried", path.stem)
         if arrived(status):
-            self._queue.sent(path)
+            leave = self._queue.uncommitted if self._settings.commit else self._queue.sent
+            leave(path)
             self._tally.add("sent", path.stem)
             self._tally.works()
             text = "sent {film}/{kind} to {destination}" + _remark(status)
