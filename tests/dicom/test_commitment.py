@@ -68,6 +68,7 @@ class Archive:
     def _call(self) -> Any:
         from pynetdicom import AE, build_role
 
+        assert self.node_port is not None
         entity = AE(ae_title="DEST")
         entity.add_requested_context(PUSH_MODEL)
         role = build_role(PUSH_MODEL, scp_role=True)

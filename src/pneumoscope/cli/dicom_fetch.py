@@ -1,34 +1,87 @@
-"""`pneumoscope dicom-fetch`: the films of a study from a DICOMweb server."""
+"""`pneumoscope dicom-fetch`: the films of a study from an archive."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from pneumoscope.cli.console import console, shown
+from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
+
+_ASSOCIATION = "For TITLE@HOST:PORT"
 
 
 def dicom_fetch(
-    url: Annotated[
-        str, typer.Argument(metavar="URL", help="Of a study: https://HOST/dicom-web/studies/UID.")
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="An archive, TITLE@HOST:PORT; or a study by DICOMweb, "
+            "https://HOST/dicom-web/studies/UID.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="New folder for its films.")] = Path("study"),
+    study: Annotated[
+        str | None, typer.Option(help="UID of the study.", rich_help_panel=_ASSOCIATION)
+    ] = None,
+    accession: Annotated[
+        str | None, typer.Option(help="Its accession number.", rich_help_panel=_ASSOCIATION)
+    ] = None,
+    way: Annotated[
+        Literal["auto", "get", "move"],
+        typer.Option(
+            help="C-GET or C-MOVE; auto: C-GET where the archive has it.",
+            rich_help_panel=_ASSOCIATION,
+        ),
+    ] = "auto",
+    ae_title: Annotated[
+        str, typer.Option(help="The caller's own title.", rich_help_panel=_ASSOCIATION)
+    ] = "PNEUMOSCOPE",
+    port: Annotated[
+        int,
+        typer.Option(
+            min=1, max=65535, help="Port that C-MOVE sends to.", rich_help_panel=_ASSOCIATION
+        ),
+    ] = 11112,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="The caller's own.", rich_help_panel=_ASSOCIATION)
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Of the certificate.", rich_help_panel=_ASSOCIATION)
+    ] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="Who signs the archive.", rich_help_panel=_ASSOCIATION)
+    ] = None,
 ) -> None:
-    """Fetch the CR and DX films of a study from a DICOMweb server.
+    """Fetch the CR and DX films of a study from a PACS.
 
-    Names and passwords come from ~/.netrc.
+    For a URL, names and passwords come from ~/.netrc.
 
-    [dim]Example:[/dim]
+    [dim]Examples:[/dim]
+      pneumoscope dicom-fetch PACS@10.1.0.5:104 --accession A1234 --out study
       pneumoscope dicom-fetch https://pacs/dicom-web/studies/1.2.3 --out study
       pneumoscope predict study --format dicom --out results
     """
     require("hospital", "DICOM output")
+    from pneumoscope.cli.dicom_node import tls_files
+    from pneumoscope.dicom.node.settings import WebPeer, parse_destination, parse_title
     from pneumoscope.dicom.quiet import hush
+    from pneumoscope.dicom.retrieve import Archive, retrieve_study
     from pneumoscope.dicom.web import fetch_study
 
     hush()
-    paths = fetch_study(url, out)
+    peer = parse_destination(source)
+    if isinstance(peer, WebPeer):
+        if study is not None or accession is not None:
+            raise SettingsError(
+                "a URL names its study itself", remedy="leave out --study and --accession"
+            )
+        paths = fetch_study(source, out)
+    else:
+        tls = tls_files(tls_certificate, tls_key, tls_ca)
+        archive = Archive(peer, parse_title(ae_title), way, port, tls)
+        paths = retrieve_study(archive, out, study=study, accession=accession)
     console.print(f"{len(paths)} films: [bold]{shown(out)}[/bold]")

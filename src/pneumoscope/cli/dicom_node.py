@@ -137,7 +137,7 @@ def dicom_node(
         from pneumoscope.dicom.objects import parse_kinds
         from pneumoscope.inference import load_engine
 
-        tls = _tls_files(tls_certificate, tls_key, tls_ca)
+        tls = tls_files(tls_certificate, tls_key, tls_ca)
         if tls_to and tls is None:
             raise SettingsError("TLS needs a certificate", remedy="give --tls-certificate too")
         settings = NodeSettings(
@@ -185,9 +185,14 @@ def _log_json() -> None:
         handler.setFormatter(JsonLines())
 
 
-def _tls_files(
+def tls_files(
     certificate: Path | None, key: Path | None, authority: Path | None
 ) -> TlsFiles | None:
+    """The files of TLS, or None if none is given.
+
+    Raises:
+        SettingsError: a part is missing.
+    """
     from pneumoscope.dicom.node import TlsFiles
 
     if certificate is None and key is None and authority is None:
