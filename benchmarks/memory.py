@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _timing import machine
+from pneumoscope.benchmark.timing import machine
 
 
 def main() -> None:

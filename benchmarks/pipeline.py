@@ -16,10 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _films import add_film_arguments, cached_dataset, chosen_films
-from _timing import Figure, Pace, Way, as_json, machine, take_turns, usable_cores
+from _films import add_film_arguments, asked_films, cached_dataset
 from _ways import UsualLoader, endless
 
+from pneumoscope.benchmark.timing import (
+    Figure,
+    Pace,
+    Way,
+    as_json,
+    machine,
+    take_turns,
+    usable_cores,
+)
 from pneumoscope.errors import PneumoscopeError
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.data import PixelDataset, train_loader
@@ -72,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        films, source = chosen_films(arguments, folder)
+        films, source = asked_films(arguments, folder)
         dataset = cached_dataset(films, arguments.size, folder / "cache")
         ways: Mapping[str, Way] = {
             f"cache, augmentation {name}": Pipeline(dataset, name, arguments.batch)

@@ -16,12 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _bundles import prepare
-from _explain_ways import FLOAT32_FILE
-from _films import add_film_arguments, chosen_films, model_pixels
+from _films import add_film_arguments, asked_films
 from _predict_ways import BareEngine, Predict, Program, write_as_dicom
-from _timing import Figure, Pace, Turn, Way, machine, rates, take_turns, usable_cores
 
+from pneumoscope.benchmark.films import model_pixels
+from pneumoscope.benchmark.random_bundle import prepare
+from pneumoscope.benchmark.timing import (
+    Figure,
+    Pace,
+    Turn,
+    Way,
+    machine,
+    rates,
+    take_turns,
+    usable_cores,
+)
+from pneumoscope.benchmark.ways import FLOAT32_FILE
 from pneumoscope.errors import PneumoscopeError
 from pneumoscope.inference import load_engine, streams_for
 from pneumoscope.models.registry import DEFAULT_BACKBONE
@@ -74,7 +84,7 @@ def _keep_to(cores: int) -> None:
 def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        films, source = chosen_films(arguments, folder)
+        films, source = asked_films(arguments, folder)
         kinds = _folders(films, folder, own=arguments.data is not None)
         result: dict[str, Any] = {
             "machine": machine(),

@@ -15,10 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _films import add_film_arguments, chosen_films
-from _timing import Figure, Pace, Way, as_json, machine, ratio, take_turns, usable_cores
+from _films import add_film_arguments, asked_films
 from _ways import HEAD, OurWay, PaperWay
 
+from pneumoscope.benchmark.timing import (
+    Figure,
+    Pace,
+    Way,
+    as_json,
+    machine,
+    ratio,
+    take_turns,
+    usable_cores,
+)
 from pneumoscope.errors import PneumoscopeError, SettingsError
 from pneumoscope.models.registry import BACKBONES, backbone_record
 
@@ -69,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        films, source = chosen_films(arguments, folder)
+        films, source = asked_films(arguments, folder)
         result: dict[str, Any] = {
             "machine": machine(),
             "command": " ".join(sys.argv),

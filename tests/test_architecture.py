@@ -137,6 +137,19 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         },
         {"torch", "PIL"},
     ),
+    "benchmark": (
+        {
+            "imaging",
+            "cohort",
+            "bundles",
+            "models",
+            "localize",
+            "inference",
+            "export",
+            "comparison",
+        },
+        {"torch", "safetensors", "PIL"},
+    ),
     "cli": (
         {
             "imaging",
@@ -153,6 +166,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "report",
             "assessment",
             "comparison",
+            "benchmark",
             "export",
             "scale",
             "dicom",

@@ -6,9 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -58,32 +56,6 @@ def test_pipelines_are_timed_on_ones_own_files(phantoms: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_all_explain_the_same_and_are_timed(tmp_path: Path) -> None:
-    out = tmp_path / "speed" / "explain.json"
-    ways = ["grad-cam", "torchcam", "torch float32", "onnxruntime float32", "onnxruntime int8"]
-    tiny = ["--films", "2", "--film-side", "64", "--size", "64", "--repeats", "1", "--seconds", "0"]
-    few = ["--backbones", "resnet18", "--batches", "2", "--ways", *ways]
-    kept = tmp_path / "bundles"
-    run = _run("explain.py", *tiny, *few, "--bundles", str(kept), "--out", str(out))
-    assert run.returncode == 0, run.stderr
-    found = json.loads(out.read_text())["backbones"]["resnet18"]
-    assert found["gmacs"] > 0
-    for way in ways[:-1]:
-        assert found["agreement"][way]["correlation"] > 0.9999
-        assert found["agreement"][way]["probability"] < 1e-4
-    # Too little for an opinion on how well integers do; that they were used.
-    assert found["agreement"][ways[-1]]["probability"] > 0
-    measured = found["batches"]["2"]
-    assert list(measured["ways"]) == ways
-    assert measured["times_as_fast"]["torchcam"]["torchcam"]["median"] == 1
-    assert all(0 < share < 10 for share in measured["share_of_peak"].values())
-    assert "**Times as fast as grad-cam, batch 2**" in run.stdout
-    assert run.stdout.count("| resnet18 |") == 5
-    files = {path.name for path in (kept / "resnet18").iterdir()}
-    assert {"model.onnx", "model.int8.onnx"} < files
-
-
-@pytest.mark.slow
 def test_the_whole_command_is_timed(phantoms: Path, run_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "predict.json"
     few = ["--data", str(phantoms / "images"), "--films", "3", "--repeats", "1"]
@@ -123,87 +95,6 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module
 
 
-class Clock:
-    """A way that takes as long as it is told to, and notes what is asked of it."""
-
-    def __init__(self, notes: list[str], name: str, seconds: float) -> None:
-        self.notes, self.name, self.seconds = notes, name, seconds
-
-    def turn(self) -> AbstractContextManager[object]:
-        self.notes.append(f"turn of {self.name}")
-        return nullcontext()
-
-    def step(self) -> int:
-        self.notes.append(self.name)
-        time.sleep(self.seconds)
-        return 2
-
-
-def test_turns_alternate_and_warm_up_once(modules: Any) -> None:
-    timing, notes = modules("_timing"), list[str]()
-    ways = {name: Clock(notes, name, 0) for name in "ab"}
-    turns = timing.take_turns(ways, timing.Pace(2, steps=2, warm_up="first turn"))
-    first = ["turn of a", "a", "a", "a", "turn of b", "b", "b", "b"]
-    assert notes == [*first, "turn of a", "a", "a", "turn of b", "b", "b"]
-    assert [turn.radiographs for turn in turns["a"]] == [4, 4]
-
-
-def test_turns_last_and_end_as_told(modules: Any) -> None:
-    timing = modules("_timing")
-    ways = {"a": Clock([], "a", 0.01)}
-    (long,) = timing.take_turns(ways, timing.Pace(1, seconds=0.05))["a"]
-    assert long.seconds >= 0.05 and long.radiographs > 2
-    assert len(timing.take_turns(ways, timing.Pace(9, budget=0))["a"]) == 3
-
-
-class Painter:
-    """A way that gives one answer whatever it sees."""
-
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
-
-    def turn(self) -> AbstractContextManager[object]:
-        return nullcontext()
-
-    def explain(self, _pixels: object) -> Any:
-        return self.answer
-
-
-def test_maps_of_something_else_are_not_timed(modules: Any) -> None:
-    explain, ways = modules("explain"), modules("_explain_way")
-    draw = np.random.default_rng(0)
-    film, other = draw.random((2, 8, 8)), draw.random((2, 8, 8))
-    one, wrong = (ways.Answer(np.array([0.5, 0.5]), maps) for maps in (film, other))
-    brighter = ways.Answer(np.array([0.5, 0.25]), film / 2 + 0.1)
-
-    def compared(**answers: Any) -> Any:
-        painters = {name.replace("_", " "): Painter(each) for name, each in answers.items()}
-        return explain._agreement(painters, np.zeros((2, 8, 8), dtype=np.uint8))
-
-    found = compared(torchcam=one, torch_float32=brighter, openvino_int8=wrong)
-    assert found["torch float32"]["correlation"] == pytest.approx(1)
-    assert found["torch float32"]["probability"] == 0.25
-    assert found["openvino int8"]["correlation"] < 0.9
-    assert not any(explain._differs(name, figures) for name, figures in found.items())
-    flat = ways.Answer(one.probability, np.zeros_like(film))
-    for bad in (wrong, flat):
-        found = compared(torchcam=one, torch_float32=bad)
-        assert [explain._differs(name, each) for name, each in found.items()] == [False, True]
-
-
-def test_ways_that_a_backbone_lacks_leave_a_gap(modules: Any) -> None:
-    tables = modules("_explain_tables")
-    full, part = (
-        {"agreement": {name: {"correlation": 1.0} for name in names}, "batches": {}}
-        for names in (("torchcam", "openvino int8"), ("torchcam",))
-    )
-    result = {"batches": [], "left_out": {"torch bfloat16": "none"}}
-    text = tables.tables({**result, "backbones": {"one": full, "other": part}})
-    assert "| one | 1.0000 | 1.0000 |" in text and "| other | 1.0000 |  |" in text
-    assert "Left out: torch bfloat16 (none)." in text
-    assert text.endswith("Not timed on other: torchcam, its heatmaps differ.")
-
-
 def test_phantoms_are_written_as_dicom(phantoms: Path, tmp_path: Path, modules: Any) -> None:
     from pneumoscope.imaging import read_radiograph
 
@@ -222,7 +113,6 @@ def test_phantoms_are_written_as_dicom(phantoms: Path, tmp_path: Path, modules: 
     [
         ("train.py", ["--backbones", "alexnet"], "unknown backbone 'alexnet'"),
         ("train.py", ["--data", "absent"], "holds 0 JPEG or PNG files"),
-        ("explain.py", ["--films", "4"], "a batch of 32 needs as many radiographs"),
         ("predict.py", ["--bundle", "absent.onnx", "--films", "1", "--film-side", "64"], "absent"),
     ],
 )

@@ -16,6 +16,7 @@ from pneumoscope import __version__
 from pneumoscope.cli import (
     audit,
     average,
+    benchmark,
     card,
     check_gate,
     check_lungs,
@@ -71,7 +72,7 @@ for _panel, _commands in (
         ),
     ),
     ("Can it be trusted?", (explain.explain, audit.audit, card.card)),
-    ("Without data", (demo.demo, phantom.phantom)),
+    ("Without data", (demo.demo, phantom.phantom, benchmark.benchmark)),
     (
         "Lungs and their density",
         (train_lungs.train_lungs, check_lungs.check_lungs, train_atlas.train_atlas),

@@ -101,6 +101,7 @@ class Figure:
 
     @classmethod
     def of(cls, values: list[float]) -> Figure:
+        """Of measurements, at least one."""
         return cls(statistics.median(values), min(values), max(values))
 
     def __str__(self) -> str:

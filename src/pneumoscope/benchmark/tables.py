@@ -1,4 +1,4 @@
-"""What `explain.py` measured as Markdown tables."""
+"""What was measured as Markdown tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from _timing import Figure
+from pneumoscope.benchmark.timing import Figure
 
 
 def tables(result: dict[str, Any]) -> str:

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from _explain_way import Films
-from _explain_ways import FLOAT32_FILE, INT8_FILE
 from safetensors.torch import save_file
 from torch import nn
 
 from pneumoscope import __version__
+from pneumoscope.benchmark.way import Films
+from pneumoscope.benchmark.ways import FLOAT32_FILE, INT8_FILE
 from pneumoscope.bundles import (
     BundleInfo,
     ExportInfo,

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from _explain_ways import make_way
 
+from pneumoscope.benchmark.ways import make_way
 from pneumoscope.comparison.peak_memory import peak_bytes
 
 _STEPS = 3
@@ -31,7 +31,7 @@ def peak_megabytes(way: str, folder: Path, films: Path, batch: int, threads: int
         subprocess.CalledProcessError: the process failed.
     """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", __file__],
+        [sys.executable, "-W", "ignore", "-m", __name__],
         input=json.dumps([way, str(folder), str(films), batch, threads]),
         stdout=subprocess.PIPE,
         text=True,
@@ -43,6 +43,7 @@ def peak_megabytes(way: str, folder: Path, films: Path, batch: int, threads: int
 
 
 def main() -> None:
+    """What the process of its own does."""
     name, folder, films, batch, threads = json.load(sys.stdin)
     way = make_way(name, Path(folder), np.load(films), batch, threads)
     with way.turn():

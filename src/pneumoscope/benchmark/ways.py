@@ -8,12 +8,13 @@ import none, so that their memory is their own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from _explain_way import Answer, ExplainWay, Films
 
+from pneumoscope.benchmark.way import Answer, ExplainWay, Films
 from pneumoscope.bundles import HeatmapSpec, read_bundle, read_onnx
 from pneumoscope.imaging import Letterbox
 from pneumoscope.inference import Engine, film_heatmap
@@ -36,6 +37,7 @@ class OurWay(ExplainWay):
         self.letterbox = Letterbox.fit(side, side, side)
 
     def explain(self, pixels: Films) -> Answer:
+        """See `ExplainWay.explain`."""
         output = self.engine.run(pixels, [METHOD])
         temperature = self.engine.info.temperature
         spec = HeatmapSpec.parse(METHOD)
@@ -45,8 +47,7 @@ class OurWay(ExplainWay):
 
 
 def _peer(name: str, folder: Path, films: Films, batch: int, _threads: int) -> ExplainWay:
-    from _peers import PEERS
-
+    from pneumoscope.benchmark.peers import PEERS
     from pneumoscope.models.loading import load_classifier
 
     found, info = read_bundle(folder)
@@ -83,6 +84,7 @@ def _openvino(
 _MAKERS: dict[str, tuple[Callable[..., ExplainWay], str]] = {
     "grad-cam": (_peer, "grad-cam"),
     "torchcam": (_peer, "torchcam"),
+    "captum": (_peer, "captum"),
     "torch float32": (_torch, "float32"),
     "torch bfloat16": (_torch, "bfloat16"),
     "onnxruntime float32": (_onnxruntime, FLOAT32_FILE),
@@ -91,7 +93,9 @@ _MAKERS: dict[str, tuple[Callable[..., ExplainWay], str]] = {
     "openvino bfloat16": (_openvino, "bfloat16"),
     "openvino int8": (_openvino, "int8"),
 }
-PEER_NAMES = ("grad-cam", "torchcam")
+# Peers, and the name that each is imported by.
+_PACKAGES = {"grad-cam": "pytorch_grad_cam", "torchcam": "torchcam", "captum": "captum"}
+PEER_NAMES = tuple(_PACKAGES)
 WAYS = tuple(_MAKERS)
 
 
@@ -112,11 +116,20 @@ def make_way(name: str, folder: Path, films: Films, batch: int, threads: int) ->
     return maker(what, folder, films, batch, threads)
 
 
+def explains(name: str, backbone: str) -> bool:
+    """Whether a way can explain a backbone: captum has no Grad-CAM of tokens."""
+    from pneumoscope.models.registry import backbone_record
+
+    return name != "captum" or backbone_record(backbone).family != "tokens"
+
+
 def missing(name: str) -> str | None:
     """Why this machine cannot take a way; None if it can."""
     from pneumoscope.inference import openvino_engine
     from pneumoscope.models.precision import has_bfloat16
 
+    if name in _PACKAGES and find_spec(_PACKAGES[name]) is None:
+        return f"{name} is not installed"
     if name.startswith("openvino") and not openvino_engine.installed():
         return "openvino is not installed"
     if name == "torch bfloat16" and not has_bfloat16():

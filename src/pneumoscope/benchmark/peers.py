@@ -1,8 +1,8 @@
-"""Grad-CAM by the PyPI packages `grad-cam` and `torchcam`, as their documentation says to use them.
+"""Grad-CAM by the PyPI packages `grad-cam`, `torchcam` and `captum`, used as they document it.
 
-Both hook into a torch model and run it with a graph. `grad-cam` differentiates the whole network
-and gives maps scaled and enlarged; `torchcam` differentiates down to the layer and gives maps
-scaled, which are enlarged here.
+All hook into a torch model and run it with a graph. `grad-cam` differentiates the whole network
+and gives maps scaled and enlarged. `torchcam` and `captum` differentiate down to the layer; their
+maps are enlarged here, and those of `captum` scaled.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from _explain_way import POSITIVE, Answer, ExplainWay, Films
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from pneumoscope.benchmark.way import POSITIVE, Answer, ExplainWay, Films
 from pneumoscope.models.classifier import Classifier
 
 # Whose output Grad-CAM looks at: where Pneumoscope cuts the network (`models/backbones.py`).
@@ -35,6 +35,9 @@ _LAYERS = {
 
 class Plain(nn.Module):
     """The network and its head as a script has them: float32, torch's usual layout."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
@@ -79,6 +82,7 @@ class GradCamWay(_Peer):
         self.model.zero_grad(set_to_none=True)
 
     def explain(self, pixels: Films) -> Answer:
+        """See `ExplainWay.explain`."""
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
         targets = [ClassifierOutputTarget(POSITIVE)] * len(pixels)
@@ -99,6 +103,7 @@ class TorchCamWay(_Peer):
         self.cam = None
 
     def explain(self, pixels: Films) -> Answer:
+        """See `ExplainWay.explain`."""
         scores = self.model(self.model.prepare(pixels))
         (maps,) = self.cam(POSITIVE, scores)
         large = interpolate(
@@ -107,7 +112,39 @@ class TorchCamWay(_Peer):
         return Answer(_probability(scores), large[:, 0].numpy())
 
 
-PEERS: dict[str, type[_Peer]] = {"grad-cam": GradCamWay, "torchcam": TorchCamWay}
+class CaptumWay(_Peer):
+    """`captum`, for networks whose layers give maps."""
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """As long as the attribution is wanted."""
+        from captum.attr import LayerGradCam
+
+        self.cam = LayerGradCam(self._scored, self.layer)
+        yield
+        self.cam = None
+
+    def _scored(self, images: Tensor) -> Tensor:
+        """The network, keeping its scores: captum gives maps alone."""
+        scores: Tensor = self.model(images)
+        self.scores = scores
+        return scores
+
+    def explain(self, pixels: Films) -> Answer:
+        """See `ExplainWay.explain`."""
+        maps = self.cam.attribute(
+            self.model.prepare(pixels), target=POSITIVE, relu_attributions=True
+        )
+        large = interpolate(maps, size=pixels.shape[1:], mode="bilinear", align_corners=False)
+        peaks = large.amax(dim=(2, 3), keepdim=True).clamp(min=torch.finfo(large.dtype).tiny)
+        return Answer(_probability(self.scores), (large / peaks)[:, 0].detach().numpy())
+
+
+PEERS: dict[str, type[_Peer]] = {
+    "grad-cam": GradCamWay,
+    "torchcam": TorchCamWay,
+    "captum": CaptumWay,
+}
 
 
 def _probability(scores: Tensor) -> np.ndarray[Any, Any]:
