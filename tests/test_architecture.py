@@ -33,6 +33,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         {"imaging", "cohort", "bundles", "models", "localize", "inference"},
         {"torch", "onnx", "onnxruntime", "sklearn"},
     ),
+    "calibration": ({"cohort", "bundles", "evaluate", "inference"}, {"onnx"}),
     "scale": (
         {"imaging", "findings", "bundles", "inference"},
         {"ray", "pyarrow"},
@@ -161,6 +162,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "gate",
             "evaluate",
             "inference",
+            "calibration",
             "training",
             "sanity",
             "report",
@@ -185,8 +187,8 @@ HEAVY = {
 # The one module of a torch-free room that is imported only when a bundle needs torch.
 LAZY = ROOT / "inference" / "torch_engine.py"
 TORCH_FREE = (
-    "imaging", "cohort", "findings", "bundles", "lungs", "gate", "evaluate", "inference", "report",
-    "assessment", "scale", "dicom", "serve", "cli",
+    "imaging", "cohort", "findings", "bundles", "lungs", "gate", "evaluate", "inference",
+    "calibration", "report", "assessment", "scale", "dicom", "serve", "cli",
 )  # fmt: skip
 
 

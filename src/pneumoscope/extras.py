@@ -9,6 +9,7 @@ from pneumoscope.errors import MissingExtra
 
 # By the names that they are imported by.
 LIBRARIES: dict[str, tuple[str, ...]] = {
+    "evaluate": ("scipy", "pandas", "sklearn", "matplotlib", "onnx"),
     "train": (
         "torch", "torchvision", "timm", "lightning", "safetensors", "onnx", "onnxscript", "skimage",
     ),

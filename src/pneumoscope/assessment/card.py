@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from pneumoscope.bundles import (
+    BundleInfo,
     SeenInfo,
     amend_bundle,
     find_bundle,
@@ -132,6 +133,18 @@ def read_card(folder: Path) -> dict[str, Any] | None:
     """The content of a bundle's `model_card.json`; None where there is none."""
     path = folder / CARD_DATA
     return _json(path) if path.is_file() else None
+
+
+def card_of(bundle: Path, info: BundleInfo) -> str:
+    """The card of a bundle under another description, with what was measured of it before.
+
+    Args:
+        bundle: its folder or its file.
+        info: the other description.
+    """
+    known = read_card(bundle if bundle.is_dir() else bundle.parent) or {}
+    words = {key: value for key, value in known.items() if key != "model"}
+    return render_model_card(ModelCard.from_bundle(info.model_dump(mode="json"), **words))
 
 
 def _contents(pairs: Sequence[str], file: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class OwnModel:
             "ece_before": expected_calibration_error(before, predictions.targets),
             "ece_after": expected_calibration_error(probabilities, predictions.targets),
             "ece_of_chance": chance_calibration_error(probabilities).to_dict(),
-            "fitted_on": "val",
+            "fitted_on": self.info.fitted_on,
         }
         return {"calibration": calibration, "abstention": self._abstention(predictions)}
 
@@ -157,8 +157,14 @@ def model_facts(info: BundleInfo) -> list[tuple[str, str]]:
             f"preset {settings['preset']}, seed {settings['seed']}, best of {settings['epochs']} "
             f"epochs: {training.selected_epoch + 1}",
         ),
-        ("Threshold", f"{info.threshold:.4f} on the calibrated probability, fitted on val"),
-        ("Temperature, bias", f"{info.temperature:.4f}, {info.bias:.4f}, fitted on val"),
+        (
+            "Threshold",
+            f"{info.threshold:.4f} on the calibrated probability, fitted on {info.fitted_on}",
+        ),
+        (
+            "Temperature, bias",
+            f"{info.temperature:.4f}, {info.bias:.4f}, fitted on {info.fitted_on}",
+        ),
         ("Training data's digest", training.data_digest),
         ("Versions", ", ".join(f"{k} {v}" for k, v in training.versions.items())),
         ("Pneumoscope", info.version),

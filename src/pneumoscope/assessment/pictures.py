@@ -15,7 +15,7 @@ from pneumoscope.report.figures import (
     score_figure,
 )
 from pneumoscope.report.html import Picture
-from pneumoscope.report.overlap import fitted_on_val
+from pneumoscope.report.overlap import fitted_on
 from pneumoscope.report.style import figure_png
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def diagrams(found: Assessment) -> dict[str, Picture]:
     metrics, predictions = found.metrics, found.predictions
     targets, probabilities = predictions.targets, predictions.probabilities
     threshold, names = float(metrics["threshold"]), found.manifest.labels
-    figures_of, fitted = metrics["classification"], fitted_on_val(metrics)
+    figures_of, fitted = metrics["classification"], fitted_on(metrics)
     figures: dict[str, Picture] = {
         "confusion": (
             "Confusion matrix",
-            f"At the threshold {threshold:.3f}{', fitted on val' if fitted else ', as given'}.",
+            f"At the threshold {threshold:.3f}, {f'fitted on {fitted}' if fitted else 'as given'}.",
             figure_png(confusion_figure(metrics["confusion"], names=names)),
         )
     }

@@ -26,6 +26,7 @@ from pneumoscope.bundles.info import (
     write_onnx,
 )
 from pneumoscope.bundles.seen import SeenInfo
+from pneumoscope.bundles.site import SiteInfo
 from pneumoscope.bundles.weakness import WeaknessInfo, weaknesses_of
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "OnnxBundle",
     "Quality",
     "SeenInfo",
+    "SiteInfo",
     "TrainingInfo",
     "WeaknessInfo",
     "amend_bundle",

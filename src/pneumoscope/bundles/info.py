@@ -20,6 +20,7 @@ from pydantic import (
 from pneumoscope.bundles.heatmap_spec import HeatmapSpec
 from pneumoscope.bundles.onnx_file import read_sealed, seal, unseal
 from pneumoscope.bundles.seen import SeenInfo
+from pneumoscope.bundles.site import SiteInfo
 from pneumoscope.bundles.weakness import WeaknessInfo
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.files import atomic_path, sha256_file, write_json
@@ -127,8 +128,9 @@ class BundleInfo(_Part):
         format: version of this layout.
         version: version of Pneumoscope that wrote it.
         labels: (negative, positive).
-        threshold: decision threshold on the calibrated probability, fitted on val.
-        temperature, bias: a probability is sigmoid(logit / temperature + bias); fitted on val.
+        threshold: decision threshold on the calibrated probability, fitted on val or on a site's
+            sample.
+        temperature, bias: a probability is sigmoid(logit / temperature + bias); fitted likewise.
         calibration: figures on val before and after.
         heatmap: the heatmap it is explained with, as `HeatmapSpec` reads it. With `mirror` the
             logit, too, is the mean over the film and its mirror image.
@@ -138,6 +140,8 @@ class BundleInfo(_Part):
         export: of a bundle in one ONNX file, how the file was made; None in a folder.
         seen: which radiographs and patients it was made with; None in bundles of earlier versions.
         weaknesses: subgroups in which it was measured to be weak; findings quote them.
+        site: the site's sample that threshold, calibration and review band were fitted on; None if
+            they were fitted on val.
     """
 
     format: Literal[1] = 1
@@ -156,6 +160,7 @@ class BundleInfo(_Part):
     export: ExportInfo | None = None
     seen: SeenInfo | None = None
     weaknesses: tuple[WeaknessInfo, ...] = ()
+    site: SiteInfo | None = None
 
     @field_validator("heatmap")
     @classmethod
@@ -167,8 +172,19 @@ class BundleInfo(_Part):
 
     @property
     def model_id(self) -> str:
-        """Short identity written into every finding: backbone and digest of the weights."""
-        return f"{self.architecture.backbone}@{self.files[WEIGHTS_FILE][:8]}"
+        """Short identity written into every finding.
+
+        Backbone and digest of the weights, then the mark of the site's calibration if there is one.
+        """
+        site = "" if self.site is None else f"+{self.site.mark}"
+        return f"{self.architecture.backbone}@{self.files[WEIGHTS_FILE][:8]}{site}"
+
+    @property
+    def fitted_on(self) -> str:
+        """What threshold, calibration and review band were fitted on, in words."""
+        if self.site is None:
+            return "val"
+        return f"the site's sample '{self.site.sample}' ({self.site.radiographs} radiographs)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,19 @@ class SeenInfo(BaseModel):
             patients={split: _packed(patients[split], _patient, salt) for split in SPLITS},
         )
 
+    def with_tuned(self, radiographs: Iterable[str], patients: Iterable[str]) -> Self:
+        """The list with more radiographs that threshold and calibration were fitted on, under val.
+
+        Args:
+            radiographs: hex SHA-256 of each file.
+            patients: the patients' keys; empty ones are left out.
+        """
+        lists = {
+            "radiographs": _joined(self.radiographs, _packed(radiographs, _radiograph, self.salt)),
+            "patients": _joined(self.patients, _packed(patients, _patient, self.salt)),
+        }
+        return self.model_copy(update=lists)
+
     def splits_of_radiographs(self, digests: Sequence[str]) -> list[Split | None]:
         """The split each file was in, the first of train, val and test; None for an unknown one.
 
@@ -100,6 +113,13 @@ def _patient(key: str, salt: str) -> bytes:
 
 def _packed(texts: Iterable[str], digest: _Hash, salt: str) -> str:
     return b64encode(b"".join(sorted({digest(text, salt) for text in set(texts) - {""}}))).decode()
+
+
+def _joined(packed: Mapping[Split, str], more: str) -> dict[Split, str]:
+    """The lists, with more digests under val."""
+    raw = [b64decode(text) for text in (packed.get("val", ""), more)]
+    digests = {part[at : at + _BYTES] for part in raw for at in range(0, len(part), _BYTES)}
+    return {**packed, "val": b64encode(b"".join(sorted(digests))).decode()}
 
 
 def _found(

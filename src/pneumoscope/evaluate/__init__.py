@@ -60,6 +60,8 @@ from pneumoscope.evaluate.localization_report import (
 from pneumoscope.evaluate.lungs import LungsEvaluator, LungsReport
 from pneumoscope.evaluate.mcnemar import McNemar, mcnemar_test
 from pneumoscope.evaluate.predictions import Predictions
+from pneumoscope.evaluate.recalibration import OperatingPoint, Recalibration, recalibrate
+from pneumoscope.evaluate.threshold_rule import ThresholdRule
 from pneumoscope.evaluate.thresholds import (
     best_f1,
     choose_threshold,
@@ -86,14 +88,17 @@ __all__ = [
     "MethodReport",
     "ModelRow",
     "ModelScores",
+    "OperatingPoint",
     "Pair",
     "PairedReport",
     "Predictions",
+    "Recalibration",
     "ReliabilityCurve",
     "ReviewBand",
     "RiskCurve",
     "SliceReport",
     "Statistic",
+    "ThresholdRule",
     "UsualLocation",
     "abstention_report",
     "best_f1",
@@ -115,6 +120,7 @@ __all__ = [
     "holm_correction",
     "mcnemar_test",
     "random_map",
+    "recalibrate",
     "reliability_curve",
     "risk_curve",
     "score_heatmap",

@@ -42,7 +42,7 @@ def choose_threshold(
     Raises:
         EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
     """
-    scores, tp, fp = _cuts(probabilities, targets, "choosing a threshold")
+    scores, tp, fp = cuts(probabilities, targets, "choosing a threshold")
     if sets is None:
         # Whole numbers, so that equally good cuts compare equal: J x positives x negatives.
         merit = (tp * fp[-1] - fp * tp[-1]).astype(np.float64)
@@ -50,7 +50,7 @@ def choose_threshold(
         merit = _mean_j(scores, *_checked(probabilities, targets, "a threshold"), np.asarray(sets))
     if merit.max() <= 0:
         return NEUTRAL_THRESHOLD
-    return _middle_of_best(scores, merit >= merit.max() - 1e-12)
+    return middle_of_best(scores, merit >= merit.max() - 1e-12)
 
 
 def _mean_j(
@@ -59,7 +59,7 @@ def _mean_j(
     targets: NDArray[np.int64],
     sets: NDArray[np.str_],
 ) -> NDArray[np.float64]:
-    """Mean of the sets' J at each cut of `_cuts`."""
+    """Mean of the sets' J at each cut of `cuts`."""
     _checks.same_length(probabilities=probabilities.size, sets=sets.size)
     total, count = np.zeros(scores.size + 1), 0
     # Cut i calls the i highest scores positive.
@@ -90,9 +90,9 @@ def best_f1(probabilities: ArrayLike, targets: ArrayLike) -> tuple[float, float]
     Raises:
         EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
     """
-    scores, tp, fp = _cuts(probabilities, targets, "the best F1")
+    scores, tp, fp = cuts(probabilities, targets, "the best F1")
     f1 = 2.0 * tp / (tp[-1] + tp + fp)
-    return float(f1.max()), _middle_of_best(scores, f1 >= f1.max() * (1.0 - 1e-12))
+    return float(f1.max()), middle_of_best(scores, f1 >= f1.max() * (1.0 - 1e-12))
 
 
 def sensitivity_at_specificity(
@@ -127,7 +127,7 @@ def _checked(
     return p, y
 
 
-def _cuts(
+def cuts(
     probabilities: ArrayLike, targets: ArrayLike, purpose: str
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """Distinct scores (steps,), falling, and positives called (tp, fp), (steps + 1,), at each cut.
@@ -141,7 +141,7 @@ def _cuts(
     return scores, np.rint(tp[0]).astype(np.int64), np.rint(fp[0]).astype(np.int64)
 
 
-def _middle_of_best(scores: NDArray[np.float64], best: NDArray[np.bool_]) -> float:
+def middle_of_best(scores: NDArray[np.float64], best: NDArray[np.bool_]) -> float:
     """The middle of the widest run of best cuts; `scores` fall, `best` has one element more."""
     # Cut i covers the thresholds (edges[i + 1], edges[i]]; the outermost reach to 1 and to 0.
     edges = np.concatenate([[1.0], scores, [0.0]])

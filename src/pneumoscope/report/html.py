@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pneumoscope.report import tables
 from pneumoscope.report.localization import localization_view
-from pneumoscope.report.overlap import fitted_on_val, optimistic, overlap_table
+from pneumoscope.report.overlap import fitted_on, optimistic, overlap_table
 from pneumoscope.report.pages import render
 
 Picture = tuple[str, str, bytes]
@@ -75,7 +75,7 @@ def render_report(content: ReportContent) -> str:
         confusion=confusion,
         sentences=tables.confusion_sentences(confusion, content.labels) if confusion else [],
         optimistic=optimistic(metrics),
-        own_threshold=fitted_on_val(metrics),
+        fitted_on=fitted_on(metrics),
         overlap=overlap_table(metrics),
         localization=localization_view(metrics),
         localization_figures=[embedded(*picture) for picture in content.localization_figures],

@@ -12,7 +12,7 @@ from typing import Any, Self
 from pneumoscope.report import tables
 from pneumoscope.report.card_tables import card_tables
 from pneumoscope.report.localization import ALL, ANNOTATED, TRUE_POSITIVES, headline_table
-from pneumoscope.report.numbers import metric_name, number_text
+from pneumoscope.report.numbers import figure_text, metric_name, number_text
 from pneumoscope.report.overlap import overlap_sentences
 from pneumoscope.report.pages import render
 
@@ -30,10 +30,12 @@ class ModelCard:
         backbone, head: the architecture.
         size: side of the square input in pixels.
         mean, std: normalisation of the three channels.
-        threshold: decision threshold on the calibrated probability, fitted on val.
-        temperature, bias: of the calibration, fitted on val.
+        threshold: decision threshold on the calibrated probability.
+        temperature, bias: of the calibration.
         review: the band of uncertain probabilities: `coverage`, `low`, `high`; None without one.
         weaknesses: where it was measured to be weak: `measured` and `n`, as findings quote them.
+        site: the sample of a site that threshold, calibration and review band were fitted on, as of
+            `bundles.SiteInfo`; None if they were fitted on val.
         weights: what training started from: `name`, `licence`, `sha256`, each perhaps null.
         model_sha256: of the trained weights' file, if known.
         data_digest: of the manifest.
@@ -63,6 +65,7 @@ class ModelCard:
     bias: float = 0.0
     review: Mapping[str, float] | None = None
     weaknesses: Sequence[Mapping[str, Any]] = ()
+    site: Mapping[str, Any] | None = None
     weights: Mapping[str, object] = field(default_factory=dict)
     model_sha256: str | None = None
     data_digest: str | None = None
@@ -114,6 +117,7 @@ class ModelCard:
             bias=bundle.get("bias", 0.0),
             review=bundle.get("review"),
             weaknesses=bundle.get("weaknesses", ()),
+            site=bundle.get("site"),
             weights=training["weights"],
             model_sha256=digest,
             data_digest=training["data_digest"],
@@ -136,6 +140,7 @@ def render_model_card(card: ModelCard) -> str:
     metrics = card.metrics or {}
     columns, lines = tables.flow_table(card.splits)
     confusion = metrics.get("confusion")
+    site = card.site or {}
     calibration = [
         (metric_name(key), number_text(value)) for key, value in card.calibration.items()
     ]
@@ -153,4 +158,11 @@ def render_model_card(card: ModelCard) -> str:
         flow_columns=columns,
         flow_lines=lines,
         calibration=calibration,
+        site_numbers=[
+            (metric_name(key), figure_text(each)) for key, each in site.get("intervals", {}).items()
+        ],
+        site_figures=[
+            (metric_name(key), figure_text(each), figure_text(site["after"][key]))
+            for key, each in site.get("before", {}).items()
+        ],
     )

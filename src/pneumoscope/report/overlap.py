@@ -74,9 +74,11 @@ def optimistic(metrics: Mapping[str, Any]) -> bool:
     return bool(own) and metrics.get("split") in ("val", "all")
 
 
-def fitted_on_val(metrics: Mapping[str, Any]) -> bool:
-    """Whether threshold and calibration were fitted, on val; else the threshold was given."""
-    return metrics.get("trained_on_this_cohort", False) is not None
+def fitted_on(metrics: Mapping[str, Any]) -> str | None:
+    """What threshold and calibration were fitted on; None if the threshold was given."""
+    if metrics.get("trained_on_this_cohort", False) is None:
+        return None
+    return str((metrics.get("calibration") or {}).get("fitted_on", "val"))
 
 
 def overlap_table(metrics: Mapping[str, Any]) -> OverlapTable | None:
