@@ -127,6 +127,28 @@ def test_the_command_measures_all_and_compares_heatmaps(
     assert (out / "figures" / "roc.png").is_file()
 
 
+def test_positives_alone_are_measured(
+    cohort: Path, predictions: Path, heatmaps: dict[str, Path], tmp_path: Path
+) -> None:
+    # The box file itself is the cohort: it names no negative radiograph.
+    boxes, out = cohort.parent / "boxes.csv", tmp_path / "out"
+    named = ("--split", "all", "--boxes", boxes, f"--heatmaps=good={heatmaps['good']}")
+    result = run(boxes, "--predictions", predictions, *named, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "All 12 radiographs are labelled PNEUMONIA" in result.output
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["n"] == POSITIVES and metrics["confusion"]["fn"] == 1
+    figures = metrics["classification"]
+    assert figures["sensitivity"]["value"] == pytest.approx(11 / 12)
+    for name in ("roc_auc", "accuracy", "ppv", "specificity", "ece"):
+        assert figures[name]["value"] is None and "needs both labels" in figures[name]["reason"]
+    assert metrics["calibration"]["ece_of_chance"]["value"] is None
+    assert metrics["localization_annotated"]["good"]["peak_in_box"]["value"] == 1
+    page = " ".join((out / "report.html").read_text().split())
+    assert "only sensitivity is given" in page
+    assert "all 12 radiographs are positive: this figure needs both labels" in page
+
+
 def test_a_radiograph_without_a_heatmap_counts_as_an_empty_one(
     cohort: Path, predictions: Path, heatmaps: dict[str, Path]
 ) -> None:

@@ -83,24 +83,22 @@ def test_report_as_json() -> None:
     assert json.loads(json.dumps(told, allow_nan=False)) == told
 
 
-def test_one_class_keeps_what_stays_defined() -> None:
+@pytest.mark.parametrize(("label", "stands"), [(0, "specificity"), (1, "sensitivity")])
+def test_one_label_leaves_one_figure_and_the_reason(label: int, stands: str) -> None:
     cohort = binormal(60, seed=2)
-    negatives = dataclasses.replace(cohort, targets=np.zeros(60, dtype=np.int64))
-    told = classification_report(negatives, 0.5, n_resamples=100).to_dict()["classification"]
-    undefined = {name for name, figure in told.items() if figure["value"] is None}
-    assert undefined == {
-        "balanced_accuracy",
-        "sensitivity",
-        "mcc",
-        "roc_auc",
-        "pr_auc",
-        "sensitivity_at_specificity_90",
-        "calibration_slope",
-        "calibration_intercept",
+    alone = dataclasses.replace(cohort, targets=np.full(60, label, dtype=np.int64))
+    told = classification_report(alone, 0.5, n_resamples=100).to_dict()["classification"]
+    called = (cohort.probabilities >= 0.5).mean()
+    assert told[stands]["value"] == pytest.approx(called if label else 1 - called)
+    assert told[stands]["low"] is not None and "reason" not in told[stands]
+    only = "positive" if label else "negative"
+    nothing = {
+        "value": None,
+        "low": None,
+        "high": None,
+        "reason": f"all 60 radiographs are {only}: this figure needs both labels",
     }
-    assert told["specificity"]["value"] == told["accuracy"]["value"]
-    assert told["roc_auc"] == {"value": None, "low": None, "high": None}
-    assert told["brier"]["low"] is not None
+    assert all(told[name] == nothing for name in NAMES if name != stands)
 
 
 def test_perfect_predictions_do_not_blow_up() -> None:

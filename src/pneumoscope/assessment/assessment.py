@@ -15,6 +15,7 @@ from pneumoscope.assessment.pictures import diagrams
 from pneumoscope.assessment.subject import Subject
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.evaluate import Predictions
+from pneumoscope.evaluate.classification import one_label
 from pneumoscope.files import atomic_path, new_folder, write_json, write_text
 from pneumoscope.report.html import Picture, ReportContent, render_report
 from pneumoscope.report.localization_figures import localization_pictures
@@ -61,8 +62,8 @@ class Assessment:
         return localization_pictures(self.metrics)
 
     def warnings(self) -> list[str]:
-        """Sentences on heatmaps that are missing, and on files that are not the manifest's."""
-        notes = self.subject.notes()
+        """Sentences on figures and heatmaps that are missing, and files not of the manifest."""
+        notes = [*self._one_label(), *self.subject.notes()]
         if not self.changed:
             return notes
         return [
@@ -70,6 +71,17 @@ class Assessment:
             f"{len(self.changed)} file{'s' * (len(self.changed) > 1)} changed since the manifest "
             "was written (SHA-256 differs), so labels may be of other radiographs: "
             f"{', '.join(self.changed[:5])}. Scan the cohort again.",
+        ]
+
+    def _one_label(self) -> list[str]:
+        targets = self.predictions.targets
+        if not one_label(targets):
+            return []
+        label = self.manifest.labels[int(targets[0])]
+        stands = "sensitivity" if targets[0] else "specificity"
+        return [
+            f"All {targets.size:,} radiographs are labelled {label}. Of the classification figures "
+            f"only {stands} is given; the others need both labels."
         ]
 
     def predictions_csv(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,16 @@ from pneumoscope.assessment.study import LocalizationStudy
 from pneumoscope.assessment.subject import Subject, films_of
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError
-from pneumoscope.evaluate import Predictions, classification_report
+from pneumoscope.evaluate import Interval, Predictions, classification_report
+from pneumoscope.evaluate.classification import one_label
 from pneumoscope.evaluate.subgroups import subgroup_figures
 from pneumoscope.files import sha256_file
 from pneumoscope.inference import Explained, Failed
+
+_NEED_BOTH = {
+    "calibration": ("ece_before", "ece_after", "ece_of_chance"),
+    "abstention": ("accuracy_decided", "risk_area"),
+}
 
 Progress = Callable[[int, int], None]
 
@@ -99,6 +106,8 @@ def assess(
         "unreadable": len(unreadable),
         "changed": len(changed),
     }
+    if reason := one_label(predictions.targets):
+        _undefine(metrics, reason)
     return Assessment(
         subject=subject,
         manifest=readable,
@@ -109,6 +118,14 @@ def assess(
         overlaps={} if study is None else study.overlaps,
         changed=changed,
     )
+
+
+def _undefine(metrics: dict[str, Any], reason: str) -> None:
+    """Take out the figures of calibration and abstention that one label alone does not give."""
+    nothing = Interval.undefined(reason).to_dict()
+    for part, names in _NEED_BOTH.items():
+        figures = metrics.get(part) or {}
+        figures.update({name: nothing for name in names if name in figures})
 
 
 def _scores(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,17 +37,25 @@ class Interval:
         skipped: resamples left out of the interval because the figure was undefined in them
             (a class is missing, the calibration fit does not exist). Many skipped resamples mean
             that the interval describes only the lucky ones: do not lean on it.
+        reason: why the figure is undefined; "" if it is defined, or if nobody said.
     """
 
     value: float
     low: float
     high: float
     skipped: int = 0
+    reason: str = ""
 
-    def to_dict(self) -> dict[str, float | None]:
-        """`value`, `low` and `high` as JSON can hold them: None where undefined."""
+    @classmethod
+    def undefined(cls, reason: str) -> Interval:
+        """A figure that there is none of."""
+        return cls(math.nan, math.nan, math.nan, reason=reason)
+
+    def to_dict(self) -> dict[str, Any]:
+        """`value`, `low` and `high` as JSON can hold them: None where undefined, with `reason`."""
         ends = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: end if math.isfinite(end) else None for name, end in ends.items()}
+        told = {name: end if math.isfinite(end) else None for name, end in ends.items()}
+        return {**told, "reason": self.reason} if self.reason else told
 
 
 def bootstrap_patients(

@@ -56,6 +56,18 @@ class ClassificationReport:
         }
 
 
+def one_label(targets: NDArray[np.int64]) -> str:
+    """Say why figures that need both labels are undefined; "" where both are there.
+
+    Args:
+        targets: (n,) of 0 and 1, n > 0.
+    """
+    if targets.min() != targets.max():
+        return ""
+    only = "positive" if targets[0] else "negative"
+    return f"all {targets.size:,} radiographs are {only}: this figure needs both labels"
+
+
 def classification_report(
     predictions: Predictions,
     threshold: float,
@@ -70,7 +82,8 @@ def classification_report(
 
     The threshold is held fixed over the resamples, as it is in use. Radiographs are ranked by
     probability; where saturation made probabilities equal, the logit still tells them apart.
-    Figures that need both classes are undefined when a single one is present; the others stand.
+    Where all radiographs have one label, sensitivity (or specificity) stands; the other figures
+    need both, and are undefined with the reason.
     PR-AUC is the average precision; the definitions of ECE, slope and intercept are those of
     `pneumoscope.evaluate.calibration`.
 
@@ -97,14 +110,21 @@ def classification_report(
     targets = predictions.targets
     decisions = (predictions.probabilities >= threshold).astype(np.int64)
     cells = _weighted.confusion(np.ones((1, len(predictions))), targets, decisions)
+    figures = bootstrap_patients(
+        _statistic(predictions, decisions, prevalence),
+        predictions.patients,
+        n_resamples=n_resamples,
+        seed=seed,
+        distances={"ece"},
+    )
+    if reason := one_label(targets):
+        stands = "sensitivity" if targets[0] else "specificity"
+        figures = {
+            name: figure if name == stands else Interval.undefined(reason)
+            for name, figure in figures.items()
+        }
     return ClassificationReport(
-        figures=bootstrap_patients(
-            _statistic(predictions, decisions, prevalence),
-            predictions.patients,
-            n_resamples=n_resamples,
-            seed=seed,
-            distances={"ece"},
-        ),
+        figures=figures,
         confusion={name: round(float(cell[0])) for name, cell in cells.items()},
         threshold=float(threshold),
         n=len(predictions),

@@ -118,7 +118,8 @@ def _rows(values: Mapping[str, Any], prefix: str = "") -> list[Row]:
             rows += _rows(value, prefix=f"{name}: ")
         elif not isinstance(value, list | tuple):
             text = figure_text(value)
-            rows.append(Row(name, text, "" if text == MISSING else metric_meaning(key)))
+            reason = str(value.get("reason", "")) if is_interval(value) else ""
+            rows.append(Row(name, text, reason if text == MISSING else metric_meaning(key)))
     return rows
 
 
