@@ -37,6 +37,7 @@ from pneumoscope.cli import (
     train_atlas,
     train_gate,
     train_lungs,
+    weights,
 )
 from pneumoscope.cli.console import errors, let_print_anything, shown
 from pneumoscope.cli.quiet import with_quiet
@@ -86,6 +87,7 @@ for _panel, _commands in (
 
 
 app.add_typer(dicom_node.app, name="dicom-node", rich_help_panel="Your radiographs")
+app.add_typer(weights.app, name="weights", rich_help_panel="Your radiographs")
 
 
 def _show_version(value: bool) -> None:

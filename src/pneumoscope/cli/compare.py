@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.live import Live
 from rich.table import Table
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, shown
+from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, quoted, shown
 from pneumoscope.cli.options import names
 from pneumoscope.cli.train import parse_settings
 from pneumoscope.errors import SettingsError
@@ -82,7 +82,12 @@ def compare(
         typer.Option(help="Lung masks, likewise; without them the lungs are segmented."),
     ] = None,
     show_plan: Annotated[
-        bool, typer.Option("--show-plan", help="Print what would be done and stop.")
+        bool,
+        typer.Option(
+            "--show-plan",
+            "--dry-run",
+            help="Print what would be done, and which weights are missing, and stop.",
+        ),
     ] = False,
 ) -> None:
     """Train and measure backbones under one protocol, on one split; say which differ.
@@ -225,18 +230,45 @@ def _show_plan(standings: Sequence[Standing], task: Task, name: str) -> None:
     from pneumoscope.comparison.content import cohort_facts
 
     table = Table(header_style="dim")
+    missing = _missing_weights(standings)
     for column in ("run", "starts from", "epochs", "now"):
         table.add_column(column)
     for one in standings:
         settings = one.run.settings
         now = f"after epoch {one.epochs}" if one.stage == "unfinished" else one.stage
-        table.add_row(shown(one.run.name), shown(settings.weights), str(settings.epochs), now)
+        absent = " (missing)" if one.run.backbone in missing and one.stage == "new" else ""
+        start = f"{shown(settings.weights)}{absent}"
+        table.add_row(shown(one.run.name), start, str(settings.epochs), now)
     console.print(table)
+    for backbone, file in missing.items():
+        console.print(f"Missing: {shown(file)}, the weights of {shown(backbone)}", soft_wrap=True)
+    if missing:
+        console.print(
+            "Fetch them where there is a network, and give the folder as --weights weights:\n"
+            f"  pneumoscope weights fetch {' '.join(map(quoted, missing))} --to weights",
+            soft_wrap=True,
+        )
     facts = cohort_facts(task.manifest, name, task.split, task.data_digest)
     console.print(", ".join(f"{key} {value}" for key, value in facts.items()), markup=False)
     own = {"backbone", "seed", "weights", "epochs"}
     shared = standings[0].run.settings.model_dump(exclude=own)
     console.print(", ".join(f"{key} {value}" for key, value in shared.items()), markup=False)
+
+
+def _missing_weights(standings: Sequence[Standing]) -> dict[str, str]:
+    """Backbones still to be trained whose own weights are not on this machine, and their files."""
+    from pneumoscope.training.starts import starts
+
+    missing: dict[str, str] = {}
+    for one in standings:
+        settings = one.run.settings
+        folder = Path(settings.weights)
+        if one.stage != "new" or not (settings.weights == "auto" or folder.is_dir()):
+            continue
+        (start,) = starts([settings.backbone], None if settings.weights == "auto" else folder)
+        if start.place is None:
+            missing[settings.backbone] = start.file or "none are known"
+    return missing
 
 
 def _show(content: ComparisonContent, out: Path) -> None:

@@ -84,6 +84,15 @@ def hub_file(repository: str, name: str) -> Path:
         ) from error
 
 
+def cached_hub_file(repository: str, name: str) -> Path | None:
+    """A file of the hub that was downloaded before; None where it was not."""
+    from huggingface_hub import try_to_load_from_cache
+
+    owner, _, revision = repository.partition("@")
+    found = try_to_load_from_cache(owner, name, revision=revision or None)
+    return Path(found) if isinstance(found, str) else None
+
+
 def _hub_getter(repository: str) -> Getter:
     def get(name: str) -> Path | None:
         try:

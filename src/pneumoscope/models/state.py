@@ -23,7 +23,10 @@ _PREFIXES = (
 )  # fmt: skip
 # Classifiers of ImageNet networks, replaced by our head.
 _HEADS = ("fc.", "classifier.", "head.fc.", "head.weight", "head.bias", "head_dist.", "heads.")
-_FORMATS = "give a .safetensors file or a torch state dict of plain tensors"
+_FORMATS = (
+    "give a .safetensors file or a torch state dict of plain tensors; where the file is trusted, "
+    "torch.save(network.state_dict(), PATH) makes one of a pickled network"
+)
 _DICTIONARIES = ("state_dict", "model_state_dict", "model", "model_state", "net", "teacher")
 
 
@@ -53,10 +56,18 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def load_backbone(network: nn.Module, state: State, path: Path, *, in_order: bool = False) -> None:
-    """Load a backbone's tensors, leaving out the file's own classifier.
+    """Load a backbone's tensors; arguments and errors as of `fitting_state`."""
+    fitting = fitting_state(network, state, path, in_order=in_order)
+    network.load_state_dict(fitting, strict=False)
+
+
+def fitting_state(
+    network: nn.Module, state: State, path: Path, *, in_order: bool = False
+) -> dict[str, Tensor]:
+    """A file's tensors under the network's names, without the file's own classifier.
 
     Args:
-        network: of timm; layers that it lacks are left out of the file, too.
+        network: of timm, also on the device `meta`; layers that it lacks are left out of the file.
         state: with timm's names; those of torchvision, TorchXRayVision or transformers' DINOv2; or
             what timm itself converts.
         path: of the file, for errors.
@@ -73,9 +84,7 @@ def load_backbone(network: nn.Module, state: State, path: Path, *, in_order: boo
         missing = [k for k in target if k not in found and not k.endswith("num_batches_tracked")]
         wrong = [k for k, v in found.items() if v.shape != target[k].shape]
         if not missing and not wrong:
-            cast = {k: v.to(target[k].dtype) for k, v in found.items()}
-            network.load_state_dict(cast, strict=False)
-            return
+            return {k: v.to(target[k].dtype) for k, v in found.items()}
         problem = problem or (
             f"does not fit the architecture: {len(missing)} tensors missing and {len(wrong)} "
             f"of another shape, the first '{(missing or wrong)[0]}'"

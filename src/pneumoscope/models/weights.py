@@ -70,9 +70,9 @@ def pretrained_classifier(
         path = _automatic_file(record, automatic)
     else:
         place = Path(weights).expanduser()
-        if place == DEFAULT or _is_ours(place):
+        if place == DEFAULT or is_ours(place):
             return _of_bundle(place, record, head, size)
-        path = _file_in(place, automatic)
+        path = file_in(place, automatic)
         source = replace(automatic, sha256=None) if path.name == file_name(automatic) else None
     digest = sha256_file(path)
     if source is not None and source.sha256 not in (None, digest):
@@ -105,7 +105,7 @@ def _build(record: BackboneRecord, head: str, size: int, source: WeightSource) -
     return Classifier(architecture)
 
 
-def _is_ours(place: Path) -> bool:
+def is_ours(place: Path) -> bool:
     """Whether a folder is a bundle or a run, not a folder of weights' files."""
     if not place.is_dir():
         return False
@@ -153,13 +153,17 @@ def _automatic_file(record: BackboneRecord, source: WeightSource) -> Path:
         raise WeightsError(
             f"the weights of {record.name} are not on this machine and the hub cannot be reached",
             remedy=f"where there is a network, fetch {HUB_FILE} of '{source.name}' from the "
-            "Hugging Face hub, copy it here and give its path as "
+            "Hugging Face hub (pneumoscope weights fetch does), copy it here and give its path as "
             "--weights FILE; or train from scratch with --weights none",
         ) from error
 
 
-def _file_in(place: Path, source: WeightSource) -> Path:
-    """The file meant by a path: itself, or that of a source in a folder of weights' files."""
+def file_in(place: Path, source: WeightSource) -> Path:
+    """The file meant by a path: itself, or that of a source in a folder of weights' files.
+
+    Raises:
+        WeightsError: it is not there.
+    """
     if place.is_file():
         return place
     if not place.is_dir():
@@ -176,7 +180,7 @@ def _file_in(place: Path, source: WeightSource) -> Path:
         f"holds no {file_name(source)}",
         path=place,
         remedy=f"fetch {HUB_FILE} of '{source.name}' from the Hugging Face hub where there is a "
-        "network, and copy it here under that name",
+        "network (pneumoscope weights fetch does), and copy it here under that name",
     )
 
 
