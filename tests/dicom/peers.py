@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -29,10 +28,14 @@ def needs(*programs: str) -> pytest.MarkDecorator:
 
 
 def program(name: str) -> str | None:
-    """A program's path; not Python's script of the same name, which pynetdicom may bring."""
-    scripts = Path(sysconfig.get_path("scripts"))
-    others = (part for part in os.get_exec_path() if Path(part) != scripts)
-    return shutil.which(name, path=os.pathsep.join(others))
+    """A program's path; not a script of the same name, as pynetdicom brings for dcmtk's tools."""
+    found = (shutil.which(name, path=folder) for folder in os.get_exec_path())
+    return next((path for path in found if path is not None and not _is_script(path)), None)
+
+
+def _is_script(path: str) -> bool:
+    with Path(path).open("rb") as stream:
+        return stream.read(2) == b"#!"
 
 
 def eventually(happens: Callable[[], object], seconds: float = PATIENCE) -> None:

@@ -94,6 +94,52 @@ def test_what_cannot_be_delivered_or_read_is_kept(tmp_path: Path) -> None:
     assert (counts["undeliverable"], counts["quarantine"], counts["done"]) == (1, 1, 2)
 
 
+def test_objects_put_back_survive_a_kill_at_any_step(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    key, _ = queue.accept(b"film")
+    processed(queue, key, "sc.dcm", "sr.dcm")
+    for _, path in queue.outgoing():
+        queue.undeliverable(path)
+    (tmp_path / "results" / key).mkdir()  # Killed before the first object was moved.
+    queue = reopened(queue)
+    assert queue.counts()["undeliverable"] == 1
+    assert queue.retry("undeliverable", key) == 2
+    assert [path.name for _, path in queue.outgoing()] == ["sc.dcm", "sr.dcm"]
+    queue = reopened(queue)
+    assert queue.counts()["done"] == 0
+    for _, path in queue.outgoing():
+        queue.sent(path)
+    assert (tmp_path / "done" / f"{key}.json").read_text().count("true") == 1
+
+
+def test_dropped_in_any_state_nothing_is_left_but_a_note(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    keys = [queue.accept(content)[0] for content in (b"one", b"two", b"three", b"four")]
+    processed(queue, keys[1], "sc.dcm")
+    processed(queue, keys[2], "sc.dcm")
+    queue.undeliverable(tmp_path / "results" / keys[2] / "sc.dcm")
+    queue.quarantine(keys[3], {})
+    staged = queue.staging(keys[0])  # The model has the film in hand.
+    states = ("accepted", "results", "undeliverable", "quarantine")
+    found = {state: queue.find(state) for state in states}
+    assert found == {state: [(state, key)] for state, key in zip(states, keys, strict=True)}
+    assert [queue.drop(state, key) for state, key in zip(states, keys, strict=True)] == [1] * 4
+    (staged / "sc.dcm").write_bytes(b"object")
+    queue.processed(keys[0], staged, {})
+    queue = reopened(queue)
+    counts = queue.counts()
+    assert counts.pop("done") == 4
+    assert set(counts.values()) == {0}
+    assert not list(tmp_path.rglob("*.dcm"))
+
+
+def test_a_short_or_unknown_key_finds_nothing(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    key, _ = queue.accept(b"film")
+    assert queue.find(key[:6]) == [("accepted", key)]
+    assert queue.find(key[:5]) == queue.find("../../x") == queue.find("") == []
+
+
 def test_attempts_outlive_the_process(tmp_path: Path) -> None:
     queue = Queue(tmp_path)
     key, _ = queue.accept(b"film")

@@ -283,7 +283,7 @@ class Queue:
         results.mkdir(exist_ok=True)
         note = done / f"{folder.name}.json"
         if note.exists():
-            shutil.copyfile(note, results / "note.json")
+            write_json(results / "note.json", json.loads(note.read_text("utf-8")))
         for path in paths:
             path.replace(results / path.name)
         _sync(results)
@@ -350,7 +350,9 @@ class Queue:
     def _close_result(self, folder: Path) -> None:
         if not folder.is_dir() or any(folder.glob("*.dcm")):
             return
-        self._done(folder.name, _note(folder))
+        note = _note(folder)
+        if note or not (self.folder / "done" / f"{folder.name}.json").exists():
+            self._done(folder.name, note)
         shutil.rmtree(folder)
 
     def _done(self, key: str, note: Mapping[str, Any]) -> None:
