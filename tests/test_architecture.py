@@ -26,7 +26,17 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "density": (set(), {"PIL"}),
     "gate": ({"imaging"}, {"onnxruntime"}),
     "inference": (
-        {"imaging", "findings", "bundles", "lungs", "density", "gate", "localize", "models"},
+        {
+            "imaging",
+            "findings",
+            "bundles",
+            "lungs",
+            "density",
+            "gate",
+            "localize",
+            "models",
+            "report",
+        },
         {"torch", "safetensors", "onnxruntime", "openvino"},
     ),
     "export": (
@@ -121,7 +131,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
             "sanity",
             "report",
         },
-        {"PIL"},
+        {"PIL", "pandas"},
     ),
     "comparison": (
         {
@@ -202,6 +212,43 @@ def imported(path: Path) -> set[str]:
             assert node.level == 0, f"{path}: relative import"
             names.add(str(node.module))
     return names
+
+
+# What the table of the architecture calls libraries whose modules have another name.
+LIBRARIES = {
+    "Pillow": "PIL", "scikit-learn": "sklearn", "scikit-image": "skimage",
+    "huggingface-hub": "huggingface_hub", "prometheus-client": "prometheus_client",
+    "markdown-it-py": "markdown_it",
+}  # fmt: skip
+
+
+def documented() -> dict[str, tuple[set[str], set[str]]]:
+    """The table of docs/architecture.md: room to rooms and libraries, in its order."""
+    text = (ROOT.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    found = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        names = [cell.strip("`") for cell in cells[0].split(", ")]
+        if len(cells) != 4 or names[0] not in ROOMS:
+            continue
+        rooms, _, libraries = cells[3].rpartition("; ")
+        given = set(rooms.split(", ")) - {""}
+        if rooms.startswith("every room but "):
+            given = set(ROOMS) - {names[0], *rooms.removeprefix("every room but ").split(", ")}
+        modules = {LIBRARIES.get(name, name) for name in libraries.split(", ")}
+        found[names[0]] = given, modules
+    return found
+
+
+def test_the_documented_table_is_the_one_that_is_tested() -> None:
+    assert documented() == ROOMS
+
+
+def test_imports_point_up_the_documented_table() -> None:
+    above: set[str] = set()
+    for room, (rooms, _) in documented().items():
+        assert rooms <= above, f"{room} imports {rooms - above}, which stand below it"
+        above.add(room)
 
 
 def test_every_folder_is_a_room() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -191,6 +192,30 @@ def test_the_tutorial_works_to_the_letter(tmp_path: Path) -> None:
         done = subprocess.run(code, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "evaluation" / "report.html").is_file()
+
+
+@pytest.mark.slow
+def test_heatmaps_of_other_libraries_are_measured_to_the_letter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page's Python and its two commands on phantoms, with fewer of them."""
+    page = ROOT / "docs" / "measuring.md"
+    monkeypatch.chdir(tmp_path)
+    phantom, evaluate = (line for line in console_lines(page) if "phantoms" in line)
+    names: dict[str, Any] = {}
+    for command in (phantom.replace("--n 120", "--n 20 --size 96"), None, evaluate):
+        if command is None:
+            for code in blocks(page, "python"):
+                exec(code, names)
+            continue
+        line = [sys.executable, "-m", *shlex.split(command)]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+    metrics = json.loads((tmp_path / "measured" / "metrics.json").read_text())
+    assert metrics["n"] == 20 and "warning" not in done.stderr
+    # The two libraries make the same map of the same network; one of them gives it enlarged.
+    first, second = (metrics["localization_annotated"][name] for name in ("grad-cam", "torchcam"))
+    assert first["auprc"]["value"] == pytest.approx(second["auprc"]["value"], abs=0.03)
 
 
 @pytest.mark.slow

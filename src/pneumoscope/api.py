@@ -13,12 +13,11 @@ from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from pneumoscope.bundles import DEFAULT, BundleInfo
-from pneumoscope.errors import ImageError, SettingsError, UnsupportedImage
-from pneumoscope.imaging import DEFAULT_LIMITS, Radiograph, read_radiograph
-from pneumoscope.imaging.radiograph import to_unit
-from pneumoscope.imaging.raster import _DEPTHS
+from pneumoscope.errors import ImageError, SettingsError
+from pneumoscope.imaging import Radiograph, from_array, read_radiograph
 from pneumoscope.inference import (
     Engine,
     Explained,
@@ -31,8 +30,8 @@ from pneumoscope.inference import (
 from pneumoscope.inference.selection import EngineChoice, PrecisionChoice
 from pneumoscope.names import written
 
-Film = str | os.PathLike[str] | NDArray[Any]
-"""A file, or pixels: a 2-D array, bright = dense; see `Reader.find`."""
+Film = str | os.PathLike[str] | NDArray[Any] | Image
+"""A file, or pixels: a 2-D array with bright = dense, or a picture of Pillow; see `Reader.find`."""
 
 
 def load(
@@ -86,10 +85,23 @@ class Reader:
         self._engine = engine
         self._gate = gate
 
+    def __repr__(self) -> str:
+        return f"<Reader of {self.info.model_id} with {self.runtime}>"
+
     @property
     def info(self) -> BundleInfo:
         """What the model says of itself: labels, threshold, calibration, training."""
         return self._engine.info
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the model."""
+        return self._engine
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Heatmap methods of the model; `+mirror`, `+lungs` or `+density` may follow each."""
+        return tuple(self._engine.methods)
 
     @property
     def runtime(self) -> Runtime:
@@ -99,11 +111,21 @@ class Reader:
     # A text is a sequence of texts, too; it means a file.
     @overload
     def find(  # type: ignore[overload-overlap]
-        self, films: Film, *, threshold: float | None = None, batch_size: int = 16
+        self,
+        films: Film,
+        *,
+        threshold: float | None = None,
+        batch_size: int = 16,
+        methods: Sequence[str] = (),
     ) -> Explained: ...
     @overload
     def find(
-        self, films: Sequence[Film], *, threshold: float | None = None, batch_size: int = 16
+        self,
+        films: Sequence[Film],
+        *,
+        threshold: float | None = None,
+        batch_size: int = 16,
+        methods: Sequence[str] = (),
     ) -> list[Explained]: ...
     def find(
         self,
@@ -111,16 +133,19 @@ class Reader:
         *,
         threshold: float | None = None,
         batch_size: int = 16,
+        methods: Sequence[str] = (),
     ) -> Explained | list[Explained]:
         """Explain one radiograph, or several in their order.
 
         Args:
-            films: a file (PNG, JPEG, TIFF, DICOM), an array, or a list of either. An array is 2-D
+            films: a file (PNG, JPEG, TIFF, DICOM), an array, a picture of Pillow, or a list of
+                these. An array is 2-D
                 with bright = dense: uint8; uint16, whose full scale is that of the smallest depth
                 of 8, 10, 12, 14 and 16 bits that holds its largest value, as of a file; or float
                 in [0, 1].
             threshold: decide at this probability instead of the bundle's threshold.
             batch_size: radiographs per call of the engine.
+            methods: further heatmaps, which come in `others`; see `methods`.
 
         Returns:
             For each radiograph its `finding` (probability, label, regions in the film's pixels) and
@@ -133,13 +158,18 @@ class Reader:
             SettingsError: the threshold is outside [0, 1], or the batch is empty.
         """
         limit = self._checked(threshold, batch_size)
-        if not isinstance(films, Iterable) or isinstance(films, str | np.ndarray):
-            (found,) = self._stream([films], limit, batch_size)
+        if not isinstance(films, Iterable) or isinstance(films, str | np.ndarray | Image):
+            (found,) = self._stream([films], limit, batch_size, methods)
             return _good(found)
-        return [_good(item) for item in self._stream(films, limit, batch_size)]
+        return [_good(item) for item in self._stream(films, limit, batch_size, methods)]
 
     def stream(
-        self, films: Iterable[Film], *, threshold: float | None = None, batch_size: int = 16
+        self,
+        films: Iterable[Film],
+        *,
+        threshold: float | None = None,
+        batch_size: int = 16,
+        methods: Sequence[str] = (),
     ) -> Iterator[Explained | Failed]:
         """Explain radiographs one after the other; memory stays flat however many there are.
 
@@ -152,7 +182,7 @@ class Reader:
         Raises:
             SettingsError: the threshold is outside [0, 1], or the batch is empty.
         """
-        return self._stream(films, self._checked(threshold, batch_size), batch_size)
+        return self._stream(films, self._checked(threshold, batch_size), batch_size, methods)
 
     def _checked(self, threshold: float | None, batch_size: int) -> float:
         """The threshold to decide at.
@@ -170,7 +200,7 @@ class Reader:
         return limit
 
     def _stream(
-        self, films: Iterable[Film], threshold: float, batch_size: int
+        self, films: Iterable[Film], threshold: float, batch_size: int, methods: Sequence[str]
     ) -> Iterator[Explained | Failed]:
         return explain_in(
             self._engine,
@@ -178,6 +208,7 @@ class Reader:
             _radiograph,
             threshold=threshold,
             batch_size=batch_size,
+            others=methods,
             gate=self._gate,
         )
 
@@ -198,7 +229,7 @@ def _taken(films: Iterable[object]) -> Iterator[tuple[str, Path | Radiograph | I
             continue
         name = f"array-{index}"
         try:
-            yield name, _from_array(film, name)
+            yield name, from_array(film, name)
         except ImageError as error:
             yield name, error
 
@@ -209,32 +240,3 @@ def _radiograph(
     if isinstance(taken, ImageError):
         raise taken
     return read_radiograph(taken, model=model) if isinstance(taken, Path) else taken
-
-
-def _from_array(film: object, name: str) -> Radiograph:
-    """A radiograph from pixels.
-
-    Raises:
-        ImageError: it is no array, or cannot be used.
-    """
-    if not isinstance(film, np.ndarray) or film.ndim != 2:
-        what = f"an array of shape {film.shape}" if isinstance(film, np.ndarray) else "no array"
-        raise UnsupportedImage(
-            f"is {what}, not one gray picture", remedy="give 2-D arrays, several of them as a list"
-        )
-    DEFAULT_LIMITS.check_size(Path(name), film.shape[1], film.shape[0])
-    if film.dtype == np.uint8:
-        return Radiograph(to_unit(film, 255), Path(name))
-    if film.dtype == np.uint16:
-        highest = int(film.max())
-        depth = next(bits for bits in _DEPTHS if highest < 2**bits)
-        return Radiograph(to_unit(film, 2**depth - 1), Path(name))
-    real = film.dtype.kind in "iuf"
-    # Comparisons with NaN are false, so this refuses it too.
-    if film.dtype.kind == "f" and film.min() >= 0 and film.max() <= 1:
-        return Radiograph(film.astype(np.float32), Path(name))
-    values = f" from {film.min():g} to {film.max():g}" if real else ""
-    raise UnsupportedImage(
-        f"is an array of {film.dtype}{values}",
-        remedy="give uint8, uint16 or float from 0 to 1, bright = dense",
-    )

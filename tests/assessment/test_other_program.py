@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from typer.testing import CliRunner, Result
 
 from pneumoscope.assessment.annotations import Annotations
-from pneumoscope.assessment.heatmap_files import read_heatmap
+from pneumoscope.assessment.heatmap_files import on_film, read_values
 from pneumoscope.assessment.measuring import assess
 from pneumoscope.assessment.other_program import OtherProgram, read_probabilities
 from pneumoscope.cli.app import app
@@ -157,7 +157,7 @@ def test_a_radiograph_without_a_heatmap_counts_as_an_empty_one(
         (path,) = (heatmaps["good"] / "films").glob(f"{index:02d}.*")
         path.unlink() if content is None else path.write_bytes(content)
     manifest = Manifest.read(cohort)
-    program = OtherProgram(predictions, {"good": heatmaps["good"]}, manifest)
+    program = OtherProgram.from_files(predictions, {"good": heatmaps["good"]}, manifest)
     boxes = Annotations.read(cohort.parent / "boxes.csv", None, None)
     found = assess(program, manifest, boxes)
     n = len([index for index in reported() if index != 3])
@@ -173,7 +173,7 @@ def test_a_film_without_a_probability_is_left_out_and_named(
     table = pd.read_csv(predictions, dtype={"image": str})
     table.iloc[1:].to_csv(predictions, index=False)
     manifest = Manifest.read(cohort)
-    program = OtherProgram(predictions, {}, manifest, threshold=0.2)
+    program = OtherProgram.from_files(predictions, {}, manifest, threshold=0.2)
     found = assess(program, manifest)
     assert found.metrics["n"] == 15 and found.metrics["localization"] is None
     assert found.unreadable[0][0] == "films/00.png" and "probability" in found.unreadable[0][1]
@@ -182,13 +182,13 @@ def test_a_film_without_a_probability_is_left_out_and_named(
 
 def test_a_heatmap_is_brought_onto_the_film(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", hot(2, 5, 3.0))
-    heat = read_heatmap(tmp_path / "a.npy", 40, 96)
+    heat = on_film(read_values(tmp_path / "a.npy"), 40, 96)
     assert heat.shape == (40, 96) and heat.min() == 0 and heat.max() == 1
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     # The cell (2, 5) of 8 x 8 covers rows 10 to 15 and columns 60 to 72.
     assert 10 <= row < 15 and 60 <= column < 72
     np.save(tmp_path / "b.npy", np.array([[1.0, np.nan], [0.0, 0.0]]))
-    assert np.isnan(read_heatmap(tmp_path / "b.npy", 4, 4)).all()
+    assert np.isnan(on_film(read_values(tmp_path / "b.npy"), 4, 4)).all()
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_what_is_no_heatmap_is_refused(tmp_path: Path, name: str, words: str) ->
         with path.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, {**header, "shape": (10**6, 10**6)})
     with pytest.raises(EvaluationError, match=words):
-        read_heatmap(path, 8, 8)
+        read_values(path)
 
 
 def test_mistakes_are_said_before_a_folder_is_made(

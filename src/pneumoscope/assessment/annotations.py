@@ -36,11 +36,11 @@ class Annotations:
         originals: (height, width) that the images had before they were resized, where known.
     """
 
-    drawings: Drawings | None = None
+    drawings: Drawings | None = field(default=None, repr=False)
     lungs: Path | None = None
     identity: Mapping[str, str] = field(default_factory=dict)
-    found: Mapping[str, Drawing] = field(default_factory=dict)
-    originals: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
+    found: Mapping[str, Drawing] = field(default_factory=dict, repr=False)
+    originals: Mapping[str, tuple[int, int] | None] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(

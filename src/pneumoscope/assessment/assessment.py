@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
+
 from pneumoscope.assessment.annotations import Annotations
 from pneumoscope.assessment.gallery import gallery, rule
 from pneumoscope.assessment.pictures import diagrams
@@ -16,6 +18,7 @@ from pneumoscope.assessment.subject import Subject
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.evaluate import Predictions
 from pneumoscope.evaluate.classification import one_label
+from pneumoscope.evaluate.localization import LocalizationEvaluator
 from pneumoscope.files import atomic_path, new_folder, write_json, write_text
 from pneumoscope.report.html import Picture, ReportContent, render_report
 from pneumoscope.report.localization_figures import localization_pictures
@@ -35,6 +38,7 @@ class Assessment:
         unreadable: (image, reason).
         overlaps: of the reported true positives with lesions, image to area-matched overlap of the
             subject's own heatmap.
+        lesions: scores of every heatmap and baseline on the annotated radiographs.
         changed: images whose file is not the one that the manifest names.
     """
 
@@ -46,6 +50,7 @@ class Assessment:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     overlaps: dict[str, float] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
+    lesions: LocalizationEvaluator | None = None
 
     def __repr__(self) -> str:
         n, split = self.metrics["n"], self.metrics["split"]
@@ -60,6 +65,36 @@ class Assessment:
     def localization_figures(self) -> dict[str, Picture]:
         """The diagrams of localization; empty if it was not measured."""
         return localization_pictures(self.metrics)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the figures with their intervals, warnings, and the caution."""
+        from pneumoscope.assessment.notebook import assessment_html
+
+        return assessment_html(self)
+
+    def predictions_table(self) -> pd.DataFrame:
+        """The content of `predictions.csv`."""
+        return pd.read_csv(io.StringIO(self.predictions_csv()), dtype={"patient": str})
+
+    def figures_table(self) -> pd.DataFrame:
+        """Classification: a row for each figure, with value, low and high."""
+        return pd.DataFrame(self.metrics["classification"]).T
+
+    def localization_table(
+        self, radiographs: Literal["true_positives", "annotated", "all"] = "true_positives"
+    ) -> pd.DataFrame:
+        """Localization: a row for each heatmap or baseline and figure, with value, low, high.
+
+        Args:
+            radiographs: of the reported half those called positive, all with lesions, or all.
+        """
+        key = {"true_positives": "localization"}.get(radiographs, f"localization_{radiographs}")
+        rows = [
+            {"heatmap": heatmap, "figure": name, **figure}
+            for heatmap, figures in (self.metrics.get(key) or {}).items()
+            for name, figure in figures.items()
+        ]
+        return pd.DataFrame(rows, columns=["heatmap", "figure", "value", "low", "high"])
 
     def warnings(self) -> list[str]:
         """Sentences on figures and heatmaps that are missing, and files not of the manifest."""

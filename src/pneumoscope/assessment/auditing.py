@@ -15,11 +15,11 @@ from pneumoscope.assessment.own_model import OwnModel
 from pneumoscope.bundles import DEFAULT, find_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.files import new_folder, sha256_file, write_json, write_text
+from pneumoscope.findings.words import RESEARCH_ONLY
 from pneumoscope.inference import load_engine
 from pneumoscope.report.audit_page import render_audit
 from pneumoscope.report.card_tables import card_tables
 from pneumoscope.report.overlap import overlap_sentences
-from pneumoscope.report.pages import RESEARCH_ONLY
 
 if TYPE_CHECKING:  # It needs torch.
     from pneumoscope.sanity import AuditFilm

@@ -57,26 +57,21 @@ def heatmap_files(folder: Path, part: Manifest) -> dict[str, Path]:
     return {image: folder / name for image, name in found.items()}
 
 
-def read_heatmap(path: Path, height: int, width: int) -> NDArray[np.float32]:
-    """Read a heatmap onto a radiograph's pixels, its strongest place 1.
-
-    The grid covers the whole radiograph, whatever its size. Values are divided by their maximum,
-    and negative ones are no evidence, as in Grad-CAM. A map with a value that is not finite is NaN
-    everywhere.
+def read_values(path: Path) -> NDArray[Any]:
+    """The values of a heatmap file, as they stand.
 
     Args:
         path: a file with one of `SUFFIXES`.
-        height, width: of the radiograph, pixels.
 
     Returns:
-        (height, width) in [0, 1]; zero for a map without evidence.
+        (rows, columns).
 
     Raises:
         EvaluationError: it cannot be read, is too large, or is no single map.
     """
     try:
         _LIMITS.check_bytes(path, path.stat().st_size)
-        values = _read_png(path) if path.suffix.lower() == ".png" else _read_numpy(path)
+        return _read_png(path) if path.suffix.lower() == ".png" else _read_numpy(path)
     except ImageError as error:
         raise EvaluationError(error.problem, path=path, remedy=error.remedy) from error
     except (OSError, ValueError, EOFError, SyntaxError, KeyError, zipfile.BadZipFile) as error:
@@ -86,6 +81,30 @@ def read_heatmap(path: Path, height: int, width: int) -> NDArray[np.float32]:
         ) from error
     except Image.DecompressionBombError as error:
         raise EvaluationError("is too large", path=path, remedy=_REMEDY) from error
+
+
+def on_film(values: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
+    """A heatmap on a radiograph's pixels, its strongest place 1.
+
+    The grid covers the whole radiograph, whatever its size. Values are divided by their maximum,
+    and negative ones are no evidence, as in Grad-CAM. A map with a value that is not finite is NaN
+    everywhere.
+
+    Args:
+        values: (rows, columns), real numbers.
+        height, width: of the radiograph, pixels.
+
+    Returns:
+        (height, width) in [0, 1]; zero for a map without evidence.
+
+    Raises:
+        EvaluationError: the values are no such array.
+    """
+    if values.ndim != 2 or not values.size or values.dtype.kind not in "buif":
+        raise EvaluationError(
+            f"a heatmap is an array of {values.dtype} of shape {values.shape}",
+            remedy="give (rows, columns) of real numbers",
+        )
     if not np.isfinite(values).all():
         return np.full((height, width), np.nan, dtype=np.float32)
     heat = np.maximum(values.astype(np.float32), 0)

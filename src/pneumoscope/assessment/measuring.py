@@ -117,6 +117,7 @@ def assess(
         unreadable=unreadable,
         overlaps={} if study is None else study.overlaps,
         changed=changed,
+        lesions=None if study is None else study.lesions,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.assessment.heatmap_files import heatmap_files, read_heatmap
+from pneumoscope.assessment.heatmap_files import heatmap_files, on_film, read_values
 from pneumoscope.assessment.subject import Film
 from pneumoscope.cohort.formats.names import matched
 from pneumoscope.cohort.manifest import Manifest
@@ -43,54 +43,85 @@ _LEAST = 1e-12
 _LEAST_HEAT = 1e-6
 
 
+Source = Path | NDArray[Any]
+"""A heatmap: its file, or its values (rows, columns)."""
+
+
 class OtherProgram:
-    """Probabilities in a table, heatmaps in folders; it has the members of `Subject`.
+    """Probabilities and heatmaps that Pneumoscope did not make; it has the members of `Subject`.
 
     A heatmap is brought onto the radiograph's pixels, and its strongest place has the radiograph's
     probability, as in Pneumoscope's own. A radiograph without a probability is left out and named;
     one without a usable heatmap counts as an empty heatmap, which hits nothing.
 
     Args:
-        predictions: CSV with `image,probability`, the probability of the positive label.
-        heatmaps: name to a folder of heatmaps at the radiographs' relative paths.
-        part: the radiographs of the cohort that are measured.
+        probabilities: image to the probability of the positive label, 0 to 1.
+        heatmaps: name to heatmaps by image.
         threshold: a probability of at least this is positive.
         name: of the program, for reports.
 
     Raises:
-        CohortError: the table cannot be used, or names no radiograph of the cohort.
-        EvaluationError: a folder holds no heatmap of the cohort.
-        SettingsError: the threshold is outside [0, 1], or a name is that of a baseline.
+        SettingsError: the threshold or a probability is outside [0, 1], or a name is that of a
+            baseline.
     """
 
     def __init__(
         self,
-        predictions: Path,
-        heatmaps: Mapping[str, Path],
-        part: Manifest,
+        probabilities: Mapping[str, float],
+        heatmaps: Mapping[str, Mapping[str, Source]],
         *,
         threshold: float = 0.5,
-        name: str | None = None,
+        name: str = "predictions",
     ) -> None:
-        if not 0 <= threshold <= 1:
-            raise SettingsError(
-                f"the threshold is {threshold:g}", remedy="give a probability from 0 to 1"
-            )
+        for what, value in {"the threshold": threshold, **probabilities}.items():
+            if not 0 <= value <= 1:
+                raise SettingsError(
+                    f"the value of {what} is {value:g}", remedy="give a probability from 0 to 1"
+                )
         for each in heatmaps:
             if method_name(each)[1]:
                 raise SettingsError(
                     f"'{each}' is the name of a baseline", remedy="give the heatmaps another name"
                 )
-        self.name = name or Path(predictions).stem
+        self.name = name
         self.threshold = threshold
         self.heatmap = next(iter(heatmaps), HEATMAP)
         self.region_threshold = 0.5
         self.splits: Mapping[str, Mapping[str, int]] = {}
-        self._probabilities = read_probabilities(Path(predictions), part.table["image"].tolist())
-        self._files = {each: heatmap_files(Path(folder), part) for each, folder in heatmaps.items()}
+        self._probabilities = dict(probabilities)
+        self._heatmaps = dict(heatmaps)
         self._labels = ("", "")
         self._without: dict[str, set[str]] = {each: set() for each in heatmaps}
-        self._unusable: dict[str, str] = {}
+        self._unusable: dict[tuple[str, str], str] = {}
+
+    @classmethod
+    def from_files(
+        cls,
+        predictions: Path,
+        heatmaps: Mapping[str, Path],
+        part: Manifest,
+        *,
+        threshold: float = 0.5,
+    ) -> OtherProgram:
+        """From a table and folders.
+
+        Args:
+            predictions: CSV with `image,probability`.
+            heatmaps: name to a folder of heatmaps at the radiographs' relative paths.
+            part: the radiographs of the cohort that are measured.
+            threshold: a probability of at least this is positive.
+
+        Raises:
+            CohortError: the table cannot be used, or names no radiograph of the cohort.
+            EvaluationError: a folder holds no heatmap of the cohort.
+            SettingsError: see `OtherProgram`.
+        """
+        return cls(
+            read_probabilities(predictions, part.table["image"].tolist()),
+            {each: heatmap_files(folder, part) for each, folder in heatmaps.items()},
+            threshold=threshold,
+            name=predictions.stem,
+        )
 
     def check(self, labels: tuple[str, str]) -> None:
         """Take the cohort's labels: the probability is that of the positive one."""
@@ -107,12 +138,12 @@ class OtherProgram:
                 "another program's model cannot be explained by further methods",
                 remedy="give its heatmaps as --heatmaps NAME=FOLDER",
             )
-        return tuple(self._files)[1:]
+        return tuple(self._heatmaps)[1:]
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Every two heatmaps, and each with the baselines that do not look at the model."""
-        against = [(each, base) for each in self._files for base in ("usual_location", "lungs")]
-        return (*combinations(self._files, 2), *against)
+        against = [(each, base) for each in self._heatmaps for base in ("usual_location", "lungs")]
+        return (*combinations(self._heatmaps, 2), *against)
 
     def explain(
         self, films: Sequence[Film], others: Sequence[str] = (), *, lungs: bool = False
@@ -154,14 +185,15 @@ class OtherProgram:
         )
 
     def _heat(self, name: str, image: str, film: Radiograph) -> NDArray[np.float32]:
-        path = self._files.get(name, {}).get(image)
-        if path is not None:
+        source = self._heatmaps.get(name, {}).get(image)
+        if source is not None:
             try:
-                relative = read_heatmap(path, film.height, film.width)
+                values = read_values(source) if isinstance(source, Path) else np.asarray(source)
+                relative = on_film(values, film.height, film.width)
                 return on_film_scale(relative, max(self._probabilities[image], _LEAST_HEAT))
             except EvaluationError as error:
-                self._unusable[str(path)] = str(error)
-        elif name in self._files:
+                self._unusable[name, image] = f"{image}: {error}"
+        elif name in self._heatmaps:
             self._without[name].add(image)
         return np.zeros((film.height, film.width), dtype=np.float32)
 
@@ -189,7 +221,7 @@ class OtherProgram:
 
     def facts(self) -> list[tuple[str, str]]:
         """What was given."""
-        given = ", ".join(self._files) or "none"
+        given = ", ".join(self._heatmaps) or "none"
         threshold = f"{self.threshold:.4f}, as given"
         return [("Program", self.name), ("Heatmaps", given), ("Threshold", threshold)]
 

@@ -59,7 +59,7 @@ class LocalizationStudy:
         self._by = list(by)
         self._rows = {row["image"]: row for row in part.table.to_dict("records")}
         self._positive = part.labels[1]
-        self._lesions = LocalizationEvaluator()
+        self.lesions = LocalizationEvaluator()
         self._lungs = LungsEvaluator()
         self._annotated = 0
         self._usual = self._usual_location(part) if annotations.has_lesions else UsualLocation()
@@ -132,10 +132,10 @@ class LocalizationStudy:
             "groups": groups,
         }  # fmt: skip
         if annotation is None:
-            self._lesions.accumulate_negative(method, regions=regions, **common)
+            self.lesions.accumulate_negative(method, regions=regions, **common)
         else:
             scores = score_heatmap(heat, annotation, regions, lungs)
-            self._lesions.accumulate(method, scores=scores, **common)
+            self.lesions.accumulate(method, scores=scores, **common)
             if method == self.own and called and common["half"] == "test":
                 self.overlaps[item.name] = scores.area_matched
 
@@ -174,7 +174,7 @@ class LocalizationStudy:
                 "no radiograph of the positive label has a lesion annotation",
                 remedy="give annotations with the manifest's image paths",
             )
-        found = {name: report.to_dict() for name, report in self._lesions.compute().items()}
+        found = {name: report.to_dict() for name, report in self.lesions.compute().items()}
         return {
             "localization": _slice(found, "true_positives"),
             "localization_annotated": _slice(found, "annotated"),
@@ -191,7 +191,7 @@ class LocalizationStudy:
                     for name, report in found.items()
                 },
                 **self._paired(found),
-                "groups": self._lesions.compute_groups().to_dict(),
+                "groups": self.lesions.compute_groups().to_dict(),
             },
         }
 
@@ -204,7 +204,7 @@ class LocalizationStudy:
         for first, second in self._pairs:
             if first == second or not {first, second} <= set(found):
                 continue
-            report = self._lesions.compute_paired(first, second, "true_positives").to_dict()
+            report = self.lesions.compute_paired(first, second, "true_positives").to_dict()
             if first == self.own:
                 paired[second] = report
             else:

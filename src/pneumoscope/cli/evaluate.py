@@ -228,6 +228,6 @@ def _other_program(
         folders[name] = Path(folder)
     if annotations is not None and not folders:
         raise SettingsError("there are no heatmaps to measure", remedy="give --heatmaps FOLDER")
-    return OtherProgram(
+    return OtherProgram.from_files(
         predictions, folders, part, threshold=0.5 if threshold is None else threshold
     )

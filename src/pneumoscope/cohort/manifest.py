@@ -34,7 +34,7 @@ _SPLIT_NAMES = {name: name for name in (*SPLITS, EXCLUDED)} | {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Manifest:
     """The radiographs of a cohort with label, patient and split.
 
@@ -74,6 +74,10 @@ class Manifest:
                 f"the manifest has unknown splits ({', '.join(map(repr, strange[:5]))})",
                 remedy=f"use {', '.join(SPLITS)} or {EXCLUDED}",
             )
+
+    def __repr__(self) -> str:
+        patients = self.table["patient"].nunique()
+        return f"<Manifest of {len(self)} radiographs of {patients} patients: {self.labels}>"
 
     @classmethod
     def read(

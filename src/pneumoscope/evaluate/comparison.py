@@ -66,7 +66,11 @@ class _Model:
 
 
 def compare_models(
-    runs: Sequence[ModelScores], *, resamples: int = 1000, seed: int = 0
+    runs: Sequence[ModelScores],
+    *,
+    resamples: int = 1000,
+    seed: int = 0,
+    ensembles: bool = True,
 ) -> Comparison:
     """Compare trained runs, backbone by backbone, and their ensembles (see `ensembles_of`).
 
@@ -86,6 +90,7 @@ def compare_models(
         runs: of the same radiographs in the same order, both classes present.
         resamples: bootstrap resamples; 0 gives figures and p-values without intervals.
         seed: of the bootstrap.
+        ensembles: compare the means of probabilities, too.
 
     Raises:
         EvaluationError: no run; the same backbone and seed twice; two runs of different
@@ -96,7 +101,7 @@ def compare_models(
     _checks.both_classes(targets, "a comparison of models")
     models = _backbones(runs) + [
         _model(found.name, _seeds(runs), targets, [(found.probabilities, found.threshold)])
-        for found in ensembles_of(runs)
+        for found in (ensembles_of(runs) if ensembles else ())
     ]
     aucs = correlated_aucs(
         targets, np.concatenate([model.probabilities for model in models]), patients

@@ -140,6 +140,20 @@ class LocalizationEvaluator:
         false = read_regions(regions)[:, 4]
         self._add(method, _Record(image, patient, half, positive, None, false, dict(groups or {})))
 
+    def adopt(self, other: LocalizationEvaluator, method: str, name: str) -> None:
+        """Add another evaluator's scores of a method, under another name.
+
+        Args:
+            other: of the same radiographs.
+            method: as it is called there; nothing is added if it was not scored.
+            name: as it is called here.
+
+        Raises:
+            EvaluationError: see `accumulate`.
+        """
+        for record in other._records.get(method, {}).values():
+            self._add(name, record)
+
     def compute(self) -> dict[str, MethodReport]:
         """The figures of each method, in the order in which the methods came.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pneumoscope.evaluate import _checks
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     """One row per radiograph of `predictions.csv`, column by column.
 
@@ -48,6 +48,9 @@ class Predictions:
         _checks.patient_codes(self.patients)
         for name, column in columns.items():
             object.__setattr__(self, name, column)
+
+    def __repr__(self) -> str:
+        return f"<Predictions of {len(self)} radiographs of {self.n_patients} patients>"
 
     def __len__(self) -> int:
         return len(self.images)

@@ -257,6 +257,16 @@ class Finding(BaseModel):
             error=plain(error) or type(error).__name__,
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """What a line of `findings.jsonl` holds."""
+        return self.model_dump(mode="json")
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the line in plain words, probability and regions."""
+        from pneumoscope.findings.notebook import finding_html
+
+        return finding_html(self)
+
     def json_line(self) -> str:
         """One line of `findings.jsonl`, without the line end."""
         return json_text(self.model_dump_json())

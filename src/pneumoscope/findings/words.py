@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from pneumoscope.findings.finding import Finding
 
+RESEARCH_ONLY = "Research use only. Not a medical device; not for diagnosis."
+
 ENGLISH: Mapping[str, str] = {
     # What the labels are called in a sentence; others are used as they are.
     "label.PNEUMONIA": "opacity",

@@ -12,6 +12,7 @@ decides whether three channels are one gray film, `orientation` tells how a film
 stops huge files before they are decoded, `display` adds what a person who reads a film needs.
 """
 
+from pneumoscope.imaging.arrays import from_array
 from pneumoscope.imaging.letterbox import Box, Letterbox, model_input
 from pneumoscope.imaging.limits import DEFAULT_LIMITS, Limits
 from pneumoscope.imaging.orientation import Orientation
@@ -34,6 +35,7 @@ __all__ = [
     "Limits",
     "Orientation",
     "Radiograph",
+    "from_array",
     "is_dicom_file",
     "is_dicom_start",
     "is_radiograph_file",

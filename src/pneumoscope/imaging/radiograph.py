@@ -17,6 +17,15 @@ def to_unit(levels: NDArray[np.integer], full_scale: int) -> NDArray[np.float32]
     return unit
 
 
+def full_scale(highest: float) -> int:
+    """The full scale of the smallest depth of 8, 10, 12, 14 and 16 bits that holds a level.
+
+    Args:
+        highest: 0 to 65535.
+    """
+    return next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if highest < 2**bits)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Radiograph:
     """One frontal chest film, compared by identity.
@@ -43,7 +52,7 @@ class Radiograph:
         ValueError: `pixels` is not a finite float32 picture in [0, 1].
     """
 
-    pixels: NDArray[np.float32]
+    pixels: NDArray[np.float32] = field(repr=False)
     source: Path
     spacing: tuple[float, float] | None = None
     aspect: float = 1.0

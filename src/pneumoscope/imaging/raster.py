@@ -17,11 +17,10 @@ from pneumoscope.errors import ImageError, UnreadableImage, UnsupportedImage
 from pneumoscope.imaging.colour import gray_of_rgb
 from pneumoscope.imaging.deep_tiff import deep_tiff_size, is_deep_tiff, read_deep_tiff
 from pneumoscope.imaging.limits import Limits
-from pneumoscope.imaging.radiograph import Header, Radiograph, to_unit
+from pneumoscope.imaging.radiograph import Header, Radiograph, full_scale, to_unit
 
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _COLOUR_MODES = ("RGB", "RGBX", "CMYK", "YCbCr")
-_DEPTHS = (8, 10, 12, 14, 16)
 _STRETCHED = "The values have no usual full scale; minimum and maximum became black and white."
 _ORIENTATION_TAG = 0x0112
 _WIDTH_TAG, _HEIGHT_TAG, _PHOTOMETRIC_TAG = 256, 257, 262
@@ -75,6 +74,25 @@ def read_raster(path: Path, limits: Limits, model: int | None = None) -> Radiogr
     )
 
 
+def read_picture(image: Image.Image, path: Path, limits: Limits) -> Radiograph:
+    """A gray film from a picture in memory, taken as a file of it would be.
+
+    Args:
+        image: the picture.
+        path: what it is called.
+        limits: its size is checked before it is decoded.
+
+    Raises:
+        UnreadableImage, UnsupportedImage: as of `read_raster`.
+    """
+    with _as_image_errors(path):
+        _refuse(image, path, limits)
+        inverted = _is_white_zero(image)
+        image.load()
+        pixels, notes = _gray(_upright(image), path)
+    return Radiograph(1 - pixels if inverted else pixels, path, notes=notes)
+
+
 def _reduce(image: Image.Image, model: int) -> int:
     """Let a JPEG be decoded at a part of its size (libjpeg's scaled inverse DCT); which part.
 
@@ -106,15 +124,21 @@ def raster_header(path: Path, limits: Limits) -> Header:
 
 @contextmanager
 def _opened(path: Path, limits: Limits) -> Iterator[Image.Image]:
-    """Open a picture that respects the limits; whatever Pillow raises becomes an `ImageError`."""
+    """Open a picture that respects the limits."""
+    # From a stream, because from a path Pillow maps uncompressed TIFF into memory and then
+    # garbles those stored on their side (orientation 5 to 8; seen with Pillow 13.0).
+    with _as_image_errors(path), warnings.catch_warnings(), path.open("rb") as stream:
+        warnings.simplefilter("ignore")  # what they announce is refused below, in our words
+        with Image.open(stream, formats=_FORMATS) as image:
+            _refuse(image, path, limits)
+            yield image
+
+
+@contextmanager
+def _as_image_errors(path: Path) -> Iterator[None]:
+    """Whatever Pillow raises becomes an `ImageError`."""
     try:
-        # From a stream, because from a path Pillow maps uncompressed TIFF into memory and then
-        # garbles those stored on their side (orientation 5 to 8; seen with Pillow 13.0).
-        with warnings.catch_warnings(), path.open("rb") as stream:
-            warnings.simplefilter("ignore")  # what they announce is refused below, in our words
-            with Image.open(stream, formats=_FORMATS) as image:
-                _refuse(image, path, limits)
-                yield image
+        yield
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -197,8 +221,7 @@ def _scaled(values: NDArray[Any], path: Path) -> tuple[NDArray[np.float32], tupl
     if values.dtype.kind == "f" and low >= 0 and high <= 1:
         return values.astype(np.float32), ()
     if values.dtype.kind in "iu" and low >= 0 and high <= 65535:
-        depth = next(bits for bits in _DEPTHS if high < 2**bits)
-        return to_unit(values, 2**depth - 1), ()
+        return to_unit(values, full_scale(high)), ()
     if high == low:
         return np.zeros(values.shape, np.float32), (_STRETCHED,)
     scaled = (values.astype(np.float64) - low) / (high - low)

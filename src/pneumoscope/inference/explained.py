@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumoscope.errors import SettingsError
 from pneumoscope.findings import Finding
 from pneumoscope.imaging import Letterbox, Radiograph
 
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.report.notebook import Picture
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Explained:
     """A radiograph with its finding.
 
@@ -35,6 +40,47 @@ class Explained:
     finding: Finding
     others: Mapping[str, NDArray[np.float32]]
     lungs: NDArray[np.float32] | None
+
+    def __repr__(self) -> str:
+        height, width = self.heatmap.shape
+        said = "not judged"
+        if self.finding.probability is not None:
+            said = f"{self.finding.label} {self.finding.probability:.3f}"
+        return f"<Explained {self.name}: {said}, {width} x {height} pixels>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The finding, as a line of `findings.jsonl` holds it."""
+        return self.finding.to_dict()
+
+    def overlay(self, method: str | None = None, *, opacity: float = 0.45) -> Picture:
+        """The film with a heatmap over it, as a picture of Pillow.
+
+        Args:
+            method: one of `others`; by default the model's own heatmap, with the regions.
+            opacity: of the hottest pixel's colour, 0 to 1.
+
+        Raises:
+            SettingsError: the method was not asked for.
+        """
+        from pneumoscope.report.notebook import overlay_picture
+
+        if method is not None and method not in self.others:
+            known = ", ".join(self.others) or "none"
+            raise SettingsError(
+                f"there is no heatmap '{method}' (others: {known})",
+                remedy="ask for it: Reader.find(film, methods=[...])",
+            )
+        heatmap = self.heatmap if method is None else self.others[method]
+        regions = self.finding.regions if method is None else ()
+        return overlay_picture(self.radiograph.pixels, heatmap, regions, opacity)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: film, heatmap and regions, and the finding."""
+        from pneumoscope.report.notebook import explained_html
+
+        own = self.overlay() if self.finding.judged else None
+        further = {name: self.overlay(name) for name in self.others}
+        return explained_html(self.radiograph.pixels, own, further, self.finding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from pneumoscope.findings.words import RESEARCH_ONLY
+
+__all__ = ["RESEARCH_ONLY", "escape_markdown", "render"]
+
 if TYPE_CHECKING:  # For start-up time.
     from jinja2 import Environment
-
-RESEARCH_ONLY = "Research use only. Not a medical device; not for diagnosis."
 
 
 def render(template: str, **values: Any) -> str:
