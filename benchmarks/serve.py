@@ -130,7 +130,7 @@ class Load:
 
 
 def memory(process: int) -> dict[str, float]:
-    """Resident megabytes of the server and of its largest child, the worker."""
+    """Resident megabytes of the server and of its largest child, a worker."""
 
     def resident(number: int) -> float:
         pages = int(Path(f"/proc/{number}/statm").read_text().split()[1])
@@ -168,12 +168,14 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--many", type=int, default=5000)
     parser.add_argument("--distinct", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     films = sorted(arguments.films.glob("*.png"))[: arguments.distinct]
     rate, arguments.known = own_rate(arguments.bundle, films, arguments.requests)
     arguments.contents = {film.name: film.read_bytes() for film in films}
     command = [sys.executable, "-m", "pneumoscope", "serve", "--port", "0"]
     command += ["--bundle", str(arguments.bundle), "--queue", str(QUEUE), "--keep-mb", "64"]
+    command += ["--workers", str(arguments.workers)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:

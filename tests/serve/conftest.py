@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from pneumoscope.bundles.info import CARD_FILE
 from pneumoscope.imaging import Limits
 from pneumoscope.serve.app import create_app
 from pneumoscope.serve.service import Service
@@ -26,9 +28,12 @@ LOCAL = "http://127.0.0.1"
 
 
 @pytest.fixture(scope="session")
-def engine() -> EngineSettings:
-    """A tiny exported bundle; films of at most 0.5 MB and 100,000 pixels."""
-    file = exported_small("resnet18", "linear", "gradcam").path
+def engine(tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
+    """A tiny exported bundle with a card; films of at most 0.5 MB and 100,000 pixels."""
+    exported = exported_small("resnet18", "linear", "gradcam").path
+    file = tmp_path_factory.mktemp("bundle") / exported.name
+    shutil.copy(exported, file)
+    (file.parent / CARD_FILE).write_text("# Model card\n\n| n |\n|---:|\n| 3 |\n", encoding="utf-8")
     limits = Limits(max_bytes=500_000, max_pixels=100_000)
     return EngineSettings(
         bundle=file, threads=1, batch_size=4, limits=limits, dicom=True, study=True

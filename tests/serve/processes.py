@@ -9,18 +9,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 
 @contextmanager
-def served(bundle: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`pneumoscope serve` on a free port: its address and its process, which SIGTERM ends."""
+def served(
+    bundle: Path, *options: str, log: IO[str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`pneumoscope serve` on a free port: its address and its process, which SIGTERM ends.
+
+    Its log goes to a file or nowhere: a pipe that nobody reads would fill and stop the server.
+    """
     command = [sys.executable, "-m", "pneumoscope", "serve", "--port", "0", "--threads", "1"]
     process = subprocess.Popen(
         [*command, "--bundle", str(bundle), *options],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=log or subprocess.DEVNULL,
         text=True,
     )
     try:

@@ -2,7 +2,10 @@
 
 import { colours } from "./colours.js";
 import { AS_STORED, clockwise, edges, hung, mirrored, onFilm, placed, rectangle, turnedSize } from "./geometry.js";
-import { boxOf, corner, drawMark, label } from "./marks.js";
+import { Hands } from "./hands.js";
+import { drawMark } from "./marks.js";
+import { bar, box, scaleBar, wrapped } from "./overlay.js";
+import { coarse, drawCoarse, paint, surface } from "./surface.js";
 import { fileWindow, least, presetWindow, shades } from "./tone.js";
 
 /**
@@ -20,7 +23,7 @@ import { fileWindow, least, presetWindow, shades } from "./tone.js";
  * @property {string} about  What the file says of patient and study.
  */
 
-const LARGEST = 16, LENS = 2.5, SHORTEST = 3;
+const LARGEST = 16, LENS = 2.5, STILL = 200;
 const START = { preset: "file", window: null, invert: false, opacity: 0.45, map: "cividis", threshold: null, boxes: true };
 
 export class View {
@@ -45,9 +48,9 @@ export class View {
     this.chosen = null;
     this.lens = null;
     this.display = { ...START };
+    this.stale = { gray: false, heat: false };
     this.turn = AS_STORED;
-    this.pointers = new Map();
-    this.listen();
+    this.hands = new Hands(this);
     new ResizeObserver(() => this.resized()).observe(this.canvas);
   }
 
@@ -60,9 +63,11 @@ export class View {
     this.turn = hung(film.directions);
     this.display.window = presetWindow(this.display.preset, film.histogram, film.scale);
     this.gray = surface(film.width, film.height);
-    this.heat = surface(film.width, film.height);
-    this.paintGray();
-    this.paintHeat();
+    // Heat is smooth: a coarse map, drawn larger, is the same to the eye.
+    this.heat = film.heat && coarse(film, film.heat);
+    this.coarse = coarse(film, film.levels);
+    this.quick = false;
+    this.stale = { gray: true, heat: true };
     this.place();
     this.about.textContent = film.about;
     this.canvas.setAttribute("aria-label", `Film ${film.name}`);
@@ -79,14 +84,17 @@ export class View {
     Object.assign(this.display, changes);
     if (!this.film) return;
     if ("preset" in changes) this.display.window = presetWindow(changes.preset, this.film.histogram, this.film.scale);
-    if ("preset" in changes || "window" in changes || "invert" in changes) this.paintGray();
-    if ("map" in changes) this.paintHeat();
+    if ("preset" in changes || "window" in changes || "invert" in changes) this.stale.gray = true;
+    if ("map" in changes) this.stale.heat = true;
     this.draw();
   }
 
   /** Window by hand, in stored values. */
   setWindow({ centre, width }) {
     const { low, high } = this.film.histogram, smallest = least(this.film.scale);
+    this.quick = true;
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => this.settle(), STILL);
     this.set({
       window: { centre: Math.min(Math.max(centre, low), high), width: Math.min(Math.max(width, smallest), 2 * (high - low) || smallest) },
     });
@@ -112,9 +120,25 @@ export class View {
     this.fit();
   }
 
+  /** While a hand moves the window, a coarse film follows; now the film itself. */
+  settle() {
+    if (!this.quick || !this.film) return;
+    this.quick = false;
+    this.stale.gray = true;
+    this.draw();
+  }
+
+  /** What changed is painted once a frame, however often a hand moves. */
+  paint() {
+    if (this.stale.gray) this.paintGray();
+    if (this.stale.heat) this.paintHeat();
+    this.stale = { gray: false, heat: false };
+  }
+
   paintGray() {
     const table = shades(this.film.scale, this.display.window, this.display.invert);
-    paint(this.gray, this.film.levels, (pixels, at, value) => {
+    const target = this.quick ? this.coarse : { canvas: this.gray, levels: this.film.levels };
+    paint(target.canvas, target.levels, (pixels, at, value) => {
       const shown = table[value];
       pixels[at] = 0xff000000 | (shown << 16) | (shown << 8) | shown;
     });
@@ -129,7 +153,7 @@ export class View {
       const opaque = Math.min(255, 2 * heat);
       table[heat] = ((opaque << 24) | (blue << 16) | (green << 8) | red) >>> 0;
     }
-    paint(this.heat, this.film.heat, (pixels, at, value) => { pixels[at] = table[value >> 8]; });
+    paint(this.heat.canvas, this.heat.levels, (pixels, at, value) => { pixels[at] = table[value >> 8]; });
   }
 
   resized() {
@@ -214,20 +238,22 @@ export class View {
   }
 
   /** Film, heatmap, regions and marks; a line is `line` screen pixels wide. */
-  compose(context, place, line, marks = true) {
+  compose(context, place, line) {
+    this.paint();
     const zoom = Math.hypot(place[0], place[1]);
     context.setTransform(...place);
     context.imageSmoothingEnabled = zoom < 2;
     context.imageSmoothingQuality = "high";
-    context.drawImage(this.gray, 0, 0);
-    if (this.film.heat) {
+    if (this.quick) drawCoarse(context, this.coarse);
+    else context.drawImage(this.gray, 0, 0);
+    if (this.film.heat && this.display.opacity > 0) {
       context.globalAlpha = this.display.opacity;
-      context.drawImage(this.heat, 0, 0);
+      drawCoarse(context, this.heat);
       context.globalAlpha = 1;
     }
     context.setTransform(1, 0, 0, 1, 0, 0);
     if (this.display.boxes) this.regions.forEach((region, index) => box(context, region, index, place, line));
-    if (marks) for (const mark of this.marks) drawMark(context, mark, this.film, place, line, mark === this.chosen);
+    for (const mark of this.marks) drawMark(context, mark, this.film, place, line, mark === this.chosen);
   }
 
   /** R and L of the patient at the film's edges, as the file's tags say. */
@@ -283,6 +309,7 @@ export class View {
    * @returns {HTMLCanvasElement}
    */
   picture(lines) {
+    this.settle();
     const [wide, tall] = turnedSize(this.turn, this.film), size = Math.max(11, Math.round(wide / 70));
     const canvas = surface(Math.round(wide), Math.round(tall)), context = canvas.getContext("2d");
     const rows = wrapped(context, lines, size, wide - size), heat = this.film.heat && this.display.opacity > 0;
@@ -338,108 +365,6 @@ export class View {
     this.hooks.marked();
   }
 
-  // ---- hands
-
-  listen() {
-    const { canvas } = this, place = (event) => {
-      const box = canvas.getBoundingClientRect(), scale = canvas.width / box.width;
-      return { x: (event.clientX - box.left) * scale, y: (event.clientY - box.top) * scale };
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      this.pointers.set(event.pointerId, place(event));
-      if (this.pointers.size > 1) this.cancel();
-      else if (this.film) this.begin(event, place(event));
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const before = this.pointers.get(event.pointerId), now = place(event);
-      if (this.lens) {
-        this.lens = now;
-        this.draw();
-      }
-      if (!before || !this.film) return;
-      if (this.pointers.size === 2) this.pinch(event.pointerId, before, now);
-      else this.drag(before, now);
-      this.pointers.set(event.pointerId, now);
-    });
-    canvas.addEventListener("pointerup", (event) => {
-      this.pointers.delete(event.pointerId);
-      this.end(event, place(event));
-    });
-    canvas.addEventListener("pointercancel", (event) => {
-      this.pointers.delete(event.pointerId);
-      this.cancel();
-    });
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const { x, y } = place(event);
-      this.zoomTo(this.zoom * Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), x, y);
-    }, { passive: false });
-    canvas.addEventListener("dblclick", () => this.fit());
-    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
-  }
-
-  begin(event, point) {
-    const windowing = this.tool === "window" || event.button === 2 || event.shiftKey;
-    this.started = { ...point, time: event.timeStamp, fitted: this.zoom <= 1.01 * this.fitted };
-    this.doing = windowing ? "window" : "move";
-    if (windowing) return;
-    const reach = (event.pointerType === "touch" ? 22 : 9) * (devicePixelRatio || 1);
-    const held = corner(this.marks, this.placing, point.x, point.y, reach), { x, y } = onFilm(this.placing, point.x, point.y);
-    if (held) {
-      this.doing = "corner";
-      this.held = held;
-      this.choose(held.mark);
-    } else if (this.tool !== "move") {
-      this.doing = "mark";
-      this.held = { mark: { kind: this.tool, x0: x, y0: y, x1: x, y1: y }, across: "x1", down: "y1" };
-      this.marks.push(this.held.mark);
-      this.choose(this.held.mark);
-    }
-  }
-
-  drag(before, now) {
-    const x = now.x - before.x, y = now.y - before.y;
-    if (this.doing === "move") this.move(x, y);
-    else if (this.doing === "window") this.windowBy(x, y);
-    else if (this.held) {
-      const point = onFilm(this.placing, now.x, now.y), { mark, across, down } = this.held;
-      mark[across] = point.x;
-      mark[down] = point.y;
-      this.draw();
-    }
-  }
-
-  end(event, point) {
-    const { started, held, doing } = this;
-    this.held = this.doing = this.started = null;
-    if (held) {
-      const { mark } = held, place = this.placing, shown = rectangle(place, boxOf(mark, this.film));
-      const tiny = Math.hypot(shown.width, shown.height) < SHORTEST * 2 || (doing === "mark" && Math.hypot(point.x - started.x, point.y - started.y) < SHORTEST);
-      if (tiny) this.removeMark(mark);
-      else this.hooks.marked();
-      return;
-    }
-    if (doing !== "move" || event.pointerType !== "touch" || !started?.fitted) return;
-    const scale = devicePixelRatio || 1, x = (point.x - started.x) / scale, y = (point.y - started.y) / scale;
-    if (Math.abs(x) < 70 || Math.abs(x) < 2 * Math.abs(y) || event.timeStamp - started.time > 700) return;
-    this.fit();
-    this.hooks.swiped(x < 0 ? 1 : -1);
-  }
-
-  /** A second finger, or the system, ends what a first one began. */
-  cancel() {
-    if (this.doing === "mark") this.removeMark(this.held.mark);
-    this.held = this.doing = this.started = null;
-  }
-
-  pinch(moved, before, now) {
-    const [, fixed] = [...this.pointers].find(([id]) => id !== moved);
-    const apart = (point) => Math.hypot(point.x - fixed.x, point.y - fixed.y) || 1;
-    this.zoomTo(this.zoom * apart(now) / apart(before), (now.x + fixed.x) / 2, (now.y + fixed.y) / 2);
-    this.move((now.x - before.x) / 2, (now.y - before.y) / 2);
-  }
-
   windowBy(x, y) {
     const { centre, width } = this.window, { canvas } = this, { low, high } = this.film.histogram;
     const side = this.film.scale.inverted ? -1 : 1;
@@ -449,81 +374,4 @@ export class View {
     });
     this.hooks.changed();
   }
-}
-
-function box(context, region, index, place, line) {
-  const { x, y, width, height } = rectangle(place, region);
-  for (const [style, wide] of [["#000a", 4], ["#fff", 2]]) {
-    context.strokeStyle = style;
-    context.lineWidth = wide * line;
-    context.strokeRect(x, y, width, height);
-  }
-  label(context, `${index + 1}: heat ${region.score.toFixed(2)}`, x, Math.max(y - 18.2 * line, 0), line);
-}
-
-/** The colours of heat from 0 to 1 at the right edge of a canvas. */
-function bar(context, map, canvas, line) {
-  const table = colours(map), tall = Math.min(160 * line, 0.4 * canvas.height), wide = 10 * line;
-  const x = canvas.width - wide - 8 * line, y = canvas.height - tall - 34 * line;
-  for (let at = 0; at < 256; at++) {
-    context.fillStyle = `rgb(${table.subarray(3 * at, 3 * at + 3).join(" ")})`;
-    context.fillRect(x, y + ((255 - at) * tall) / 256, wide, tall / 256 + 1);
-  }
-  context.font = `${11 * line}px sans-serif`;
-  context.textAlign = "right";
-  context.lineWidth = 3 * line;
-  context.strokeStyle = "#000";
-  context.fillStyle = "#fff";
-  for (const [heat, words] of [[0, "0"], [0.5, ".5"], [1, "heat 1"]]) {
-    const at = y + (1 - heat) * tall + 4 * line;
-    context.strokeText(words, x - 4 * line, at);
-    context.fillText(words, x - 4 * line, at);
-  }
-}
-
-/** The same, lying. */
-function scaleBar(context, map, x, y, width, size) {
-  const table = colours(map);
-  for (let at = 0; at < 256; at++) {
-    context.fillStyle = `rgb(${table.subarray(3 * at, 3 * at + 3).join(" ")})`;
-    context.fillRect(x + (at * width) / 256, y, width / 256 + 1, 0.8 * size);
-  }
-  context.fillStyle = "#fff";
-  context.font = `${0.9 * size}px sans-serif`;
-  for (const [heat, words, side] of [[0, "heat 0", "left"], [0.5, ".5", "center"], [1, "1", "right"]]) {
-    context.textAlign = side;
-    context.fillText(words, x + heat * width, y + 2 * size);
-  }
-}
-
-/** Lines cut between words to a width. */
-function wrapped(context, lines, size, width) {
-  context.font = `${size}px sans-serif`;
-  const rows = [];
-  for (const line of lines) {
-    let row = "";
-    for (const word of line.split(" ")) {
-      const longer = row ? `${row} ${word}` : word;
-      if (row && context.measureText(longer).width > width) {
-        rows.push(row);
-        row = word;
-      } else row = longer;
-    }
-    rows.push(row);
-  }
-  return rows;
-}
-
-function surface(width, height) {
-  const canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  return canvas;
-}
-
-function paint(canvas, values, put) {
-  const context = canvas.getContext("2d"), image = context.createImageData(canvas.width, canvas.height);
-  const pixels = new Uint32Array(image.data.buffer);
-  for (let at = 0; at < pixels.length; at++) put(pixels, at, values[at]);
-  context.putImageData(image, 0, 0);
 }
