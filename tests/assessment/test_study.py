@@ -143,7 +143,9 @@ def test_what_cannot_be_measured_is_said(part: Manifest, tmp_path: Path) -> None
     with pytest.raises(EvaluationError, match="has a lesion annotation"):
         played(part, Annotations.of_boxes({part.table["image"][0]: []}).of(part)).to_dict()
     beside = dict.fromkeys(part.table["image"], np.array([[100.0, 100.0, 10.0, 10.0]]))
-    with pytest.raises(EvaluationError, match=r"\d\d\.png: the lesion box .* beside the film"):
+    with pytest.raises(
+        EvaluationError, match=r"\d\d\.png: the lesion box .* beside the radiograph"
+    ):
         LocalizationStudy(part, Annotations.of_boxes(beside).of(part), OWN)
     with pytest.raises(EvaluationError, match="not both"):
         Annotations.read(tmp_path / "a.csv", tmp_path, None)

@@ -222,7 +222,7 @@ def test_the_file_is_found(path: Path, tmp_path: Path) -> None:
     assert read_bundle(run) == (named, INFO)
     other = tmp_path / "model.safetensors"
     other.touch()
-    with pytest.raises(BundleError, match=r"is no bundle.*\.onnx"):
+    with pytest.raises(BundleError, match=r"is not a bundle.*\.onnx"):
         find_bundle(other)
     with pytest.raises(BundleError, match="no such bundle"):
         find_bundle(tmp_path / "absent.onnx")

@@ -63,7 +63,7 @@ def test_exit_code_3_if_nothing_could_be_judged(knee: Path, phantoms: Path, tmp_
     broken.write_bytes(b"no image")
     nothing = run("predict", knee, broken, "--out", tmp_path / "none")
     assert nothing.exit_code == 3, nothing.output
-    assert "None of 2 files could be judged" in nothing.output
+    assert "None of 2 files could be assessed" in nothing.output
     # A second call finds them finished and says the same.
     again = run("predict", knee, broken, "--out", tmp_path / "none")
     assert again.exit_code == 3, again.output
@@ -71,7 +71,7 @@ def test_exit_code_3_if_nothing_could_be_judged(knee: Path, phantoms: Path, tmp_
     film = next(iter(sorted((phantoms / "images").glob("*.png"))))
     some = run("predict", knee, broken, film, "--out", tmp_path / "some")
     assert some.exit_code == 0, some.output
-    assert "not judged: not_chest" in some.output
+    assert "not assessed: not_chest" in some.output
 
 
 def test_what_was_not_judged_has_no_number_and_no_heat(knee: Path, tmp_path: Path) -> None:

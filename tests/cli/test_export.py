@@ -124,7 +124,7 @@ def test_predict_and_explain_take_the_file(file: Path, phantoms: Path, tmp_path:
     assert pneumoscope("explain", *films, "--bundle", file, "--out", explained).exit_code == 0
     content = json.loads((explained / "explain.json").read_text())
     assert content["methods"] == ["regional+mirror+lungs+density", "regional"]
-    with pytest.raises(SettingsError, match="'gradcam' is no method for this bundle"):
+    with pytest.raises(SettingsError, match="'gradcam' is not a method for this bundle"):
         pneumoscope(
             "explain", films[0], "--bundle", file, "--methods", "gradcam", "--out", tmp_path / "x"
         )

@@ -68,8 +68,8 @@ def test_findings_are_one_line_each(terminal: io.StringIO) -> None:
     assert len(lines) == 3 and all(len(line) <= 80 for line in lines)
     assert "film-0001.png" in lines[0] and "0.931" in lines[0]
     assert "PNEUMONIA indeterminate right lower" in lines[0]
-    assert "not judged rotated" in lines[1] and "0.9" not in lines[1]
-    assert "error is damaged" in lines[2]
+    assert "not assessed: rotated" in lines[1] and "0.9" not in lines[1]
+    assert "error: is damaged" in lines[2]
 
 
 def metrics() -> dict[str, object]:

@@ -48,7 +48,8 @@ STATES: dict[str, tuple[dict[str, Any], str]] = {
             "gate": Gate(flagged=True, reason="rotated"),
             "uncertain": True,
             "regions": (),
-            "summary": "Not assessed: the film seems to be rotated. Please check the film.",
+            "summary": "Not assessed: the radiograph seems to be rotated. Please check the "
+            "radiograph.",
             **dict.fromkeys(("label", "probability", "in_lungs")),
         },
         "373121007",

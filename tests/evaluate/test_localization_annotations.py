@@ -80,8 +80,8 @@ def test_side(boxes: list[list[float]], side: str) -> None:
         ([[1, 2, 0, 4]], "zero or negative"),
         ([[5, 5, -2, 4]], "zero or negative"),
         ([[1, np.nan, 3, 4]], "missing"),
-        ([[80, 10, 30, 30]], "beside the film of 10 x 10"),
-        ([[6, 0, 9, 9]], "beside the film"),
+        ([[80, 10, 30, 30]], "beside the radiograph of 10 x 10"),
+        ([[6, 0, 9, 9]], "beside the radiograph"),
         ([[2.6, 2.6, 0.5, 0.5]], "centre of no pixel"),
     ],
 )

@@ -53,7 +53,7 @@ def test_answers_that_are_no_numbers_are_refused() -> None:
         (np.array([np.nan, 0, 1, 2]), reference.maps),
         (reference.logits, reference.maps * np.float32(np.inf)),
     ):
-        with pytest.raises(BundleError, match="no numbers"):
+        with pytest.raises(BundleError, match="outputs are NaN"):
             quality(Answers(logits, heat), reference, TARGETS)
 
 

@@ -178,7 +178,9 @@ def test_flagged_picture_is_not_judged(reason: GateReason) -> None:
     assert (found.regions, found.uncertain, found.gate, found.weaknesses) == ((), True, gate, ())
     assert not found.judged
     assert not found.positive
-    assert found.summary == f"Not assessed: {ENGLISH[f'gate.{reason}']}. Please check the film."
+    assert (
+        found.summary == f"Not assessed: {ENGLISH[f'gate.{reason}']}. Please check the radiograph."
+    )
     assert Finding.model_validate_json(found.json_line()) == found
 
 

@@ -71,7 +71,7 @@ def test_reduction_averages_instead_of_skipping() -> None:
 
 
 def test_pixels_of_another_film_are_refused() -> None:
-    with pytest.raises(ValueError, match="film is 8 x 6"):
+    with pytest.raises(ValueError, match="radiograph is 8 x 6"):
         Letterbox.fit(8, 6, 4).apply(np.zeros((6, 8), np.float32))
 
 

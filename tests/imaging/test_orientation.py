@@ -77,8 +77,8 @@ def test_a_mirrored_film_is_hung_the_usual_way_and_keeps_its_stored_pixels(tmp_p
     film = read_radiograph(path)
     assert film.orientation.mirrored
     assert film.notes == (
-        "PatientOrientation says that the film is stored mirrored: the patient's left is on its "
-        "left.",
+        "PatientOrientation says that the radiograph is stored mirrored: the patient's left is "
+        "on its left.",
     )
     assert film.age == 7
     as_plain = tmp_path / "plain"

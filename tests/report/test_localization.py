@@ -108,7 +108,7 @@ def metrics() -> dict[str, Any]:
         ("lungs", "Lungs alone", True),
         ("usual_location", "Usual location", True),
         ("randomised_weights", "Randomised weights", True),
-        ("centre", "Centre of the film", True),
+        ("centre", "Centre of the radiograph", True),
         ("my_method+lungs", "my method + lungs", False),
         ("", "", False),
     ],
@@ -240,7 +240,7 @@ def test_breakdown_beside_the_usual_location() -> None:
     assert sizes[0] == ["small", "7", "6", "0.200 (0.100 to 0.300)", "0.100 (0.000 to 0.200)"]
     assert sizes[2][-1] == views[0][-1] == "n/a"
     assert breakdown.note == (
-        "Lesions are small up to 3.1% of the film, medium up to 7.4%, large above."
+        "Lesions are small up to 3.1% of the radiograph, medium up to 7.4%, large above."
     )
 
 
@@ -259,7 +259,7 @@ def test_lungs_alone() -> None:
     )
     assert view is not None
     (part,) = view.parts
-    assert part.headline.columns == ["Heat in lungs", "Lungs' share of the film"]
+    assert part.headline.columns == ["Heat in lungs", "Lungs' share of the radiograph"]
     assert part.facts == ["8 radiographs of 7 patients, all called positive."]
     assert part.further == [] and part.differences is None and view.breakdown is None
     (sentence,) = view.sentences

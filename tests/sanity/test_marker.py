@@ -114,7 +114,7 @@ def test_a_peak_drawn_by_a_marker_is_found() -> None:
     assert not found.passed
     assert figure(found, "disc, upper left", "peak_gain") == 1
     assert figure(found, "disc, upper right", "peak_gain") == 0
-    assert "draws the heatmap's peak onto itself on 100% of the films" in found.warnings[0]
+    assert "draws the heatmap's peak onto itself on 100% of the radiographs" in found.warnings[0]
 
 
 def test_a_peak_that_was_there_before_is_not_the_marker_s_doing() -> None:

@@ -65,9 +65,11 @@ def test_heat_at_the_edge_does_not_pass() -> None:
     found = heat_places(probe(slice(0, 2), slice(40, 60)), films(), None)
     assert not found.passed
     border, lungs = found.warnings
-    assert border.startswith("100% of the heatmaps peak within 5% of the film's edge")
-    assert "random points do so 18% of the time" in border
-    assert "Heat is not shown to prefer the lungs" in lungs and "cover 24% of the film" in lungs
+    assert border.startswith("100% of the heatmaps peak within 5% of the radiograph's edge")
+    assert "(random points: 18%)" in border
+    assert (
+        "Heat is not shown to prefer the lungs" in lungs and "cover 24% of the radiograph" in lungs
+    )
 
 
 def test_heat_beside_the_lungs_does_not_pass_though_far_from_the_edge() -> None:

@@ -170,7 +170,7 @@ def test_settings_and_empty_cohorts_are_refused() -> None:
         GateSettings(side=40)
     with pytest.raises(SettingsError, match="positive"):
         GateSettings(epochs=0)
-    with pytest.raises(RunError, match="no film"):
+    with pytest.raises(RunError, match="no radiograph"):
         train_gate_net(Sources(np.zeros((0, 128, 128), dtype=np.uint8)), GateSettings())
 
 

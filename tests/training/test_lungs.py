@@ -190,7 +190,7 @@ def test_onnx_equals_torch_and_serves(
 
 def test_nothing_to_learn_from_is_refused(films: dict[str, LungFilms]) -> None:
     none = LungFilms(films["train"].films[:0], films["train"].lungs[:0])
-    with pytest.raises(RunError, match="no film"):
+    with pytest.raises(RunError, match="no radiograph"):
         train_lung_net(none, films["val"], TINY)
     with pytest.raises(SettingsError, match="cannot be had"):
         LungSettings(side=100)

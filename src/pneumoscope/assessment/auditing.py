@@ -111,7 +111,7 @@ def _phantoms(model: OwnModel, n: int, seed: int, stage: Stage) -> _Sample:
     with stage("Drawing phantoms") as update:
         films = phantom_films(n, seed, model.info.architecture.size, update)
     notes = [
-        "The radiographs are drawn phantoms. Of a model trained on patients' films they say "
+        "The radiographs are drawn phantoms. Of a model trained on patients' radiographs they say "
         "little: give a cohort."
     ]
     return _Sample(films, films, {}, {"what": "phantoms", "seed": seed}, notes)
@@ -129,9 +129,9 @@ def _radiographs(
 
     model.check(manifest.labels)
     part, size = manifest.subset(split), model.info.architecture.size
-    with stage("Reading films") as update:
+    with stage("Reading radiographs") as update:
         films, unreadable = cohort_films(part, numbers[0], seed, size, update)
-    with stage("Reading films to be hidden") as update:
+    with stage("Reading radiographs to be hidden") as update:
         scored, _ = cohort_films(part, numbers[1], seed, size, update)
     table = {} if split in ("train", "all") else table_scores(manifest, part)
     drawn = only(part, {film.name for film in (*films, *scored)})

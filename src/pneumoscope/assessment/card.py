@@ -170,7 +170,7 @@ def _cross(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:
 def _pair(text: str) -> tuple[str, Path]:
     name, equals, folder = text.partition("=")
     if not (name and equals and folder):
-        raise SettingsError(f"'{text}' is no NAME=FOLDER", remedy="write, say, siim=evaluation")
+        raise SettingsError(f"'{text}' is not NAME=FOLDER", remedy="write, say, siim=evaluation")
     return name, Path(folder)
 
 

@@ -232,7 +232,7 @@ def find_bundle(path: Path, *, weights: bool = False) -> Path:
         no other bundle.
 
     Raises:
-        BundleError: there is no bundle there.
+        BundleError: there is not a bundle there.
     """
     if path == DEFAULT:
         return DEFAULT_FOLDER if weights else DEFAULT_FOLDER / ONNX_FILE
@@ -249,7 +249,7 @@ def find_bundle(path: Path, *, weights: bool = False) -> Path:
         raise BundleError("no such bundle or run", path=path, remedy="check the path")
     if path.is_file():
         raise BundleError(
-            "is no bundle",
+            "is not a bundle",
             path=path,
             remedy="give a bundle's folder, a run, or a file of pneumoscope export (.onnx)",
         )

@@ -60,7 +60,7 @@ def predict_archive(
         address=address,
         gate=gate,
     )
-    with progress("Reading films") as update:
+    with progress("Reading radiographs") as update:
         done = scale.predict_archive(
             engine.path,
             engine.runtime,
@@ -89,7 +89,7 @@ def predict_archive(
     judged = scale.count_judged(out, names)
     if judged < len(names):
         left = f"{len(names) - judged} of {len(names)}"
-        errors.print(f"[warning]{left} not judged: see their gate and error[/warning]")
+        errors.print(f"[warning]{left} not assessed: see the columns gate and error[/warning]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
     end_unless_judged(judged, len(names))
 

@@ -40,7 +40,7 @@ def average(
     from pneumoscope.assessment.runs import document_run
     from pneumoscope.training.averaging import average_runs
 
-    with progress("Decoding films") as decoding:
+    with progress("Decoding radiographs") as decoding:
         result = average_runs(runs, out, decoding, region_threshold)
     with progress("Measuring on val") as update:
         metrics = document_run(result.folder, result.history, update)

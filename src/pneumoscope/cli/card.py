@@ -40,7 +40,7 @@ def card(
     trained_on: Annotated[
         Path | None,
         typer.Option(
-            help="The manifest it was trained on: list its films and patients in the bundle."
+            help="The manifest it was trained on: list its radiographs and patients in the bundle."
         ),
     ] = None,
     weaknesses: Annotated[

@@ -1,4 +1,4 @@
-"""`pneumoscope check-gate`: how well the input gate tells chest films from everything else."""
+"""`pneumoscope check-gate`: what the input gate flags, rightly and wrongly."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from pneumoscope.cli.console import collect, console, progress, shown
 
 
 def check_gate(
-    cohort: Annotated[Path, typer.Argument(help="Manifest of frontal chest films; test is used.")],
+    cohort: Annotated[
+        Path, typer.Argument(help="Manifest of frontal chest radiographs; test is used.")
+    ],
     chests: Annotated[
-        list[str] | None, typer.Option(help="Further chest films: a folder, a file or a glob.")
+        list[str] | None,
+        typer.Option(help="Further chest radiographs: a folder, a file or a glob."),
     ] = None,
     others: Annotated[
         list[str] | None,
@@ -26,10 +29,10 @@ def check_gate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures here, as JSON.")] = None,
 ) -> None:
-    """Measure the input gate: false alarms on chest films, detection of what is none.
+    """Measure the input gate: false alarms on chest radiographs, detection of other pictures.
 
     False alarms are counted on test, with 95 % intervals by patient: per cohort, view and source
-    (the columns of these names), and on films changed so little that they should pass.
+    (the columns of these names), and on radiographs changed so little that they should pass.
     Rotations, inversion, heavy crops, noise and blanks are made of 500 of them. Of a CSV of
     train-gate the test part is used. Pictures in color are converted to gray here;
     [bold]predict[/bold] refuses them when reading.
@@ -43,7 +46,7 @@ def check_gate(
     from pneumoscope.gate import InputGate
 
     tables = [name for name in others or () if name.lower().endswith(".csv")]
-    with progress("Judging films") as update:
+    with progress("Assessing radiographs") as update:
         figures = measure_gate(
             InputGate.load(model),
             Manifest.read(cohort).subset("test"),

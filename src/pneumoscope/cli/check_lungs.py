@@ -20,7 +20,7 @@ def check_lungs(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures here, as JSON.")] = None,
 ) -> None:
-    """Compare the lungs found on films with lungs somebody drew: Dice, IoU, 95 % intervals.
+    """Compare the lungs found on radiographs with lungs somebody drew: Dice, IoU, 95 % intervals.
 
     [dim]Examples:[/dim]
       pneumoscope check-lungs lungs/cohort.csv --by view

@@ -60,7 +60,7 @@ def compare(
         bool,
         typer.Option(
             "--from-scratch-if-missing",
-            help="Train from random weights where a backbone's own cannot be had, and say so.",
+            help="Train from random weights if a backbone's own are missing, and say so.",
         ),
     ] = False,
     set_: Annotated[

@@ -120,7 +120,7 @@ def end_unless_judged(judged: int, files: int) -> None:
         typer.Exit: there is none.
     """
     if not judged:
-        errors.print(f"[warning]None of {files} files could be judged.[/warning]")
+        errors.print(f"[warning]None of {files} files could be assessed.[/warning]")
         raise typer.Exit(NOTHING_JUDGED)
 
 

@@ -57,7 +57,7 @@ def demo(
     _step(4, "Evaluating on test: classification, and peaks on the exact lesions")
     engine, manifest = load_engine(out / "run"), Manifest.read(out / "cohort.csv")
     annotations = Annotations.read(None, phantoms.root / "masks", None)
-    with progress("Reading films") as update:
+    with progress("Reading radiographs") as update:
         found = assess(OwnModel(engine), manifest, annotations, progress=update)
     found.write_figures(new_folder(out / "evaluation"))
     _step(5, "Predicting: findings, heatmaps, overlays")

@@ -1,4 +1,4 @@
-"""`pneumoscope dicom-fetch`: the films of a study from an archive."""
+"""`pneumoscope dicom-fetch`: the radiographs of a study from an archive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def dicom_fetch(
             "https://HOST/dicom-web/studies/UID.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="New folder for its films.")] = Path("study"),
+    out: Annotated[Path, typer.Option(help="New folder for its radiographs.")] = Path("study"),
     study: Annotated[
         str | None, typer.Option(help="UID of the study.", rich_help_panel=_ASSOCIATION)
     ] = None,
@@ -56,7 +56,7 @@ def dicom_fetch(
         Path | None, typer.Option(help="Who signs the archive.", rich_help_panel=_ASSOCIATION)
     ] = None,
 ) -> None:
-    """Fetch the CR and DX films of a study from a PACS.
+    """Fetch the CR and DX radiographs of a study from a PACS.
 
     For a URL, names and passwords come from ~/.netrc.
 
@@ -84,4 +84,4 @@ def dicom_fetch(
         tls = tls_files(tls_certificate, tls_key, tls_ca)
         archive = Archive(peer, parse_title(ae_title), way, port, tls)
         paths = retrieve_study(archive, out, study=study, accession=accession)
-    console.print(f"{len(paths)} films: [bold]{shown(out)}[/bold]")
+    console.print(f"{len(paths)} radiographs: [bold]{shown(out)}[/bold]")

@@ -1,4 +1,4 @@
-"""`pneumoscope dicom-node`: films in, objects out; and the state of its queue."""
+"""`pneumoscope dicom-node`: radiographs in, objects out; and the state of its queue."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def dicom_node(
         str, typer.Option(help="Objects: sc, seg, sr, gsps, or all.")
     ] = "sc,sr",
     gate: Annotated[
-        bool, typer.Option("--gate/--no-gate", help="Flag what is no frontal chest film.")
+        bool,
+        typer.Option(
+            "--gate/--no-gate", help="Flag pictures that are not frontal chest radiographs."
+        ),
     ] = True,
     allow_ae: Annotated[
         list[str] | None, typer.Option(help="A title that may call; repeat. If not given, all.")
@@ -108,7 +111,9 @@ def dicom_node(
     stow: Annotated[
         bool,
         typer.Option(
-            "--stow", help="Take films by STOW-RS at /dicom-web/studies.", rich_help_panel=_HTTP
+            "--stow",
+            help="Take radiographs by STOW-RS at /dicom-web/studies.",
+            rich_help_panel=_HTTP,
         ),
     ] = False,
     json_log: Annotated[
@@ -118,9 +123,10 @@ def dicom_node(
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Receive films from a PACS and send findings back as DICOM objects.
+    """Receive radiographs from a PACS and send findings back as DICOM objects.
 
-    A film is acknowledged when it is on disk. Stopped or killed, the node goes on where it was.
+    A radiograph is acknowledged when it is on disk. A node that was stopped or killed continues
+    where it was.
     The commands below show and change the queue of a node, whether it runs or not.
 
     [dim]Examples:[/dim]

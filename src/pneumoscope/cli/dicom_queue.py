@@ -17,8 +17,8 @@ WhatArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="WHAT...",
-        help="A state (undeliverable, uncommitted, quarantine, results, accepted), or films by the "
-        "first digits of their key.",
+        help="A state (undeliverable, uncommitted, quarantine, results, accepted), or the first "
+        "digits of a radiograph's key.",
     ),
 ]
 
@@ -64,7 +64,7 @@ def status(
 
 
 def retry(what: WhatArgument, queue: QueueOption = DEFAULT_QUEUE) -> None:
-    """Send again what was given up, or read a film again that the model failed on.
+    """Send again what was given up, or read a radiograph again that the model failed on.
 
     [dim]Examples:[/dim]
       pneumoscope dicom-node retry undeliverable --queue /var/queue
@@ -78,7 +78,7 @@ def drop(
     queue: QueueOption = DEFAULT_QUEUE,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete films or objects from a queue. They are gone for good.
+    """Delete radiographs or objects from a queue. They are gone for good.
 
     [dim]Example:[/dim]
       pneumoscope dicom-node drop undeliverable --queue /var/queue

@@ -52,8 +52,8 @@ def evaluate(
     boxes: Annotated[
         Path | None,
         typer.Option(
-            help="Lesion annotations: a CSV with image,x,y,width,height in the film's pixels, or "
-            "another format of docs/annotations.md. Boxes are taken."
+            help="Lesion annotations: a CSV with image,x,y,width,height in pixels, or another "
+            "format of docs/annotations.md. Boxes are taken."
         ),
     ] = None,
     masks: Annotated[
@@ -176,7 +176,7 @@ def evaluate(
             "--lungs.[/dim]"
         )
     new_folder(out)
-    with progress("Reading films") as update:
+    with progress("Reading radiographs") as update:
         found = assess(
             subject,
             manifest,

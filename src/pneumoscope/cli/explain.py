@@ -1,4 +1,4 @@
-"""`pneumoscope explain`: what several heatmap methods show on the same film."""
+"""`pneumoscope explain`: what several heatmap methods show on the same radiograph."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ def explain(
     ] = "all",
     out: Annotated[Path, typer.Option(help="New folder for the pictures.")] = Path("explained"),
     gate: Annotated[
-        bool, typer.Option("--gate/--no-gate", help="Leave out what is no frontal chest film.")
+        bool,
+        typer.Option(
+            "--gate/--no-gate", help="Leave out other pictures than frontal chest radiographs."
+        ),
     ] = True,
 ) -> None:
-    """Draw a film and its heatmaps by several methods side by side.
+    """Draw a radiograph and its heatmaps by several methods side by side.
 
-    Writes one PNG per film, and [bold]explain.json[/bold]: for each method where its peak is, its
-    regions, and the share of its heat that lies in the lungs. Methods that disagree are a warning:
-    at most one of them shows what the model used. A bad file, or one that the input gate flags,
-    becomes a line with an error. The exit code is 3 if no file could be explained.
+    Writes one PNG per radiograph, and [bold]explain.json[/bold] with the peak, the regions and the
+    share of heat in the lungs for each method. If methods disagree, at most one of them shows
+    what the model used. A bad file, or one that the input gate flags, becomes a line with an error.
+    The exit code is 3 if no file could be explained.
 
     [dim]Examples:[/dim]
       pneumoscope explain film.png --bundle RUN
@@ -52,7 +55,7 @@ def explain(
     engine = load_engine(bundle, every_method=True)
     chosen = heatmaps_beside(engine, methods)
     new_folder(out)
-    with progress("Reading films") as update:
+    with progress("Reading radiographs") as update:
         content = explain_to_folder(engine, files, chosen, out, gate=gate, progress=update)
     failed = [film for film in content["radiographs"] if "error" in film]
     for film in failed:

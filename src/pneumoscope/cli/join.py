@@ -17,7 +17,7 @@ def join(
 ) -> None:
     """Join cohorts into one manifest to train on; every radiograph keeps its split.
 
-    Patients stay apart by cohort, the column [bold]cohort[/bold] tells where a film is from, and a
+    Patients of different cohorts stay apart. The column [bold]cohort[/bold] names the origin. A
     file that an earlier cohort holds already is excluded.
 
     [dim]Examples:[/dim]

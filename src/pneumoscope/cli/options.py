@@ -103,7 +103,7 @@ def heatmaps_beside(engine: Engine, text: str) -> list[str]:
     for spec in specs:
         if spec.method not in (*engine.methods, RANDOMISED):
             raise SettingsError(
-                f"'{spec.method}' is no method for this bundle with {engine.runtime.engine}",
+                f"'{spec.method}' is not a method for this bundle with {engine.runtime.engine}",
                 remedy=f"choose among {', '.join((*engine.methods, RANDOMISED))}",
             )
     return [name for name in dict.fromkeys(map(str, specs)) if name != own]

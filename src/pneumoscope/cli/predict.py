@@ -83,27 +83,30 @@ def predict(
     ] = 256,
     output: Annotated[
         Literal["findings", "dicom"],
-        typer.Option("--format", help="dicom: DICOM objects of each film, beside the findings."),
+        typer.Option(
+            "--format", help="dicom: DICOM objects of each radiograph, beside the findings."
+        ),
     ] = "findings",
     dicom_output: Annotated[
         str, typer.Option(help="Objects of --format dicom: sc, seg, sr, gsps, or all.")
     ] = "sc,sr",
     gate: Annotated[
-        bool, typer.Option("--gate/--no-gate", help="Do not judge what is no frontal chest film.")
+        bool,
+        typer.Option("--gate/--no-gate", help="Assess frontal chest radiographs only."),
     ] = True,
     max_pixels: Annotated[
         int | None,
         typer.Option(
             min=1024,
             max=_MOST_PIXELS,
-            help="Of one film; larger ones are refused.",
+            help="Of one radiograph; larger ones are refused.",
             show_default="80 million",
         ),
     ] = None,
     max_mb: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Of one film's file; larger ones are refused.", show_default="200"
+            min=1, help="Of one radiograph's file; larger ones are refused.", show_default="200"
         ),
     ] = None,
     deidentify: Annotated[
@@ -119,11 +122,10 @@ def predict(
     """Find pneumonia on radiographs: probability, decision, heatmap, regions.
 
     Writes [bold]findings.jsonl[/bold] (one line each), [bold]heatmaps/[/bold] (16-bit PNG on the
-    film's own pixels) and [bold]overlays/[/bold]. A bad file becomes a line with an error. Repeated
-    after an interruption, it continues where it stopped; a file whose content has changed since is
-    read again.
+    radiograph's own pixels) and [bold]overlays/[/bold]. A bad file becomes a line with an error.
+    Run the same command again after an interruption: it continues, and reads changed files again.
 
-    The exit code is 0 if any file was judged, 3 if none was, and 2 if the command cannot run.
+    The exit code is 0 if any file was assessed, 3 if none was, and 2 if the command cannot run.
 
     [dim]Examples:[/dim]
       pneumoscope predict film.png --bundle RUN
@@ -148,7 +150,7 @@ def predict(
             raise SettingsError("--engine ray writes Parquet", remedy="leave --json out")
         if max_mb is not None or max_pixels is not None:
             raise SettingsError(
-                "--engine ray keeps the limits of a film",
+                "--engine ray has fixed limits for radiographs",
                 remedy="leave --max-pixels and --max-mb out, or choose another --engine",
             )
         from pneumoscope.cli.archive import predict_archive
@@ -184,7 +186,7 @@ def predict(
     if output == "dicom":
         from pneumoscope.dicom.films import predict_objects
 
-        with progress("Reading films") as update:
+        with progress("Reading radiographs") as update:
             folder = predict_objects(
                 runs,
                 files,
@@ -223,8 +225,8 @@ def _show(folder: FindingsFolder, total: int, *, wide: bool, json: bool) -> None
     if folder.flagged:
         reasons = ", ".join(f"{n} {reason}" for reason, n in folder.flagged.most_common())
         errors.print(
-            f"[warning]{folder.flagged.total()} of {total} not judged: not a frontal chest film "
-            f"that the model can judge ({reasons})[/warning]"
+            f"[warning]{folder.flagged.total()} of {total} not assessed: not a frontal chest "
+            f"radiograph ({reasons})[/warning]"
         )
     console.print(f"Findings: [bold]{shown(folder.folder / 'findings.jsonl')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
@@ -300,7 +302,7 @@ def predict_files(
             yield from map(folder.add, found)
 
     try:
-        with progress("Reading films") as update, closing(written()) as stream:
+        with progress("Reading radiographs") as update, closing(written()) as stream:
             for done, _ in enumerate(stream, start=1):
                 update(done, len(todo))
     finally:
@@ -310,7 +312,7 @@ def predict_files(
 
 
 def _tell_reused(folder: FindingsFolder, total: int) -> None:
-    """Say which films have their finding from an earlier call, and which have changed since."""
+    """Say which radiographs were finished by an earlier call, and which have changed since."""
     finished = "were finished before and have"
     if folder.reused:
         names = _some(folder.reused)
@@ -328,9 +330,9 @@ def _some(names: Sequence[str]) -> str:
 def _decision(finding: Finding) -> tuple[str, str]:
     """What is said of a radiograph in a line, and its probability, empty if there is none."""
     if finding.error is not None:
-        return f"[red]error[/red] {shown(finding.error)}", ""
+        return f"[red]error[/red]: {shown(finding.error)}", ""
     if finding.gate is not None and finding.gate.flagged:
-        return f"[warning]not judged[/warning] {finding.gate.reason}", ""
+        return f"[warning]not assessed[/warning]: {finding.gate.reason}", ""
     doubt = " [warning]indeterminate[/warning]" if finding.uncertain else ""
     zones = dict.fromkeys(region.zone for region in finding.regions if region.zone is not None)
     where = ", ".join(zone.replace("_", " ") for zone in zones)

@@ -51,8 +51,8 @@ def scan(
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="image,orig_width,orig_height of films that were stored squashed: training and "
-            "evaluation restore their proportions.",
+            help="image,orig_width,orig_height of radiographs that were stored squashed. Training "
+            "and evaluation restore their proportions.",
             show_default=False,
         ),
     ] = None,
@@ -103,7 +103,7 @@ def run_scan(path: Path, out: Path, settings: ScanSettings) -> ScanResult:
     """Scan and write the manifest and, beside it, the audit."""
     from pneumoscope.cohort.scan import scan as run
 
-    with progress("Reading films") as update:
+    with progress("Reading radiographs") as update:
         result = run(path, settings, update)
     result.manifest.write(out)
     result.audit.write(out.with_suffix(".audit.json"))

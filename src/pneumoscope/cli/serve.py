@@ -1,4 +1,4 @@
-"""`pneumoscope serve`: a page to read films on, and an HTTP API."""
+"""`pneumoscope serve`: a page to read radiographs on, and an HTTP API."""
 
 from __future__ import annotations
 
@@ -34,21 +34,22 @@ def serve(
         bool | None,
         typer.Option(
             "--dicom/--no-dicom",
-            help="Offer findings of DICOM films as DICOM objects, and keep for that what names "
-            "patient and study. By default only where results are in memory.",
+            help="Offer findings of DICOM radiographs as DICOM objects; this keeps the names of "
+            "patient and study. Default: only if results are in memory.",
         ),
     ] = None,
     keep: Annotated[
         float, typer.Option(min=0.1, help="Minutes until a result is forgotten.")
     ] = 60.0,
     queue: Annotated[
-        int, typer.Option(min=1, help="Films accepted and not finished.", rich_help_panel=_LIMITS)
+        int,
+        typer.Option(min=1, help="Radiographs accepted and not finished.", rich_help_panel=_LIMITS),
     ] = 64,
     max_mb: Annotated[
-        int, typer.Option(min=1, help="Of one film's file.", rich_help_panel=_LIMITS)
+        int, typer.Option(min=1, help="Of one radiograph's file.", rich_help_panel=_LIMITS)
     ] = 64,
     max_pixels: Annotated[
-        int, typer.Option(min=1024, help="Of one film.", rich_help_panel=_LIMITS)
+        int, typer.Option(min=1024, help="Of one radiograph.", rich_help_panel=_LIMITS)
     ] = 40_000_000,
     max_films: Annotated[
         int, typer.Option(min=1, help="In one upload.", rich_help_panel=_LIMITS)
@@ -77,7 +78,7 @@ def serve(
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Read films on a page in the browser, or send them to its HTTP API.
+    """Read radiographs on a page in the browser, or send them to its HTTP API.
 
     Everything stays on this machine: the page loads nothing from elsewhere. The API describes
     itself at [bold]/openapi.json[/bold].

@@ -175,7 +175,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise SettingsError(f"'{pair}' is no setting", remedy="write --set name=value")
+            raise SettingsError(f"'{pair}' is not a setting", remedy="write --set name=value")
         try:
             settings[name.strip().replace("-", "_")] = yaml.safe_load(value)
         except yaml.YAMLError as error:
@@ -183,7 +183,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
                 f"'{pair}' has a value that is not YAML", remedy="write --set name=value"
             ) from error
     if "preset" in settings:
-        raise SettingsError("the preset is no setting", remedy="write --preset NAME")
+        raise SettingsError("the preset is not a setting", remedy="write --preset NAME")
     return settings
 
 
@@ -214,7 +214,7 @@ def run_training(
         # The first process warns of the same.
         warnings.simplefilter("ignore")
     with (
-        progress("Decoding films") as decoding,
+        progress("Decoding radiographs") as decoding,
         progress("Finding lungs") as lungs,
         progress("Asking the teacher") as teaching,
         progress("Training steps") as steps,
@@ -241,7 +241,7 @@ def _device_count(text: str | None) -> int | Literal["auto"] | None:
         return "auto"
     if not text.isdecimal() or int(text) < 1:
         raise SettingsError(
-            f"'{text}' is no number of devices", remedy="give --devices 2, or --devices auto"
+            f"'{text}' is not a number of devices", remedy="give --devices 2, or --devices auto"
         )
     return int(text)
 

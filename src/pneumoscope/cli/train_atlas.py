@@ -38,7 +38,7 @@ def train_atlas(
     if out.exists() and not force:
         raise OutputError("already exists", path=out, remedy="choose another name or add --force")
     manifest = Manifest.read(cohort)
-    with progress("Decoding films") as decoding, progress("Finding lungs") as lungs:
+    with progress("Decoding radiographs") as decoding, progress("Finding lungs") as lungs:
         atlases = make_atlases(manifest, children or [], seed=seed, decoding=decoding, lungs=lungs)
     write_atlases(out, atlases)
     console.print(f"Atlas of {' and '.join(atlases)}: [bold]{shown(out)}[/bold]")

@@ -1,4 +1,4 @@
-"""`pneumoscope train-gate`: the input gate, from frontal chest films and other pictures."""
+"""`pneumoscope train-gate`: the input gate, from frontal chest radiographs and other pictures."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 
 def train_gate(
-    cohort: Annotated[Path, typer.Argument(help="A manifest of upright frontal chest films.")],
+    cohort: Annotated[
+        Path, typer.Argument(help="A manifest of upright frontal chest radiographs.")
+    ],
     out: Annotated[Path, typer.Option(help="New folder for the model.")] = Path("gate"),
     others: Annotated[
         Path | None,
-        typer.Option(help="A CSV with image,kind: pictures that are no frontal chest film."),
+        typer.Option(help="A CSV with image,kind: pictures other than frontal chest radiographs."),
     ] = None,
     folds: Annotated[
         int | None,
@@ -34,19 +36,23 @@ def train_gate(
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over train.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights and pictures.")] = None,
     about: Annotated[
-        str | None, typer.Option(help="The films, their licence and who made them.")
+        str | None, typer.Option(help="The radiographs, their licence and who made them.")
     ] = None,
 ) -> None:
-    """Train the input gate on the train films and on pictures of other things.
+    """Train the input gate on the train radiographs and on pictures of other things.
 
     The kinds lateral, ct, mr and brain in [bold]--others[/bold] have their own reason; all other
-    kinds are not_chest. Without [bold]--others[/bold], the gate cannot find lateral films and CT
-    slices. A hash puts .8 of these pictures in train; copies stay together. With
+    kinds are not_chest. Without [bold]--others[/bold], the gate cannot find lateral radiographs
+    and CT slices.
+
+    A hash puts .8 of these pictures in train; copies stay together. With
     [bold]--folds 3[/bold], three networks are trained, each without a third of the pictures, and
     the gate is their mean. gate.json says what was flagged of the pictures that a network was not
     trained on.
-    The threshold is the lowest that flags at most 1 % of the val films of every cohort (column
-    [bold]cohort[/bold]), from .4 to .98. Writes [bold]gate.onnx[/bold] and [bold]gate.json[/bold].
+
+    The threshold is the lowest that flags at most 1 % of the val radiographs of every cohort
+    (column [bold]cohort[/bold]), from .4 to .98. Writes [bold]gate.onnx[/bold] and
+    [bold]gate.json[/bold].
 
     [dim]Example:[/dim]
       pneumoscope train-gate cohort.csv --others others/list.csv --folds 3 --out gate
@@ -68,7 +74,7 @@ def train_gate(
     new_folder(out)
     films, val = _decoded(manifest, settings)
     nets, unseen = _nets(films, pictures, settings, folds)
-    words = about or f"films of {cohort.stem}, and phantoms"
+    words = about or f"radiographs of {cohort.stem}, and phantoms"
     model = out / "gate.onnx"
     info = write_gate(nets, unseen, manifest, pictures, val, settings, model, words)
     console.print(f"Threshold {info.threshold:.3f}; flagged: {shown(info.figures)}")
@@ -101,11 +107,11 @@ def _nets(
 def _decoded(
     manifest: Manifest, settings: GateSettings
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Films of train and of val."""
+    """Radiographs of train and of val."""
     from pneumoscope.training.cache import cached_pixels
 
     side = settings.stored_side
-    with progress("Decoding films") as update:
+    with progress("Decoding radiographs") as update:
         films = cached_pixels(manifest.subset("train"), side, progress=update)
         return films, cached_pixels(manifest.subset("val"), side, progress=update)
 

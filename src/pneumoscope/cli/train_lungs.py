@@ -1,4 +1,4 @@
-"""`pneumoscope train-lungs`: the lung segmenter, from films with drawn lungs."""
+"""`pneumoscope train-lungs`: the lung segmenter, from radiographs with drawn lungs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ if TYPE_CHECKING:
 
 def train_lungs(
     films: Annotated[
-        Path, typer.Argument(help="Folder of films in label folders, or a manifest of scan.")
+        Path, typer.Argument(help="Folder of radiographs in label folders, or a manifest of scan.")
     ],
     masks: Annotated[
-        Path, typer.Option(help="Lung masks (PNG) at the films' relative paths; white is lung.")
+        Path,
+        typer.Option(help="Lung masks (PNG) at the radiographs' relative paths; white is lung."),
     ],
     sizes: Annotated[
         Path | None,
-        typer.Option(help="CSV image,orig_width,orig_height, if films were squashed."),
+        typer.Option(help="CSV image,orig_width,orig_height, if radiographs were squashed."),
     ] = None,
     out: Annotated[Path, typer.Option(help="New folder for the model.")] = Path("lungs"),
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over train.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights, order, augmentation.")] = None,
     about: Annotated[
-        str | None, typer.Option(help="The films and masks, their licence and who made them.")
+        str | None, typer.Option(help="The radiographs and masks, their licence and who made them.")
     ] = None,
 ) -> None:
     """Train the lung segmenter and measure it on test, split by patient.
@@ -58,11 +59,11 @@ def train_lungs(
         split: lung_cases(manifest, split, masks, originals) for split in ("train", "val", "test")
     }
     new_folder(out)
-    with progress("Decoding films") as decoding, progress("Training steps") as steps:
+    with progress("Decoding radiographs") as decoding, progress("Training steps") as steps:
         train = read_films(cases["train"], settings.stored_side, decoding)
         val = read_films(cases["val"], settings.stored_side)
         net = train_lung_net(train, val, settings, epoch=_show_epoch, step=steps)
-    origin = about or f"films of {films.resolve().name}"
+    origin = about or f"radiographs of {films.resolve().name}"
     model = write_lungs(net, settings, manifest, cases, origin, out)
     _measure(model, cases, out)
     console.print(f"Model: [bold]{shown(model)}[/bold]")
@@ -92,7 +93,7 @@ def _manifest(films: Path) -> Manifest:
     if films.is_file():
         return Manifest.read(films)
     official = "test" in (list_cohort(films).official or [])
-    with progress("Scanning films") as update:
+    with progress("Scanning radiographs") as update:
         return scan(films, ScanSettings(keep_official=official), update).manifest
 
 

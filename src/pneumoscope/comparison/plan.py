@@ -119,7 +119,7 @@ def make_plan(
     for name in shared:
         if name in _OWN:
             raise SettingsError(
-                f"'{name}' is no setting of the whole comparison", remedy=f"give {_OWN[name]}"
+                f"'{name}' is not a setting of the whole comparison", remedy=f"give {_OWN[name]}"
             )
     for name in start:
         if name and name not in names:

@@ -88,7 +88,7 @@ class Atlas:
         """
         aligned = [Frame.around(lungs).to_atlas(density) for density, lungs in densities]
         if len(aligned) < _FEWEST:
-            raise ValueError(f"{len(aligned)} normal films, at least {_FEWEST} are needed")
+            raise ValueError(f"{len(aligned)} normal radiographs, at least {_FEWEST} are needed")
         films = np.stack(aligned)
         return cls(films.mean(axis=0), films.std(axis=0))
 

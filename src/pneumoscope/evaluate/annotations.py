@@ -70,8 +70,8 @@ class LesionAnnotation:
             x, y, across, down = table[np.flatnonzero(beside)[0]]
             raise EvaluationError(
                 f"the lesion box {across:g} x {down:g} at ({x:g}, {y:g}) lies for the most part "
-                f"beside the film of {width} x {height} pixels",
-                remedy="give boxes in pixels of the film itself, not of a resized copy",
+                f"beside the radiograph of {width} x {height} pixels",
+                remedy="give boxes in pixels of the radiograph itself, not of a resized copy",
             )
         mask = np.zeros((height, width), dtype=np.bool_)
         # The centre of pixel j is j + 1/2.
@@ -81,7 +81,7 @@ class LesionAnnotation:
         if (first >= last).any():
             raise EvaluationError(
                 "a lesion box is so small that it holds the centre of no pixel",
-                remedy="give boxes in pixels, not as fractions of the film",
+                remedy="give boxes in pixels, not as fractions of the radiograph",
             )
         return cls(mask=mask, boxes=np.hstack([low, high - low]))
 

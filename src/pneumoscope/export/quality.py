@@ -64,7 +64,7 @@ def quality(found: Answers, reference: Answers, targets: NDArray[np.int64]) -> Q
         BundleError: an answer is no number.
     """
     if not (np.isfinite(found.logits).all() and np.isfinite(found.maps).all()):
-        raise BundleError("some of its answers are no numbers", remedy="export it in float32")
+        raise BundleError("some of its outputs are NaN", remedy="export it in float32")
     auc = float(roc_auc_score(targets, found.logits))
     return Quality(
         radiographs=len(targets),

@@ -116,7 +116,9 @@ _WRITING = "Writing and checking the file"
 
 def _check(out: Path, precision: Stored, cohort: Manifest | None) -> None:
     if out.suffix.lower() != ".onnx":
-        raise SettingsError(f"'{out.name}' is no name for an ONNX file", remedy="end it in .onnx")
+        raise SettingsError(
+            f"'{out.name}' is not a name for an ONNX file", remedy="end it in .onnx"
+        )
     if cohort is None and precision != "float32":
         raise SettingsError(
             f"{precision} is written only if it is seen to keep the answers, which takes a cohort",

@@ -65,10 +65,10 @@ class Region(BaseModel):
 
     model_config = _CONFIG
 
-    x: int = Field(ge=0, description="Left edge in pixels of the film")
-    y: int = Field(ge=0, description="Top edge in pixels of the film")
-    width: int = Field(ge=1, description="Width in pixels of the film")
-    height: int = Field(ge=1, description="Height in pixels of the film")
+    x: int = Field(ge=0, description="Left edge in pixels of the radiograph")
+    y: int = Field(ge=0, description="Top edge in pixels of the radiograph")
+    width: int = Field(ge=1, description="Width in pixels of the radiograph")
+    height: int = Field(ge=1, description="Height in pixels of the radiograph")
     score: float = Field(ge=0, le=1, description="Highest heat inside the region, 0 to 1")
     zone: Zone | None = Field(
         default=None, description="Where its centre is: a third of a lung; null if nobody looked"
@@ -98,7 +98,7 @@ class Finding(BaseModel):
         "there was no file, or it could not be used",
     )
     label: str | None = Field(
-        description="The decision, one of the model's labels; null if the picture was not judged"
+        description="The decision, one of the model's labels; null if the picture was not assessed"
     )
     probability: float | None = Field(
         ge=0,
@@ -110,7 +110,7 @@ class Finding(BaseModel):
         ge=0, le=1, description="The positive label is decided from this probability on"
     )
     uncertain: bool | None = Field(
-        description="Whether the probability is indeterminate, so that somebody should look: it "
+        description="Whether the probability is indeterminate and a person should look: it "
         "lies in the model's review band, or between the band, the threshold and 0.5. True if the "
         "gate flagged the picture. Null if the model has no review band"
     )

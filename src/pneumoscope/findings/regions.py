@@ -101,7 +101,8 @@ def _check(threshold: float, min_area: float, max_regions: int) -> None:
         )
     if not 0 <= min_area <= 1:
         raise SettingsError(
-            f"the smallest region is {min_area:g} of the film", remedy="give a fraction from 0 to 1"
+            f"the smallest region is {min_area:g} of the radiograph",
+            remedy="give a fraction from 0 to 1",
         )
     if max_regions < 1:
         raise SettingsError(

@@ -12,7 +12,7 @@ ENGLISH: Mapping[str, str] = {
     # What the labels are called in a sentence; others are used as they are.
     "label.PNEUMONIA": "opacity",
     # The sentences.
-    "flagged": "Not assessed: {reason}. Please check the film.",
+    "flagged": "Not assessed: {reason}. Please check the radiograph.",
     "present": "{finding} likely present",
     "absent": "{finding} likely absent",
     "indeterminate": "Indeterminate for {finding}",
@@ -39,9 +39,9 @@ ENGLISH: Mapping[str, str] = {
     "zone.left_lower": "the left lower zone",
     # Why a picture is not assessed.
     "gate.blank": "the picture is blank or nearly so",
-    "gate.inverted": "the film seems to be inverted, bone dark and air bright",
-    "gate.rotated": "the film seems to be rotated",
-    "gate.cropped": "the film does not seem to show both lungs",
+    "gate.inverted": "the radiograph seems to be inverted, bone dark and air bright",
+    "gate.rotated": "the radiograph seems to be rotated",
+    "gate.cropped": "the radiograph does not seem to show both lungs",
     "gate.lateral": "this looks like a lateral chest radiograph",
     "gate.ct": "this looks like a CT or MR slice",
     "gate.not_chest": "this does not look like a frontal chest radiograph",

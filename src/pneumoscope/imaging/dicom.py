@@ -257,7 +257,9 @@ def _check_kind(dataset: Any, path: Path, modality: str | None, view: str | None
     side = _side_view(dataset, view)
     if side is not None:
         raise UnsupportedImage(
-            f"is {side} view", path=path, remedy="give the frontal film (PA or AP) of the study"
+            f"is {side} view",
+            path=path,
+            remedy="give the frontal radiograph (PA or AP) of the study",
         )
     frames = number(dataset, "NumberOfFrames") or 1
     if frames > 1:

@@ -126,7 +126,9 @@ class Letterbox:
             ValueError: `pixels` has another shape than the film.
         """
         if pixels.shape != (-(-self.height // reduction), -(-self.width // reduction)):
-            raise ValueError(f"film is {self.height} x {self.width}, pixels are {pixels.shape}")
+            raise ValueError(
+                f"radiograph is {self.height} x {self.width}, pixels are {pixels.shape}"
+            )
         content: NDArray[np.float32] = pixels
         if pixels.shape != (self.content_height, self.content_width):
             target = (self.content_width, self.content_height)

@@ -62,10 +62,12 @@ class Orientation:
         if self.usual:
             return None
         if self.transposed or self.upside_down:
-            return "PatientOrientation says that the film is stored turned: it was judged upright."
+            return (
+                "PatientOrientation says that the radiograph is stored turned. It was read upright."
+            )
         return (
-            "PatientOrientation says that the film is stored mirrored: the patient's left is on "
-            "its left."
+            "PatientOrientation says that the radiograph is stored mirrored: the patient's left is "
+            "on its left."
         )
 
     def upright(self, stored: NDArray[_Pixel]) -> NDArray[_Pixel]:

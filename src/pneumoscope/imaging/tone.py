@@ -101,7 +101,7 @@ def tone_of(
     gray = _declared_window(values, bounds, dataset, notes)
     if gray is not None and _is_blown_out(gray, counts):
         gray = None
-        notes.append("The window of the file leaves the film black or white and was ignored.")
+        notes.append("The window of the file leaves the radiograph black or white and was ignored.")
     if gray is None:
         if layout.stored <= 8 and is_identity and not layout.signed:
             gray = _stretch(values, 0, layout.highest)
@@ -216,7 +216,7 @@ def _is_inverted(layout: Layout, dataset: Any, notes: list[str]) -> bool:
     if shape == "IDENTITY":
         notes.append(
             "MONOCHROME1 and the presentation LUT shape IDENTITY contradict each other; "
-            "the film was inverted, as MONOCHROME1 says."
+            "the radiograph was inverted, as MONOCHROME1 says."
         )
     return True
 

@@ -75,7 +75,7 @@ def deletion_figure(test: Test) -> Figure:
         name = "random places" if key == "random" else f"{key} first"
         _line(axes, parts, values, name, colour, marker)
     axes.set_xlim(left=0)
-    name_axes(axes, "Part of the film removed, %", "Change of the log-odds")
+    name_axes(axes, "Part of the radiograph removed, %", "Change of the log-odds")
     add_legend(axes, "best")
     return figure
 
@@ -152,7 +152,7 @@ _FIGURES: dict[str, tuple[str, str, Callable[[Test], Figure]]] = {
     ),
     "places": (
         "Where the heat is",
-        "Bars are 95 % intervals; lines are what points drawn evenly over the film would give.",
+        "Bars are 95 % intervals. Lines are the values of points drawn evenly over the radiograph.",
         places_figure,
     ),
     "shortcuts": (

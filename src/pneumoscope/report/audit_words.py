@@ -12,12 +12,12 @@ WHAT: dict[str, str] = {
     "marker": "A bright disc or letter is stamped into a corner of every radiograph, negative or "
     "positive. It must neither flip decisions nor draw the heatmap's peak (Zech et al. 2018).",
     "places": "Where heatmaps of the radiographs called positive peak, and how much of their heat "
-    "lies in the lungs, before any lungs factor, against points drawn evenly over the film.",
-    "shortcuts": "Parts of the films are hidden and the model is asked again: what its ROC-AUC "
-    "keeps without the lungs, or with the film's edge alone, it did not learn from the disease "
-    "(Zech et al. 2018). What the cohort's table tells (view, sex, age) needs no film at all. "
-    "Hidden parts make a film unlike any that the model was made for: a low figure may be that "
-    "alone, a high one cannot be.",
+    "lies in the lungs, before any lungs factor, against points drawn evenly over the radiograph.",
+    "shortcuts": "Parts of the radiographs are hidden, and the ROC-AUC is measured again. What is "
+    "kept without the lungs, or with the edge alone, was not learned from the disease (Zech et al. "
+    "2018). The table tells what view, sex and age predict without a radiograph. Masked "
+    "radiographs are out of distribution. A low figure is therefore inconclusive; a high figure "
+    "is evidence of a shortcut.",
 }
 
 FIGURES: dict[str, tuple[str, str]] = {
@@ -48,15 +48,18 @@ FIGURES: dict[str, tuple[str, str]] = {
         "Share of heatmaps that peak on the marker, less those that peaked there before",
     ),
     "peak_at_border": ("Peaks at the edge", "Share of heatmaps that peak within 5 % of the edge"),
-    "border_share": ("Random points at the edge", "The share of the film's area there"),
+    "border_share": ("Random points at the edge", "The share of the radiograph's area there"),
     "peak_in_lungs": ("Peaks in the lungs", "Share of heatmaps that peak there"),
     "energy_in_lungs": ("Heat in the lungs", "Share of all heat"),
-    "lungs_share": ("Random points in the lungs", "The share of the film's area that is lung"),
+    "lungs_share": (
+        "Random points in the lungs",
+        "The share of the radiograph's area that is lung",
+    ),
     "energy_gain": (
         "Heat in the lungs beyond their area",
         "The difference; 0 is what an even map would score",
     ),
-    "auc_whole": ("ROC-AUC, whole film", "Of these radiographs as they are"),
+    "auc_whole": ("ROC-AUC, whole radiograph", "Of these radiographs as they are"),
     "auc_lungs_hidden": ("ROC-AUC, lungs hidden", "Widened lungs in one gray; .5 is chance"),
     "auc_edge": ("ROC-AUC, edge alone", "A frame of a tenth of the side is left"),
     "auc_markers_hidden": (

@@ -161,11 +161,11 @@ def _shortcuts(before: Measured, after: Measured) -> CardTable:
                 [name, state if before else "this model", *_figures(test["figures"], _ROUTES),
                  "; ".join(table) or MISSING]
             )  # fmt: skip
-    names = ["Whole film", "Lungs hidden", "Edge alone", "Markers hidden", "Table alone"]
+    names = ["Whole radiograph", "Lungs hidden", "Edge alone", "Markers hidden", "Table alone"]
     return CardTable(
         "Shortcuts",
-        "ROC-AUC with parts of the films hidden; what is kept without the lungs was not learnt "
-        "from the disease.",
+        "ROC-AUC with parts of the radiographs hidden. What is kept without the lungs was not "
+        "learned from the disease.",
         ["Cohort", "Model", *names],
         lines,
     )

@@ -61,7 +61,7 @@ _PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 _BREAKDOWNS = {
     "lesion_size": "Size of the lesions",
     "n_boxes": "Lesions on the radiograph",
-    "side": "Half of the film",
+    "side": "Half of the radiograph",
 }
 _LEVELS = ("small", "medium", "large")
 _USUAL = "usual_location"
@@ -354,7 +354,7 @@ def _sizes(groups: Details) -> str:
     if len(bounds) != 2 or bounds[0] is None or bounds[1] is None:
         return ""
     return (
-        f"Lesions are small up to {bounds[0]:.1%} of the film, medium up to {bounds[1]:.1%}, "
+        f"Lesions are small up to {bounds[0]:.1%} of the radiograph, medium up to {bounds[1]:.1%}, "
         f"large above."
     )
 

@@ -18,7 +18,7 @@ METHODS: dict[str, str] = {
 # What a method has to beat before it says anything.
 BASELINES: dict[str, str] = {
     "random": "Random heat",
-    "centre": "Centre of the film",
+    "centre": "Centre of the radiograph",
     "usuallocation": "Usual location",
     "lungs": "Lungs alone",
     "randomisedweights": "Randomised weights",
@@ -62,12 +62,12 @@ FIGURES: dict[str, tuple[str, str]] = {
     "energy_in_lungs": ("Heat in lungs", "Share of all heat that lies in the lungs"),
     "peak_in_lungs": ("Peak in lungs", "The hottest pixel lies in the lungs"),
     "lungs_share": (
-        "Lungs' share of the film",
-        "What heat spread evenly over the film would have in the lungs",
+        "Lungs' share of the radiograph",
+        "What heat spread evenly over the radiograph would have in the lungs",
     ),
     "peak_at_border": (
         "Peak at the border",
-        "The hottest pixel is within 5 % of the film's edge; lower is better",
+        "The hottest pixel is within 5 % of the radiograph's edge; lower is better",
     ),
     "box_acc": (
         "Box accuracy",

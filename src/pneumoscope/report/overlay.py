@@ -70,9 +70,13 @@ def _picture(
 ) -> Image.Image:
     """`overlay` as a picture of mode RGBX, which is what drawing and JPEG take without a copy."""
     if pixels.ndim != 2 or pixels.shape != heatmap.shape:
-        raise ValueError(f"film {pixels.shape} and heatmap {heatmap.shape} must be one (h, w)")
+        raise ValueError(
+            f"radiograph {pixels.shape} and heatmap {heatmap.shape} must be one (h, w)"
+        )
     if lesion_mask is not None and lesion_mask.shape != pixels.shape:
-        raise ValueError(f"film {pixels.shape} and mask {lesion_mask.shape} must be one (h, w)")
+        raise ValueError(
+            f"radiograph {pixels.shape} and mask {lesion_mask.shape} must be one (h, w)"
+        )
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity is from 0 to 1, not {opacity:g}")
     blended = _blend(pixels, heatmap, opacity)

@@ -107,7 +107,7 @@ def _picture(
 ) -> Image.Image:
     """A panel's film with heat, regions and a ring around the peak."""
     if panel.heatmap.shape != shape:
-        raise ValueError(f"film {shape} and heatmap {panel.heatmap.shape} must be one (h, w)")
+        raise ValueError(f"radiograph {shape} and heatmap {panel.heatmap.shape} must be one (h, w)")
     heat = _scaled(panel.heatmap, scale)
     regions = [_scaled_region(region, scale, film.shape) for region in panel.regions]
     image = Image.fromarray(overlay(film, heat, regions))

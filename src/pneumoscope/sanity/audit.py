@@ -25,7 +25,7 @@ TESTS = {
     "deletion": "Hottest pixels removed",
     "marker": "Markers stamped",
     "places": "Places of heat",
-    "shortcuts": "Parts of films hidden",
+    "shortcuts": "Parts of radiographs hidden",
 }
 """Name and title of each test, in their order."""
 

@@ -181,7 +181,7 @@ def _sentences(row: Row) -> list[str]:
         )
     if peak.low > PEAK_LIMIT:
         found.append(
-            f"draws the heatmap's peak onto itself on {peak.value:.0%} of the films "
+            f"draws the heatmap's peak onto itself on {peak.value:.0%} of the radiographs "
             f"(limit {PEAK_LIMIT:.0%})"
         )
     if not found:

@@ -70,19 +70,19 @@ def heat_places(
         warnings.append("No heatmap shows any evidence: there is no peak to look for.")
     elif border.value >= random.value:
         warnings.append(
-            f"{border.value:.0%} of the heatmaps peak within {BORDER:.0%} of the film's edge; "
-            f"random points do so {random.value:.0%} of the time."
+            f"{border.value:.0%} of the heatmaps peak within {BORDER:.0%} of the radiograph's edge"
+            f" (random points: {random.value:.0%})."
         )
     if without < len(films) and not gain.low > GAIN:
         warnings.append(
             "Heat is not shown to prefer the lungs: they hold "
-            f"{energy.value:.0%} of it and cover {share.value:.0%} of the film."
+            f"{energy.value:.0%} of it and cover {share.value:.0%} of the radiograph."
         )
     passed = not warnings
     if without:
         warnings.append(
-            f"No lungs were found on {without} of {len(films)} films; figures about lungs leave "
-            "them out."
+            f"No lungs were found on {without} of {len(films)} radiographs. Figures about lungs "
+            "leave them out."
         )
     known = sum(not math.isnan(row["peak_at_border"]) for row in table)
     # Every film has its own exact share by rounding; it is no estimate.

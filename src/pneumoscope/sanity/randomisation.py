@@ -71,9 +71,9 @@ def weight_randomisation(
         warnings.append("No heatmap of the sample shows any evidence: there is nothing to compare.")
     elif not passed:
         warnings.append(
-            "Heatmaps hardly change when all the network's weights are drawn anew (rank "
-            f"correlation {value:.2f}, limit {LIMIT:.2f}): they show the film or the shape of the "
-            "network, not what it has learnt."
+            "Heatmaps hardly change when all weights are randomised (rank correlation "
+            f"{value:.2f}, limit {LIMIT:.2f}). They show the radiograph or the architecture, not "
+            "what the network has learned."
         )
     known = sum(float(heat.max()) > 0 for heat in originals)
     return Outcome(passed, known, last, {"rank_correlation": LIMIT}, rows, warnings)

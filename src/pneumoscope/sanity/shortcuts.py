@@ -1,4 +1,4 @@
-"""Shortcuts: how well the label can be told from what is no lung.
+"""Shortcuts: how well the label can be told from what is outside the lungs.
 
 Parts of every film are hidden and the model is asked again. What its ROC-AUC keeps without the
 lungs, or with nothing but the film's edge, it did not learn from the disease (Zech et al. 2018;
@@ -72,15 +72,15 @@ def shortcuts(
     targets = [film.target for film, _ in known]
     limits = {"lungs_hidden": LUNGS_HIDDEN, "edge": EDGE_ALONE, "markers": MARKERS}
     if len(set(targets)) < 2:
-        reason = "Lungs were not found on films of both labels: nothing could be hidden."
+        reason = "Lungs were not found on radiographs of both labels: nothing could be hidden."
         return Outcome(False, len(known), {}, limits, (), [reason])
     areas = _areas(scores, targets, [film.patient for film, _ in known])
     warnings = _warnings({name: area["auc"] for name, area in areas.items()})
     passed = not warnings
     if len(known) < len(films):
         warnings.append(
-            f"No lungs were found on {len(films) - len(known)} of {len(films)} films, which are "
-            "left out."
+            f"No lungs were found on {len(films) - len(known)} of {len(films)} radiographs. They "
+            "are left out."
         )
     figures = {key: areas[name]["auc"] for name, key in _FIGURES.items()}
     rows = [Row(name, area) for name, area in areas.items()]
@@ -95,7 +95,7 @@ def _areas(
 
     def statistic(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         auc = areas(weights)
-        beyond = auc["whole film"] - 0.5
+        beyond = auc["whole radiograph"] - 0.5
         with np.errstate(divide="ignore", invalid="ignore"):
             kept = {f"kept {name}": (value - 0.5) / beyond for name, value in auc.items()}
         return {**auc, **{n: np.where(beyond > 0, value, np.nan) for n, value in kept.items()}}
@@ -105,7 +105,7 @@ def _areas(
 
 
 def _warnings(auc: Mapping[str, Interval]) -> list[str]:
-    whole = auc["whole film"].value
+    whole = auc["whole radiograph"].value
     beyond = max(whole - 0.5, 1e-9)
     warnings = []
     hidden, edge, unmarked = (
@@ -114,10 +114,10 @@ def _warnings(auc: Mapping[str, Interval]) -> list[str]:
     if (hidden - 0.5) / beyond > LUNGS_HIDDEN:
         warnings.append(
             f"With the lungs hidden the ROC-AUC is still {hidden:.3f} of {whole:.3f}: the model "
-            "tells the label from what is no lung."
+            "uses what is outside the lungs."
         )
     if (edge - 0.5) / beyond > EDGE_ALONE:
-        warnings.append(f"The film's edge alone gives a ROC-AUC of {edge:.3f}.")
+        warnings.append(f"The radiograph's edge alone gives a ROC-AUC of {edge:.3f}.")
     if whole - unmarked > MARKERS:
         warnings.append(
             f"Hiding markers costs {whole - unmarked:.3f} of ROC-AUC: the model reads them."
@@ -125,8 +125,8 @@ def _warnings(auc: Mapping[str, Interval]) -> list[str]:
     for name, area in auc.items():
         if name.startswith("table: ") and area.low > 0.5:
             warnings.append(
-                f"In this cohort the column '{name[7:]}' alone, without any film, gives a ROC-AUC "
-                f"of {area.value:.3f}."
+                f"In this cohort the column '{name[7:]}' alone, without radiographs, gives a "
+                f"ROC-AUC of {area.value:.3f}."
             )
     return warnings
 
@@ -168,7 +168,7 @@ def _coarse(film: AuditFilm, lungs: Mask) -> Pixels:
 
 
 _VIEWS: dict[str, Callable[[AuditFilm, Mask], Pixels]] = {
-    "whole film": _whole,
+    "whole radiograph": _whole,
     "lungs alone": _lungs_alone,
     "lungs hidden": _without_lungs,
     "edge alone": _edge_alone,
@@ -176,7 +176,7 @@ _VIEWS: dict[str, Callable[[AuditFilm, Mask], Pixels]] = {
     "8 x 8 pixels": _coarse,
 }
 _FIGURES = {
-    "whole film": "auc_whole",
+    "whole radiograph": "auc_whole",
     "lungs hidden": "auc_lungs_hidden",
     "edge alone": "auc_edge",
     "markers hidden": "auc_markers_hidden",

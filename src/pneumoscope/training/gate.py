@@ -94,7 +94,9 @@ def train_gate_nets(
         RunError: there are no films, or the loss became NaN.
     """
     if not len(sources.films):
-        raise RunError("there is no film to train on", remedy="give a cohort with a train split")
+        raise RunError(
+            "there is no radiograph to train on", remedy="give a cohort with a train split"
+        )
     per_epoch = max(len(sources.films) // settings.batch_size, 1)
     total = settings.epochs * per_epoch
     learners = [_Learner(settings, total) for _ in unseen]

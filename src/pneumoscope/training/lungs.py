@@ -74,8 +74,8 @@ def train_lung_net(
     """
     if not len(train) or not len(val):
         raise RunError(
-            "train or val holds no film with a lung mask",
-            remedy="check that the masks have the films' relative paths",
+            "train or val holds no radiograph with a lung mask",
+            remedy="check that the masks have the radiographs' relative paths",
         )
     torch.manual_seed(settings.seed)
     net = LungNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -161,9 +161,7 @@ def _step(
         logits = net(pixels.contiguous(memory_format=torch.channels_last))
     loss: Tensor = segmentation_loss(logits.float(), wanted)
     if not torch.isfinite(loss):
-        raise RunError(
-            "training diverged: the loss is no number any more", remedy="lower the learning rate"
-        )
+        raise RunError("training diverged: the loss became NaN", remedy="lower the learning rate")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)

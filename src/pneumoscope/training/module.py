@@ -147,7 +147,7 @@ class ClassifierModule(lightning.LightningModule):
         self._val.clear()
         if not torch.isfinite(logits).all():
             raise RunError(
-                "training diverged: the network's answers are no numbers any more",
+                "training diverged: the network's output became NaN",
                 remedy="lower the learning rate: --set learning_rate=...",
             )
         score = positive_logit(logits)

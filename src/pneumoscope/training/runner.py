@@ -138,7 +138,7 @@ def resume_run(
     for name in (CONFIG, MANIFEST):
         if not (out / name).is_file():
             raise RunError(
-                f"holds no {name}, so it is no run", path=out, remedy="start it without --resume"
+                f"holds no {name}, so it is not a run", path=out, remedy="start it without --resume"
             )
     listener = listener or RunListener()
     settings, manifest = read_settings(out / CONFIG), Manifest.read(out / MANIFEST)

@@ -37,7 +37,7 @@ class SmallSettings:
         least = self.multiple
         if self.side < least or self.side % least or self.stored_side < self.side:
             raise SettingsError(
-                f"an input of {self.side} pixels from films of {self.stored_side} cannot be had",
+                f"an input of {self.side} pixels does not fit radiographs of {self.stored_side}",
                 remedy=f"give a multiple of {least}, not above stored_side",
             )
         if min(self.epochs, self.batch_size) < 1 or self.learning_rate <= 0:
