@@ -80,8 +80,9 @@ def test_heat_beside_the_lungs_does_not_pass_though_far_from_the_edge() -> None:
 def test_without_lungs_only_the_edge_is_judged() -> None:
     found = heat_places(probe(slice(20, 30), slice(40, 50)), films(known=False), None)
     assert found.passed
-    assert found.warnings == ["No lungs were found on 5 of 5 films; figures about lungs leave "
-                              "them out."]  # fmt: skip
+    assert found.warnings == [
+        "No lungs were found on 5 of 5 radiographs. Figures about lungs leave them out."
+    ]
     assert found.to_dict()["figures"]["lungs_share"]["value"] is None
 
 
