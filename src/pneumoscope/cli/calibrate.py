@@ -104,7 +104,7 @@ def calibrate(
         threads=threads,
         streams=streams_for(len(films), threads),
     )
-    with progress("Reading films") as update:
+    with progress("Reading radiographs") as update:
         scored = assess(OwnModel(runs), manifest, split=split, progress=update)
     for sentence in scored.warnings():
         errors.print(plain(f"warning: {sentence}"), style="warning", markup=False)
