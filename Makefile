@@ -24,7 +24,7 @@ quality: $(READY)
 
 # Without a network: fonts and scripts are part of the theme.
 docs: $(READY)
-	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache

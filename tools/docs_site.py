@@ -134,7 +134,7 @@ def command_line_page() -> str:
 
 
 def _command(name: str, command: Any, parent: typer.Context) -> Iterator[str]:
-    """Lines on one command: what it does, examples, arguments and options."""
+    """Lines on a command: what it does, examples, arguments and options; then its subcommands."""
     context = typer.Context(command, info_name=name, parent=parent)
     told = Text.from_markup(command.help or "").plain
     words, _, examples = told.partition("Example")
@@ -153,6 +153,8 @@ def _command(name: str, command: Any, parent: typer.Context) -> Iterator[str]:
             option, meaning = record
             yield f"| <code>{_cell(option)}</code> | {_cell(meaning)} |"
     yield ""
+    for inner, subcommand in getattr(command, "commands", {}).items():
+        yield from _command(f"{name} {inner}", subcommand, context)
 
 
 def _cell(text: str) -> str:
