@@ -560,4 +560,6 @@ def test_every_annotated_radiograph_counts_whatever_it_is_called() -> None:
     assert slices["all"].figures["peak_in_box"].value == pytest.approx(1 / 3)
     assert slices["annotated"].n_missed == 2
     assert "froc" not in slices["annotated"].figures
-    assert slices["annotated"].figures["max_mean_dice"].value == pytest.approx(2 / 3)
+    for name in ("max_mean_dice", "mean_dice@0.5", "pointing_game", "hit_rate", "miou"):
+        assert slices["annotated"].figures[name].value == pytest.approx(2 / 3), name
+        assert slices["all"].figures[name].value == pytest.approx(1 / 3), name

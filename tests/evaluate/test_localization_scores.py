@@ -42,6 +42,33 @@ def test_tied_maxima_score_their_average() -> None:
     assert score_heatmap(heat, LESION, NONE).peak_in_box == 0.25
 
 
+def test_hit_rate_and_miou_are_those_of_chexlocalize() -> None:
+    """Their code: `argmax`; 255 * (map - min) / max as uint8, cut by OpenCV's Otsu; IoU."""
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(5)
+    hits = []
+    for _ in range(40):
+        mask = np.zeros((40, 50), dtype=np.bool_)
+        top, left = rng.integers(0, 25, 2)
+        mask[top : top + 15, left : left + 20] = True
+        heat = ndimage.gaussian_filter(rng.normal(size=mask.shape), rng.uniform(0.5, 8))
+        heat = ((heat - heat.min()) / np.ptp(heat) * rng.uniform(0.2, 1)).astype(np.float32)
+        heat[heat < rng.choice([0.0, 0.5]) * heat.max()] = 0.0
+        stretched = heat - heat.min()
+        levels = np.uint8(255 * (stretched / stretched.max()))
+        cut = cv2.threshold(levels, 0, int(levels.max()), cv2.THRESH_OTSU)[1] > 0
+        expected = np.sum(cut & mask) / np.sum(cut | mask)
+        row, column = np.unravel_index(np.argmax(heat), heat.shape)
+        scores = score_heatmap(heat, LesionAnnotation.from_mask(mask), NONE)
+        assert scores.miou == pytest.approx(expected, abs=1e-12)
+        assert scores.hit_rate == mask[row, column]
+        hits.append(scores.hit_rate)
+    assert 0 < np.mean(hits) < 1
+    tied = peak_at(2, 3)
+    tied[0, 0] = 1.0
+    assert score_heatmap(tied, LESION, NONE).hit_rate == 0
+
+
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 def test_a_flat_map_is_no_evidence(level: float) -> None:
     noise = np.random.default_rng(0).uniform(-1e-7, 0, (8, 10)) * level
@@ -60,7 +87,10 @@ def test_a_broken_map_is_no_evidence(broken: float) -> None:
 
 
 def assert_empty(scores: HeatmapScores) -> None:
-    for name in ("peak_in_box", "area_matched", "auprc", "energy_in_boxes", "energy_in_lungs"):
+    for name in (
+        "peak_in_box", "hit_rate", "miou", "area_matched", "auprc", "energy_in_boxes",
+        "energy_in_lungs",
+    ):  # fmt: skip
         assert getattr(scores, name) == 0.0, name
     for name in ("iou", "largest_iou", "part_iou", "box_iou", "box_iobb"):
         assert not np.any(getattr(scores, name)), name

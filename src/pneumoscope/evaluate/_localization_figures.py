@@ -24,7 +24,9 @@ _BOX_ACCURACY = 0.5
 _BOX_ACCURACY_V2 = (0.3, 0.5, 0.7)
 _MEANS = (
     "peak_in_box",
+    "hit_rate",
     "area_matched",
+    "miou",
     "auprc",
     "energy_in_boxes",
     "energy_in_lungs",
@@ -68,8 +70,11 @@ def statistic(rows: Sequence[Row], chosen: int, *, gated: bool) -> Statistic:
     def figures(weights: NDArray[np.float64]) -> Figures:
         own = weights[:, annotated]
         boxes = own @ n_boxes
+        average = means(own)
         result = {
-            **means(own),
+            **average,
+            # The name that the field has for it.
+            "pointing_game": average["peak_in_box"],
             **{name: ratio(own @ column, boxes) for name, column in found.items()},
             **overlap.figures(own),
             "pxap": _pixels.average_precision(own @ pixels[:, 0], own @ pixels[:, 1]),
@@ -129,6 +134,7 @@ class _Overlap:
             "mean_iou@0.5": iou[:, HALF],
             "max_mean_iou": iou.max(axis=1),
             "mean_dice": dice[:, self._chosen],
+            "mean_dice@0.5": dice[:, HALF],
             "max_mean_dice": dice.max(axis=1),
             "box_acc": accuracy[:, self._chosen],
             "box_acc_v2": accuracy_v2[:, :, self._chosen].mean(axis=0),

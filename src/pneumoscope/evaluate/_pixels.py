@@ -107,6 +107,29 @@ def threshold_ious(reached: NDArray[np.uint8], mask: Mask) -> Array:
     return np.asarray(hit / (hot + inside.sum() - hit), dtype=np.float64)
 
 
+def otsu_mask(heat: Heat) -> Mask:
+    """Pixels above Otsu's threshold of the map stretched to 0 to 255, as CheXlocalize cuts maps.
+
+    The threshold (Otsu 1979) parts the histogram so that the variance between both sides is
+    largest; of equals the lowest one, as OpenCV takes. `heat` is not flat.
+    """
+    low = heat - heat.min()
+    levels = (np.float32(255) * (low / low.max())).astype(np.uint8)
+    counts = np.bincount(levels.ravel(), minlength=BINS).astype(np.float64) / heat.size
+    below, moment = np.cumsum(counts), np.cumsum(counts * np.arange(BINS))
+    inner = np.minimum(below, 1.0 - below) > np.finfo(np.float32).eps
+    between = np.zeros(BINS)
+    gap = moment[-1] * below[inner] - moment[inner]
+    between[inner] = gap**2 / (below[inner] * (1.0 - below[inner]))
+    return np.asarray(levels > np.argmax(between), dtype=np.bool_)
+
+
+def mask_iou(first: Mask, second: Mask) -> float:
+    """Intersection over union of two masks, of which one has a pixel."""
+    shared = np.count_nonzero(first & second)
+    return shared / (np.count_nonzero(first) + np.count_nonzero(second) - shared)
+
+
 def histograms(heat: Heat, mask: Mask) -> NDArray[np.int64]:
     """Pixels by heat, (2, BINS): outside the mask, and in it."""
     bins = np.minimum((heat * np.float32(BINS)).astype(np.int16), BINS - 1)

@@ -30,6 +30,10 @@ class HeatmapScores:
         side: half of the film with the lesions.
         peak_in_box: share of the map's maxima in a lesion: 0 or 1 for a single peak (Zhang et al.
             2018), what picking one of several at random scores on average.
+        hit_rate: whether the first of the maxima, row by row, is in a lesion, as CheXlocalize
+            (Saporta et al. 2022) looks for it: 0 or 1.
+        miou: IoU of the pixels above Otsu's threshold with the lesions' mask, as CheXlocalize cuts
+            a map.
         area_matched: part of the hottest pixels, as many as the lesions have, that lie in them.
         auprc: average precision of this film's pixels.
         energy_in_boxes: part of the heat in the lesions (Wang et al. 2020, Score-CAM).
@@ -53,6 +57,8 @@ class HeatmapScores:
     lesion_pixels: int
     side: Side
     peak_in_box: float
+    hit_rate: float
+    miou: float
     area_matched: float
     auprc: float
     energy_in_boxes: float
@@ -88,6 +94,8 @@ class HeatmapScores:
         return replace(
             self,
             peak_in_box=0.0,
+            hit_rate=0.0,
+            miou=0.0,
             area_matched=0.0,
             auprc=0.0,
             energy_in_boxes=0.0,
@@ -154,6 +162,8 @@ def score_heatmap(
     return replace(
         empty,
         peak_in_box=float(mask.ravel()[places].mean()),
+        hit_rate=float(mask.ravel()[places[0]]),
+        miou=_pixels.mask_iou(_pixels.otsu_mask(heat), mask),
         area_matched=_pixels.area_matched(heat, mask),
         auprc=float(_pixels.average_precision(outside, inside)[0]),
         energy_in_boxes=_pixels.energy_share(heat, mask),
@@ -235,6 +245,8 @@ def _empty(annotation: LesionAnnotation, evidence: Evidence, lung: LungScores) -
         lesion_pixels=int(np.count_nonzero(annotation.mask)),
         side=annotation.side,
         peak_in_box=0.0,
+        hit_rate=0.0,
+        miou=0.0,
         area_matched=0.0,
         auprc=0.0,
         energy_in_boxes=0.0,

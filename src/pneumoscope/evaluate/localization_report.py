@@ -33,13 +33,18 @@ class SliceReport:
         n_nan: likewise because of a value that is not finite.
         figures: by name.
 
-            - `peak_in_box`: the pointing game. `area_matched`: overlap of as many of the hottest
+            - `peak_in_box`, or `pointing_game`: the hottest pixel is in a lesion, ties averaged.
+              `hit_rate` and `miou`: the pointing game and the IoU as CheXlocalize defines them
+              (Saporta et al. 2022): the first of the hottest pixels; the pixels above Otsu's
+              threshold of the map between its own smallest and largest value.
+            - `area_matched`: overlap of as many of the hottest
               pixels as the lesions have. `auprc`: average precision of a film's pixels, mean over
               films; `pxap`: the same of all films' pixels pooled, each film weighing the same
               whatever its size (wsolevaluation resizes all to 224 x 224). `energy_in_boxes`.
             - `iou@t`, `iobb@t`: part of all lesion boxes for which some region has at least this
               IoU (IoBB: intersection over the *region's* area), the accuracy of Wang et al. 2017.
-            - `mean_dice`, `max_mean_dice`: the Dice coefficient of the same pixels.
+            - `mean_dice@0.5`, `mean_dice`, `max_mean_dice`: the Dice coefficient at the heat
+              thresholds of `mean_iou@0.5`, `mean_iou`, `max_mean_iou`.
             - `mean_iou`, `box_acc`, `box_acc_v2`: at the heat threshold chosen on the tuning half;
               `mean_iou@0.5`: at the fixed one. `mean_iou` is of pixels; `box_acc` is the part of
               films on which the box around the largest part of the map has IoU >= .5 with a lesion

@@ -24,6 +24,7 @@ from typing import Any
 from pneumoscope.report.localization_words import (
     HEADLINES,
     HEADLINES_ALL,
+    HEADLINES_ANNOTATED,
     HEADLINES_LUNGS,
     localization_meaning,
     localization_name,
@@ -165,6 +166,8 @@ def headlines(columns: Sequence[str], of: str = TRUE_POSITIVES) -> tuple[str, ..
     """The names of the figures shown first, given those that were measured."""
     if of == ALL:
         return HEADLINES_ALL
+    if of == ANNOTATED:
+        return HEADLINES_ANNOTATED
     return HEADLINES if set(HEADLINES) & set(columns) else HEADLINES_LUNGS
 
 

@@ -27,6 +27,9 @@ BASELINES: dict[str, str] = {
 HEADLINES = ("peak_in_box", "area_matched", "mean_iou@0.5", "mean_iou", "pxap")
 """The figures shown first, of true positives."""
 
+HEADLINES_ANNOTATED = ("peak_in_box", "area_matched", "mean_iou@0.5", "mean_dice@0.5", "mean_dice")
+"""The figures shown first, of all annotated radiographs, as papers on grounding report them."""
+
 HEADLINES_LUNGS = ("energy_in_lungs", "peak_in_lungs", "lungs_share", "peak_at_border")
 """The figures shown first where lungs are known and lesions are not."""
 
@@ -81,6 +84,18 @@ FIGURES: dict[str, tuple[str, str]] = {
         "IoU at best heat",
         "At the heat threshold that is best on these very radiographs: optimistic",
     ),
+    "mean_dice@0.5": (
+        "Dice at heat ≥ 0.5",
+        "Dice coefficient of pixels of at least half the largest heat with the lesions",
+    ),
+    "hit_rate": (
+        "Hit rate",
+        "The first of the hottest pixels lies in a lesion, as CheXlocalize counts it",
+    ),
+    "miou": (
+        "mIoU",
+        "IoU of the heat above Otsu's threshold with the lesions, as CheXlocalize measures it",
+    ),
     "mean_dice": ("Dice at tuned heat", "At the heat threshold chosen on the tuning half"),
     "max_mean_dice": (
         "Dice at best heat",
@@ -118,7 +133,11 @@ _LEVELLED: dict[str, tuple[str, str]] = {
         "Share of lesions found at no more than so many false regions per radiograph",
     ),
 }
-_ALIASES = {"peak_in_lesion": "peak_in_box", "energy_in_lesion": "energy_in_boxes"}
+_ALIASES = {
+    "pointing_game": "peak_in_box",
+    "peak_in_lesion": "peak_in_box",
+    "energy_in_lesion": "energy_in_boxes",
+}
 
 
 def localization_name(key: str) -> str:
