@@ -236,6 +236,8 @@ def test_the_site_is_built_without_warnings_and_asks_no_other_server(tmp_path: P
         loaded = re.findall(r"<(?:script|img|iframe|source)[^>]* src=[\"']?([^\"' >]+)", text)
         loaded += re.findall(r"<link[^>]* rel=[\"']?(?:stylesheet|preconnect|preload)[^>]*", text)
         assert not [one for one in loaded if "//" in one], page
+        # What makes the theme's script ask GitHub.
+        assert 'data-md-component="source"' not in text, page
 
 
 def test_the_papers_name_this_version() -> None:

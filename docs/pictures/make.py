@@ -1,7 +1,7 @@
 """Draw the README's pictures from a demo's folder: `python docs/pictures/make.py demo`.
 
 Phantoms only. Which ones: the first of each label for the first picture; for the second, the test
-split's first positive film of each patient, in the manifest's order, whatever the model made of it.
+split's first positive radiograph of each patient, in the manifest's order, whatever the model made of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pneumoscope.imaging import read_radiograph
 from pneumoscope.report.overlay import load_heatmap, overlay
 from pneumoscope.report.sheet import contact_sheet
 
-COUNT, COLUMNS = 8, 4
+COUNT, COLUMNS = 4, 4
 
 
 def phantoms(manifest: Manifest) -> Image.Image:

@@ -21,7 +21,7 @@ OWN = "regional+mirror+lungs+density"
 def finding(image: str) -> Finding:
     regions = [
         Region(x=1, y=1, width=9, height=9, score=0.9, zone=zone)
-        for zone in ("right_lower", "left_lower", "right_lower")
+        for zone in ("right_lower", "left_lower", "right_lower", "left_upper")
     ]
     return Finding.from_prediction(
         image,
@@ -67,7 +67,7 @@ def test_findings_are_one_line_each(terminal: io.StringIO) -> None:
     lines = [line for line in terminal.getvalue().splitlines() if ".png" in line]
     assert len(lines) == 3 and all(len(line) <= 80 for line in lines)
     assert "film-0001.png" in lines[0] and "0.931" in lines[0]
-    assert "PNEUMONIA indeterminate right lower" in lines[0]
+    assert "PNEUMONIA indeterminate right" in lines[0] and lines[0].rstrip().endswith("…")
     assert "not assessed: rotated" in lines[1] and "0.9" not in lines[1]
     assert "error: is damaged" in lines[2]
 

@@ -41,6 +41,8 @@ if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.report.findings_folder import FindingsFolder
 
 _SHOWN, _NAMED = 20, 5
+# Of a line of findings: the probability; it with all gaps; the least that is left for words.
+_DIGITS, _BESIDE, _SHORTEST = 5, 13, 10
 # Beyond it Pillow takes any picture for an attack.
 _MOST_PIXELS = 178_000_000
 
@@ -356,8 +358,9 @@ def show_findings(first: Sequence[Finding], total: int, failed: int, *, wide: bo
     # The last column alone gives way where the terminal is narrow.
     widest = max(map(len, names), default=0)
     table.add_column("radiograph", no_wrap=True, min_width=widest)
-    table.add_column("prob.", justify="right", no_wrap=True, min_width=5)
-    table.add_column("finding", no_wrap=True, overflow="ellipsis")
+    table.add_column("prob.", justify="right", no_wrap=True, min_width=_DIGITS)
+    left = None if wide else max(console.width - widest - _BESIDE, _SHORTEST)
+    table.add_column("finding", no_wrap=True, overflow="ellipsis", max_width=left)
     for name, finding in zip(names, first, strict=True):
         decision, probability = _decision(finding)
         if wide and finding.summary is not None:
