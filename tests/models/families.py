@@ -77,7 +77,7 @@ def small(family: str, head: str) -> Classifier:
     with torch.no_grad():
         for name, parameter in classifier.named_parameters():
             if "qkv.weight" in name:
-                parameter.mul_(15)  # As drawn, every token attends to every other alike.
+                parameter.mul_(5)  # As drawn, every token attends to every other alike.
             elif name.startswith("head.") and parameter.ndim == 2:
                 parameter.mul_(4)  # Gradients well above the constants peers add to denominators.
                 parameter[1:2] = -parameter[:1]  # What speaks against one class is for the other.

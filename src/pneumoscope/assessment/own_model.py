@@ -150,6 +150,7 @@ def model_facts(info: BundleInfo) -> list[tuple[str, str]]:
             "Architecture",
             f"{architecture.backbone}, {architecture.head} head, input {architecture.size} px",
         ),
+        *(("Member", each.model_id) for each in info.members),
         ("Start weights", f"{training.weights['name']} ({training.weights['licence']})"),
         ("Start weights' SHA-256", str(training.weights["sha256"] or "none")),
         (

@@ -7,12 +7,12 @@ Leaves: `BundleInfo`, verified: digests checked, nothing unknown accepted, nothi
 May import: pydantic. No torch, no other room.
 """
 
+from pneumoscope.bundles.architecture import ENSEMBLE, ArchitectureInfo, MemberInfo
 from pneumoscope.bundles.backbones import check_backbone
 from pneumoscope.bundles.heatmap_spec import HeatmapSpec
 from pneumoscope.bundles.info import (
     DEFAULT,
     DEFAULT_FOLDER,
-    ArchitectureInfo,
     BundleInfo,
     ExportInfo,
     OnnxBundle,
@@ -32,10 +32,12 @@ from pneumoscope.bundles.weakness import WeaknessInfo, weaknesses_of
 __all__ = [
     "DEFAULT",
     "DEFAULT_FOLDER",
+    "ENSEMBLE",
     "ArchitectureInfo",
     "BundleInfo",
     "ExportInfo",
     "HeatmapSpec",
+    "MemberInfo",
     "OnnxBundle",
     "Quality",
     "SeenInfo",

@@ -12,11 +12,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    JsonValue,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
+from pneumoscope.bundles.architecture import ENSEMBLE, ArchitectureInfo, MemberInfo
 from pneumoscope.bundles.heatmap_spec import HeatmapSpec
 from pneumoscope.bundles.onnx_file import read_sealed, seal, unseal
 from pneumoscope.bundles.seen import SeenInfo
@@ -39,21 +40,6 @@ _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
-
-
-class ArchitectureInfo(_Part):
-    """Everything needed to build the network again (see `models.Architecture`).
-
-    Pixels enter as a film letterboxed into `size` x `size`, bright = dense, quantised to uint8,
-    divided by 255, repeated to three channels, then normalised with `mean` and `std`.
-    """
-
-    backbone: str
-    head: str
-    size: Annotated[int, Field(gt=0, le=4096)]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    options: dict[str, JsonValue] = {}
 
 
 class TrainingInfo(_Part):
@@ -142,6 +128,7 @@ class BundleInfo(_Part):
         weaknesses: subgroups in which it was measured to be weak; findings quote them.
         site: the site's sample that threshold, calibration and review band were fitted on; None if
             they were fitted on val.
+        members: the networks of an ensemble, whose architecture's backbone is `ensemble`.
     """
 
     format: Literal[1] = 1
@@ -161,6 +148,17 @@ class BundleInfo(_Part):
     seen: SeenInfo | None = None
     weaknesses: tuple[WeaknessInfo, ...] = ()
     site: SiteInfo | None = None
+    members: tuple[MemberInfo, ...] = ()
+
+    @field_validator("members")
+    @classmethod
+    def _members_are_an_ensemble(
+        cls, value: tuple[MemberInfo, ...], others: ValidationInfo
+    ) -> tuple[MemberInfo, ...]:
+        own = others.data.get("architecture")
+        if own is not None and (own.backbone == ENSEMBLE) != bool(value):
+            raise ValueError("an ensemble has members, and nothing else has")
+        return value
 
     @field_validator("heatmap")
     @classmethod

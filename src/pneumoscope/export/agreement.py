@@ -120,7 +120,7 @@ def _by_torch(
 ) -> Answer:
     """Log-odds (B,) and maps (B, h, w) by the bundle's method in `localize`."""
     own = HeatmapSpec.parse(engine.info.heatmap)
-    explain = method_named(own.method).function
+    explain = method_named(own.method).explain
     batch, classes = torch.from_numpy(pixels)[:, None], torch.from_numpy(targets)
     film = explain(classifier, batch, classes)
     logit, maps = positive_logit(film.logits), film.maps

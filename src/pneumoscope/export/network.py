@@ -12,8 +12,11 @@ from torch import Tensor, nn
 from pneumoscope.bundles import BundleInfo, HeatmapSpec
 from pneumoscope.errors import BundleError
 from pneumoscope.export.gradient import gradient_graph
+from pneumoscope.localize.methods import method_named
 from pneumoscope.localize.regional import _SPREAD
+from pneumoscope.localize.together import mean_map
 from pneumoscope.models.classifier import Classifier, positive_logit
+from pneumoscope.models.ensemble import Ensemble
 from pneumoscope.models.heads import RegionalHead
 
 
@@ -58,6 +61,22 @@ class Regional(_Part):
         return logit, torch.sigmoid(sign * cells) * compared
 
 
+class Together(nn.Module):
+    """`localize.Method.explain` of an ensemble."""
+
+    def __init__(self, ensemble: Ensemble, method: str) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(_PARTS[method](member) for member in ensemble.members)
+        self.combined = ensemble.combined
+        self.comparable = method_named(method).comparable
+
+    def forward(self, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-odds and maps of the members, combined."""
+        answers = [part(images, weights) for part in self.parts]
+        logit = self.combined([each for each, _ in answers])
+        return logit, mean_map([each for _, each in answers], comparable=self.comparable)
+
+
 _PARTS: dict[str, type[GradCam] | type[Regional]] = {"gradcam": GradCam, "regional": Regional}
 
 
@@ -82,7 +101,11 @@ class ExportedNetwork(nn.Module):
                 f"is explained by {own.method}, which has no ONNX form",
                 remedy=f"export a bundle that is explained by {' or '.join(_PARTS)}",
             )
-        self.part = _PARTS[own.method](classifier)
+        self.part: nn.Module = (
+            Together(classifier, own.method)
+            if isinstance(classifier, Ensemble)
+            else _PARTS[own.method](classifier)
+        )
         self.mirror = own.mirror
         self.temperature, self.bias = info.temperature, info.bias
         self.register_buffer("classes", torch.eye(2))

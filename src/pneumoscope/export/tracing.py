@@ -23,7 +23,7 @@ OPSET = 20
 _LOG_SIGMOID = torch.ops.aten.log_sigmoid.default
 # Where the exporter notes the modules that a node stems from, and how this package names them.
 _SCOPES = "pkg.torch.onnx.name_scopes"
-_BACKBONE, _SQUEEZE_EXCITE = "part.classifier.backbone", ".se."
+_BACKBONE, _SQUEEZE_EXCITE = ".classifier.backbone", ".se."
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class TorchEngine:
     def _explain(self, batch: Tensor, name: str) -> Explanation:
         if name == RANDOMISED:
             own = HeatmapSpec.parse(self._info.heatmap).method
-            return method_named(own).function(self._randomised, batch)
+            return method_named(own).explain(self._randomised, batch)
         method = method_named(name)
         if not method.works_for(self._classifier):
             raise SettingsError(
@@ -117,4 +117,4 @@ class TorchEngine:
                 f"'{self._info.architecture.head}'",
                 remedy=f"choose among {', '.join(self.methods)}",
             )
-        return method.function(self._quick, batch)
+        return method.explain(self._quick, batch)

@@ -18,7 +18,9 @@ from pneumoscope.localize.hirescam import hirescam
 from pneumoscope.localize.layercam import layercam
 from pneumoscope.localize.regional import regional
 from pneumoscope.localize.scorecam import scorecam
-from pneumoscope.models.classifier import Classifier
+from pneumoscope.localize.together import mean_map
+from pneumoscope.models.classifier import Classifier, positive_logit
+from pneumoscope.models.ensemble import Ensemble, both
 from pneumoscope.models.record import Family
 
 
@@ -48,6 +50,7 @@ class Method:
         function: the method itself.
         heads: the heads it works for; None for every head.
         class_specific: the map depends on the class asked for.
+        comparable: maps of different networks are of one scale.
     """
 
     name: str
@@ -57,11 +60,25 @@ class Method:
     function: MapFunction
     heads: tuple[str, ...] | None = None
     class_specific: bool = True
+    comparable: bool = False
 
     def works_for(self, classifier: Classifier) -> bool:
-        """Whether the method can explain this classifier."""
+        """Whether the method can explain this classifier; of an ensemble, all its members."""
+        if isinstance(classifier, Ensemble):
+            return all(self.works_for(member) for member in classifier.members)
         head = self.heads is None or classifier.architecture.head in self.heads
         return head and classifier.record.family in self.families
+
+    def explain(
+        self, classifier: Classifier, pixels: Tensor, targets: Tensor | int = 1
+    ) -> Explanation:
+        """As `function`, also for an ensemble: the mean of its members' maps, and its logits."""
+        if not isinstance(classifier, Ensemble):
+            return self.function(classifier, pixels, targets)
+        parts = [self.function(member, pixels, targets) for member in classifier.members]
+        log_odds = classifier.combined([positive_logit(part.logits) for part in parts])
+        maps = mean_map([part.maps for part in parts], comparable=self.comparable)
+        return Explanation(both(log_odds), maps)
 
 
 _ALL: tuple[Family, ...] = ("conv", "dense", "channels_last", "tokens", "patches")
@@ -135,6 +152,7 @@ _RECORDS = (
         _ALL,
         regional,
         heads=("regional",),
+        comparable=True,
     ),
 )
 

@@ -12,7 +12,7 @@ statistics from smooth noise, so that activations keep a sane scale at any depth
 from __future__ import annotations
 
 import copy
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pneumoscope.models.classifier import Classifier
+from pneumoscope.models.ensemble import Ensemble
 
 # Films of noise for the statistics: few, but each gives a batch normalisation a whole grid.
 _FILMS = 16
@@ -36,12 +37,19 @@ def randomised(classifier: Classifier, seed: int) -> Classifier:
     Returns:
         A classifier in eval mode on the same device.
     """
+    if isinstance(classifier, Ensemble):
+        return _with_members(classifier, [randomised(one, seed) for one in classifier.members])
     fresh = _fresh_state(classifier, seed)
     return _with_state(classifier, fresh, fresh.keys(), seed)
 
 
 def block_names(classifier: Classifier) -> list[str]:
-    """The blocks that `cascade` re-draws, in its order, named as in the network."""
+    """The blocks that `cascade` re-draws, in its order, named as in the network.
+
+    Those of an ensemble are its members.
+    """
+    if isinstance(classifier, Ensemble):
+        return [f"member {number + 1}" for number in range(len(classifier.members))]
     return [name for name, _ in _blocks(classifier)]
 
 
@@ -60,12 +68,24 @@ def cascade(
         eval mode with the weights of this block and all the ones behind it re-drawn. A copy is made
         when it is asked for.
     """
+    if isinstance(classifier, Ensemble):
+        members = classifier.members
+        for index, name in enumerate(block_names(classifier)):
+            members[index] = randomised(members[index], seed)
+            if wanted is None or name in wanted:
+                yield name, _with_members(classifier, members)
+        return
     fresh = _fresh_state(classifier, seed)
     redrawn: list[str] = []
     for name, keys in _blocks(classifier):
         redrawn += keys
         if wanted is None or name in wanted:
             yield name, _with_state(classifier, fresh, redrawn, seed)
+
+
+def _with_members(ensemble: Ensemble, members: Sequence[Classifier]) -> Ensemble:
+    changed = Ensemble(members, ensemble.temperatures, ensemble.biases)
+    return changed.to(ensemble.mean.device).eval()
 
 
 def _blocks(classifier: Classifier) -> list[tuple[str, list[str]]]:

@@ -11,6 +11,7 @@ from pneumoscope.bundles import BundleInfo
 from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.errors import BundleError
 from pneumoscope.models.classifier import Architecture, Classifier
+from pneumoscope.models.ensemble import Ensemble
 
 
 def load_classifier(folder: Path, info: BundleInfo) -> Classifier:
@@ -20,7 +21,7 @@ def load_classifier(folder: Path, info: BundleInfo) -> Classifier:
         BundleError: the weights do not fit the architecture.
     """
     path = folder / WEIGHTS_FILE
-    classifier = Classifier(Architecture(**info.architecture.model_dump()))
+    classifier = built(info)
     try:
         classifier.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:
@@ -30,3 +31,18 @@ def load_classifier(folder: Path, info: BundleInfo) -> Classifier:
             remedy="export the bundle again from its run",
         ) from error
     return classifier.eval()
+
+
+def built(info: BundleInfo) -> Classifier:
+    """A classifier of a bundle's shape, with random weights.
+
+    Raises:
+        SettingsError: this version cannot build it.
+    """
+    if not info.members:
+        return Classifier(Architecture(**info.architecture.model_dump()))
+    return Ensemble(
+        [Classifier(Architecture(**each.architecture.model_dump())) for each in info.members],
+        [each.temperature for each in info.members],
+        [each.bias for each in info.members],
+    )

@@ -65,8 +65,9 @@ def marker_shortcut(
     places = [(kind, corner) for kind in KINDS for corner in CORNERS]
     before = _ask(probe, films, stacked(films), None, 0)
     spread = float(before.log_odds.std())
-    own = probe.engine.info.architecture
-    cell = backbone_record(own.backbone, own.options).stride
+    info = probe.engine.info
+    networks = [each.architecture for each in info.members] or [info.architecture]
+    cell = max(backbone_record(each.backbone, each.options).stride for each in networks)
     rows: list[Row] = []
     for index, (kind, corner) in enumerate(places):
         pixels = np.stack([stamped(film, kind, corner) for film in films])

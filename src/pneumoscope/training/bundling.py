@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 
 import pneumoscope
-from pneumoscope.bundles import BundleInfo, SeenInfo, write_bundle
+from pneumoscope.bundles import BundleInfo, MemberInfo, SeenInfo, write_bundle
 from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.split import SPLITS
@@ -42,6 +43,7 @@ def make_bundle(
     selected_epoch: int,
     val_logits: NDArray[np.float64],
     val_targets: NDArray[np.int64],
+    members: Sequence[MemberInfo] = (),
 ) -> BundleInfo:
     """Write the bundle of a trained classifier.
 
@@ -58,6 +60,7 @@ def make_bundle(
         val_logits: (N,) log-odds on val, from which calibration, threshold and review band are
             fitted.
         val_targets: (N,) 1 = positive.
+        members: of an ensemble, its networks.
     """
     digest = manifest.digest()
     sets = _cohorts(manifest)
@@ -104,6 +107,7 @@ def make_bundle(
                 "selected_epoch": selected_epoch,
                 "versions": _versions(settings.guided),
             },
+            "members": tuple(members),
             "seen": SeenInfo.of(digest, *manifest.keys_by_split()),
         },
         [WEIGHTS_FILE],
