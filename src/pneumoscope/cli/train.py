@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.table import Table
 
 from pneumoscope.cli.console import (
     NOT_FOR_DIAGNOSIS,
@@ -66,6 +67,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=3,
+            metavar="K",
+            help="Cross-validation by patient: K runs, each tested on a fold that it never saw.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     devices: Annotated[
         str | None,
@@ -101,6 +111,7 @@ def train(
       pneumoscope train cohort.csv --preset paper --out paper
       pneumoscope train cohort.csv --set size=320 --set batch_size=16 --out large
       pneumoscope train cohort.csv --teacher run --out student
+      pneumoscope train cohort.csv --folds 5 --out folds
       pneumoscope train --out run --resume
       pneumoscope train cohort.csv --devices 2
       torchrun --nproc-per-node 2 -m pneumoscope train cohort.csv
@@ -135,6 +146,14 @@ def train(
     else:
         _checked(preset, overrides)
     require("train", "training")
+    if folds is not None:
+        if cohort is None or devices is not None or nodes is not None:
+            raise SettingsError(
+                "--folds trains on one device and goes on by itself",
+                remedy="give the cohort and --out again, without --resume, --devices and --nodes",
+            )
+        _cross_validate(cohort, out, preset, overrides, folds)
+        return
     metrics = run_training(cohort, out, preset, overrides, devices=devices, nodes=nodes)
     if metrics is None:
         return
@@ -232,6 +251,43 @@ def run_training(
         return None
     with progress("Measuring on val") as update:
         return document_run(result.folder, result.history, update)
+
+
+def _cross_validate(
+    cohort: Path, out: Path, preset: str, overrides: dict[str, Any], count: int
+) -> None:
+    """Train and test all folds; print what they say together and apart."""
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.comparison.folds import POOLED, cross_validate
+    from pneumoscope.report.numbers import interval_text, metric_name
+    from pneumoscope.training.listener import RunListener
+    from pneumoscope.training.settings import make_settings
+
+    with (
+        progress("Decoding films") as decoding,
+        progress("Finding lungs") as lungs,
+        progress("Training steps") as steps,
+        progress("Measuring") as measuring,
+    ):
+        found = cross_validate(
+            Manifest.read(cohort),
+            make_settings(preset, **overrides),
+            out,
+            count,
+            listener=RunListener(decoding, lungs, None, _show_epoch, steps, None),
+            measuring=measuring,
+            started=lambda number, stage: errors.print(f"fold {number} of {count}: {stage}"),
+        )
+    table = Table(header_style="dim")
+    table.add_column("test part", header_style="bold")
+    for name in POOLED:
+        table.add_column(metric_name(name), justify="right")
+    rows = [(one["run"], one["classification"]) for one in found.metrics["folds"]]
+    for title, figures in (*rows, ("all, out of fold", found.metrics["pooled"])):
+        table.add_row(shown(title), *(interval_text(figures[name]) for name in POOLED))
+    console.print(table)
+    console.print(f"Out-of-fold predictions: [bold]{shown(out / 'predictions.csv')}[/bold]")
+    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 
 def _device_count(text: str | None) -> int | Literal["auto"] | None:
