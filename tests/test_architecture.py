@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import pneumoscope
+from pneumoscope.extras import LIBRARIES as EXTRAS
 
 ROOT = Path(pneumoscope.__file__).parent
 LEAVES = {"addresses", "errors", "files", "components", "shipped", "names", "extras"}
@@ -200,6 +201,11 @@ TORCH_FREE = (
     "imaging", "cohort", "findings", "bundles", "lungs", "gate", "evaluate", "inference",
     "calibration", "report", "assessment", "scale", "dicom", "serve", "cli",
 )  # fmt: skip
+# What `predict`, `explain`, `serve` and DICOM objects run on.
+BASE = (
+    "imaging", "findings", "bundles", "lungs", "density", "gate", "inference", "dicom", "serve",
+    "cli",
+)  # fmt: skip
 
 
 def imported(path: Path) -> set[str]:
@@ -293,6 +299,23 @@ def test_torch_free_rooms_load_no_torch() -> None:
         "import importlib, sys\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"
         "loaded = {'torch', 'torchvision', 'timm', 'lightning', 'safetensors'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {loaded}' if loaded else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_base_rooms_load_only_libraries_of_the_base_install() -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+        for room in BASE
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if path != LAZY
+    ]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {modules!r}: importlib.import_module(name)\n"
+        f"loaded = {set(EXTRAS['evaluate'])!r} & set(sys.modules)\n"
         "sys.exit(f'loaded: {loaded}' if loaded else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

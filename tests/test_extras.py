@@ -57,6 +57,14 @@ def without(extra: str, *arguments: object, cwd: Path) -> subprocess.CompletedPr
                 ("train-lungs", "films", "--masks", "masks"), ("predict", "f", "--engine", "torch"),
             )
         ),
+        *(
+            ("evaluate", command)
+            for command in (
+                ("scan", "."), ("join", "c.csv", "c.csv"), ("phantom",),
+                ("evaluate", "c.csv"), ("calibrate", "default", "c.csv"), ("card", "default",
+                "--weaknesses", "c.csv"), ("check-lungs", "c.csv"), ("check-gate", "c.csv"),
+            )
+        ),
         ("serve", ("serve",)),
         ("hospital", ("dicom-node",)),
         ("hospital", ("dicom-fetch", "https://pacs/dicom-web/studies/1.2")),

@@ -8,10 +8,12 @@ from importlib.util import find_spec
 from pneumoscope.errors import MissingExtra
 
 # By the names that they are imported by.
+_EVALUATE = ("scipy", "pandas", "sklearn", "matplotlib", "onnx")
 LIBRARIES: dict[str, tuple[str, ...]] = {
-    "evaluate": ("scipy", "pandas", "sklearn", "matplotlib", "onnx"),
+    "evaluate": _EVALUATE,
     "train": (
-        "torch", "torchvision", "timm", "lightning", "safetensors", "onnx", "onnxscript", "skimage",
+        "torch", "torchvision", "timm", "lightning", "safetensors", "onnxscript", "skimage",
+        *_EVALUATE,
     ),
     "openvino": ("openvino",),
     "scale": ("ray", "pyarrow"),
@@ -53,6 +55,15 @@ def require(extra: str, what: str) -> None:
         raise MissingExtra(
             f"{what} needs {named}, which {verb} not installed", remedy=how_to_install(extra)
         )
+
+
+def missing_library(error: ModuleNotFoundError) -> MissingExtra | None:
+    """What to say of a library that could not be imported; None if it belongs to no extra."""
+    name = (error.name or "").partition(".")[0]
+    for extra, libraries in LIBRARIES.items():
+        if name in libraries:
+            return MissingExtra(f"{name} is not installed", remedy=how_to_install(extra))
+    return None
 
 
 def _installed(name: str) -> bool:

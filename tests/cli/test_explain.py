@@ -17,6 +17,7 @@ from pneumoscope.bundles import BundleInfo
 from pneumoscope.cli.explain import explain
 from pneumoscope.cli.options import heatmaps_beside
 from pneumoscope.errors import OutputError, SettingsError
+from pneumoscope.evaluate import score_lungs
 from pneumoscope.inference import EngineOutput, Runtime, load_engine
 from pneumoscope.inference import explain as inference
 
@@ -171,6 +172,11 @@ def test_share_in_lungs() -> None:
     assert explaining.share_in(heat, mask) == pytest.approx(0.5)
     assert explaining.share_in(heat, None) is None
     assert explaining.share_in(np.zeros_like(heat), mask) is None
+    # As the figures of `evaluate` count it.
+    noise = np.random.default_rng(0).random((40, 30)).astype(np.float32)
+    lungs = noise > 0.3
+    expected = score_lungs(noise, lungs).energy_in_lungs
+    assert explaining.share_in(noise, lungs) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_command(run_folder: Path, phantoms: Path, tmp_path: Path) -> None:

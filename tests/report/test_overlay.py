@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from pneumoscope.errors import OutputError, UnreadableImage, UnsupportedImage
 from pneumoscope.findings import Region
@@ -106,6 +107,19 @@ def test_lesions_are_dashed_and_masks_outlined() -> None:
     blue = np.all(overlay(film(), cold, lesion_mask=mask) == LESION_COLOUR, axis=2)
     assert blue[30, 30:60].all() and blue[59, 30:60].all()
     assert not blue[35:55, 35:55].any() and not blue[~mask].any()
+
+
+@pytest.mark.parametrize("side", [200, 600, 900])
+def test_an_outline_is_the_mask_less_its_erosion(side: int) -> None:
+    noise = ndimage.gaussian_filter(
+        np.random.default_rng(side).normal(size=(side, side)), side / 30
+    )
+    mask = noise > 0
+    blank = np.zeros((side, side), dtype=np.float32)
+    picture = overlay(blank, blank, lesion_mask=mask)
+    line = max(1, round(side / 300))
+    inner = ndimage.binary_erosion(mask, iterations=line, border_value=1)
+    np.testing.assert_array_equal(np.all(picture == LESION_COLOUR, axis=2), mask & ~inner)
 
 
 def test_wrong_shapes_and_opacity_are_refused() -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumoscope.bundles import BundleInfo, HeatmapSpec
-from pneumoscope.evaluate import score_lungs
 from pneumoscope.files import atomic_path, write_json
 from pneumoscope.findings import Region, positive_regions
 from pneumoscope.findings.words import RESEARCH_ONLY
@@ -157,7 +156,6 @@ def peak_of(heatmap: NDArray[np.float32]) -> Point | None:
 def share_in(heatmap: NDArray[np.float32], lungs: NDArray[np.bool_] | None) -> float | None:
     """Part of the heat that lies in the lungs; None without lungs or without evidence."""
 
-    if lungs is None:
+    if lungs is None or heatmap.min() == heatmap.max():
         return None
-    scores = score_lungs(heatmap, lungs)
-    return scores.energy_in_lungs if scores.evidence == "heat" else None
+    return float(heatmap[lungs].sum(dtype=np.float64) / heatmap.sum(dtype=np.float64))

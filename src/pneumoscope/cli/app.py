@@ -43,6 +43,7 @@ from pneumoscope.cli import (
 from pneumoscope.cli.console import errors, let_print_anything, shown
 from pneumoscope.cli.quiet import with_quiet
 from pneumoscope.errors import PneumoscopeError
+from pneumoscope.extras import missing_library
 
 BAD_INPUT = 2
 # What typer exits with after Ctrl-C.
@@ -119,6 +120,10 @@ def main() -> None:
         app()
     except PneumoscopeError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        if (absent := missing_library(error)) is None:
+            raise
+        _fail(str(absent))
     except SystemExit as stop:
         if stop.code != _INTERRUPTED:
             raise

@@ -9,6 +9,7 @@ import typer
 
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, show_table, shown
 from pneumoscope.errors import SettingsError
+from pneumoscope.extras import require
 
 
 def card(
@@ -58,6 +59,14 @@ def card(
       pneumoscope card old-bundle --trained-on run/manifest.csv
       pneumoscope card RUN --weaknesses weaknesses.yaml
     """
+    amended = trained_on is not None or weaknesses is not None
+    measurements = any((evaluation, other, audit, audit_before, gate, words))
+    if not (amended or measurements):
+        raise SettingsError(
+            "nothing was given to write the card from, and it would replace the bundle's own",
+            remedy="give --evaluation NAME=FOLDER, or another output",
+        )
+    require("evaluate", "card")
     from pneumoscope.assessment.card import list_seen, list_weaknesses, write_card
     from pneumoscope.report.card_tables import card_tables
 
@@ -68,15 +77,8 @@ def card(
         number, paths = list_weaknesses(bundle, weaknesses)
         for path in paths:
             console.print(f"Lists {number} weaknesses of the model: [bold]{shown(path)}[/bold]")
-    amended = trained_on is not None or weaknesses is not None
-    measurements = any((evaluation, other, audit, audit_before, gate, words))
-    if amended and not measurements:
-        return
     if not measurements:
-        raise SettingsError(
-            "nothing was given to write the card from, and it would replace the bundle's own",
-            remedy="give --evaluation NAME=FOLDER, or another output",
-        )
+        return
     path, measured = write_card(
         bundle,
         evaluations=evaluation or (),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pneumoscope.cli.console import collect, console, progress, shown
+from pneumoscope.extras import require
 
 
 def check_gate(
@@ -40,6 +41,7 @@ def check_gate(
     [dim]Example:[/dim]
       pneumoscope check-gate cohort.csv --others photographs --out gate.json
     """
+    require("evaluate", "check-gate")
     from pneumoscope.assessment.gate import measure_gate
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import write_json

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pneumoscope.cli.console import console, progress, show_lung_figures, shown
+from pneumoscope.extras import require
 
 
 def check_lungs(
@@ -26,6 +27,7 @@ def check_lungs(
       pneumoscope check-lungs lungs/cohort.csv --by view
       pneumoscope check-lungs lungs/cohort.csv --model OUT/lungs.onnx --out figures.json
     """
+    require("evaluate", "check-lungs")
     from pneumoscope.assessment.lungs import lung_figures, score_lungs
     from pneumoscope.cohort.lung_masks import read_lung_table
     from pneumoscope.files import write_json

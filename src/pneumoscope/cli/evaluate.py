@@ -34,6 +34,7 @@ from pneumoscope.cli.options import (
     names,
 )
 from pneumoscope.errors import SettingsError
+from pneumoscope.extras import require
 from pneumoscope.names import plain
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def evaluate(
       pneumoscope evaluate cohort.csv --predictions p.csv --heatmaps heat --boxes boxes.csv
       pneumoscope evaluate cohort.csv --predictions p.csv --heatmaps a=heat-a --heatmaps b=heat-b
     """
+    require("evaluate", "evaluate")
     from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.assessment.measuring import assess
     from pneumoscope.cohort.formats.choice import Choice

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pneumoscope.cli.console import console, quoted, shown
+from pneumoscope.extras import require
 
 
 def join(
@@ -24,6 +25,7 @@ def join(
       pneumoscope join children.csv adults.csv --out joint.csv
       pneumoscope train joint.csv
     """
+    require("evaluate", "join")
     from pneumoscope.cohort.join import join as run
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.errors import OutputError

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pneumoscope.cli.console import console, progress, quoted, shown
+from pneumoscope.extras import require
 
 
 def phantom(
@@ -32,6 +33,7 @@ def phantom(
       pneumoscope phantom --out phantoms --n 600 --seed 7
       pneumoscope phantom --out shortcut --marker 0.95
     """
+    require("evaluate", "phantom")
     from pneumoscope.cohort.phantom import PhantomSettings, write_cohort
 
     settings = PhantomSettings(

@@ -16,6 +16,7 @@ from pneumoscope.cli.options import (
     NegativeOption,
     ReadersOption,
 )
+from pneumoscope.extras import require
 
 if TYPE_CHECKING:
     from pneumoscope.cohort.audit import Audit
@@ -74,6 +75,7 @@ def scan(
       pneumoscope scan chest_xray --keep-official --out official.csv
       pneumoscope scan films.csv --patient-pattern '^(P[0-9]+)_'
     """
+    require("evaluate", "scan")
     from pneumoscope.cohort.scan import ScanSettings
     from pneumoscope.errors import OutputError
 
