@@ -158,6 +158,14 @@ def test_the_server_reads_a_film(phantom_film: Path) -> None:
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.usefixtures("base")
+def test_python_names_the_extra_too() -> None:
+    code = "import pneumoscope; pneumoscope.load; pneumoscope.scan"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("pneumoscope.errors.MissingExtra: ") and "'evaluate'" in last
+
+
 def test_the_help_of_predict_imports_none_of_them() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "pneumoscope", "predict", "--help"],

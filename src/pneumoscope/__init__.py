@@ -60,10 +60,22 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """A public name, imported when it is first used: `import pneumoscope` stays quick."""
+    """A public name, imported when it is first used: `import pneumoscope` stays quick.
+
+    Raises:
+        MissingExtra: it needs a library that is not installed.
+    """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"pneumoscope.{_MODULES.get(name, 'workflow')}"), name)
+    try:
+        module = import_module(f"pneumoscope.{_MODULES.get(name, 'workflow')}")
+    except ModuleNotFoundError as error:
+        from pneumoscope.extras import missing_library
+
+        if (absent := missing_library(error)) is not None:
+            raise absent from error
+        raise
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:
