@@ -159,8 +159,9 @@ def test_the_server_reads_a_film(phantom_film: Path) -> None:
 
 
 @pytest.mark.usefixtures("base")
-def test_python_names_the_extra_too() -> None:
-    code = "import pneumoscope; pneumoscope.load; pneumoscope.scan"
+@pytest.mark.parametrize("call", ["Manifest", "scan('films')", "read_cohort('cohort.csv')"])
+def test_python_names_the_extra_too(call: str) -> None:
+    code = f"import pneumoscope; pneumoscope.load; pneumoscope.explain; pneumoscope.{call}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("pneumoscope.errors.MissingExtra: ") and "'evaluate'" in last

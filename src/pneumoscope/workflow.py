@@ -52,6 +52,7 @@ def read_cohort(
     Raises:
         CohortError: the table cannot be used.
     """
+    require("evaluate", "read_cohort")
     from pneumoscope.cohort.formats.choice import Choice
     from pneumoscope.cohort.manifest import Manifest
 
@@ -80,6 +81,7 @@ def read_annotations(
         CohortError, EvaluationError: a file or folder cannot be used.
         SettingsError: nothing was given.
     """
+    require("evaluate", "read_annotations")
     from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.cohort.formats.choice import Choice
 
@@ -114,6 +116,7 @@ def scan(
         CohortError: the cohort cannot be used.
         SettingsError: there is no such setting, or its value is out of range.
     """
+    require("evaluate", "scan")
     from pneumoscope.cohort.scan import ScanSettings
     from pneumoscope.cohort.scan import scan as run
 
@@ -197,6 +200,7 @@ def assess(
         SettingsError: heatmaps or a threshold were given for a bundle, or lesions and no heatmaps
             for another program.
     """
+    require("evaluate", "assess")
     from pneumoscope.assessment.measuring import assess as measure
     from pneumoscope.assessment.own_model import OwnModel
 
@@ -232,6 +236,7 @@ def compare_assessments(assessments: Mapping[str, Assessment]) -> ComparedAssess
     Raises:
         EvaluationError: fewer than two, other radiographs, or one label only.
     """
+    require("evaluate", "compare_assessments")
     from pneumoscope.assessment import comparing
 
     return comparing.compare_assessments(assessments)
