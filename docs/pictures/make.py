@@ -1,7 +1,7 @@
 """Draw the README's pictures from a demo's folder: `python docs/pictures/make.py demo`.
 
 Phantoms only. Which ones: the first of each label for the first picture; for the second, the test
-split's first positive radiograph of each patient, in the manifest's order, whatever the model made of it.
+split's first positive radiograph of each patient, in the manifest's order, whatever was predicted.
 """
 
 from __future__ import annotations

@@ -286,7 +286,7 @@ def test_nifti(tmp_path: Path) -> None:
         ("a.json", "{}", "neither COCO's"),
         ("a.json", "[1, 2", "cannot be read as JSON"),
         ("a.json", '{"images": [{"id": 1}], "annotations": []}', "incomplete"),
-        ("a.png", "\x89PNG", "no annotation file"),
+        ("a.png", "\x89PNG", "not an annotation file"),
     ],
 )
 def test_wrong_files_are_named(tmp_path: Path, name: str, text: str, problem: str) -> None:

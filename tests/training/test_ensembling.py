@@ -145,7 +145,7 @@ def test_runs_become_a_run(run_folder: Path, tmp_path: Path) -> None:
 
 
 def test_runs_that_do_not_belong_together_are_refused(run_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="one run is no ensemble"):
+    with pytest.raises(RunError, match="one run is not an ensemble"):
         ensemble_runs([run_folder], tmp_path / "both")
     other = altered(run_folder, tmp_path / "other", digest="0" * 64)
     with pytest.raises(RunError, match="another manifest"):

@@ -116,7 +116,9 @@ def calibrated(logits: ArrayLike, temperature: float, bias: float = 0.0) -> NDAr
         EvaluationError: the temperature is not a positive number, or a number is not finite.
     """
     if not math.isfinite(bias):
-        raise EvaluationError(f"bias {bias:g} is no number", remedy="fit it with fit_calibration")
+        raise EvaluationError(
+            f"bias {bias:g} is not a number", remedy="fit it with fit_calibration"
+        )
     if not (math.isfinite(temperature) and temperature > 0.0):
         raise EvaluationError(
             f"temperature {temperature:g} is not positive", remedy="fit it with fit_temperature"

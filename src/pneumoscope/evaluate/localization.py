@@ -237,7 +237,7 @@ class LocalizationEvaluator:
         _checks.patient_codes([record.patient])
         if record.half not in get_args(Half):
             raise EvaluationError(
-                f"'{record.half}' is no half", remedy="give 'tuning' or 'test', see half_of"
+                f"'{record.half}' is not a half", remedy="give 'tuning' or 'test', see half_of"
             )
         if self._halves.get(record.patient, record.half) != record.half:
             raise EvaluationError(
@@ -275,7 +275,7 @@ class LocalizationEvaluator:
         """Records of the test half by image, so that the order of accumulation is no matter."""
         if of not in get_args(Slice):
             raise EvaluationError(
-                f"'{of}' is no slice", remedy=f"give one of {', '.join(get_args(Slice))}"
+                f"'{of}' is not a slice", remedy=f"give one of {', '.join(get_args(Slice))}"
             )
         records = sorted(self._records[method].values(), key=lambda record: record.image)
         test = [record for record in records if record.half == "test"]

@@ -159,9 +159,7 @@ def _pictures(content: ComparisonContent) -> dict[str, Picture]:
     rows, groups = content.comparison.rows, content.comparison.groups
     caption = ["Dots with 95 % intervals; diamonds are ensembles."]
     if groups:
-        caption.append(
-            "Black bars join neighbours no two of which are told apart at a Holm-corrected .05."
-        )
+        caption.append("Black bars join models that cannot be told apart at a Holm-corrected .05.")
     if len(rows) > 1:
         caption.append(
             "Intervals of two models may overlap although the models are told apart: they are "

@@ -200,7 +200,7 @@ def _read(out: Place, part: str, columns: list[str] | None = None) -> Any:
         return pq.read_table(pa.BufferReader(content), columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise OutputError(
-            f"{place.text} is no part of findings, or damaged",
+            f"{place.text} is not a part of findings, or is damaged",
             remedy="remove it and run again",
         ) from error
 

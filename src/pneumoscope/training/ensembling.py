@@ -38,7 +38,7 @@ def ensemble_runs(runs: Sequence[Path], out: Path, progress: Progress | None = N
         OutputError: `out` is not empty.
     """
     if len(runs) < 2:
-        raise RunError("one run is no ensemble", remedy="give two or more runs")
+        raise RunError("one run is not an ensemble", remedy="give two or more runs")
     bundles = [read_bundle(run) for run in runs]
     infos = [info for _, info in bundles]
     _check(runs, infos)

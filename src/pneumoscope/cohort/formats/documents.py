@@ -213,7 +213,7 @@ def _yolo(name: str, path: Path, names: Mapping[int, str]) -> Iterator[Mark]:
             label, *rest = line.split()
             values = [float(value) for value in rest]
             if not all(-0.5 <= value <= 1.5 for value in values):
-                raise ValueError("values that are no fractions of the film")
+                raise ValueError("values that are not fractions of the radiograph")
             yield Mark(name, names.get(int(label), label), shape=_yolo_shape(values, path))
         except ValueError as error:
             raise CohortError(

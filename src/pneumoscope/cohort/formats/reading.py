@@ -63,7 +63,7 @@ def _file(path: Path, choice: Choice, outlines: bool) -> FieldFile:
     if path.suffix.lower() == ".txt":
         return read_yolo(path, named)
     if path.suffix.lower() in _PICTURES or b"\0" in head:
-        raise CohortError("is no annotation file", path=path, remedy=f"{_REMEDY}, or a folder")
+        raise CohortError("is not an annotation file", path=path, remedy=f"{_REMEDY}, or a folder")
     return read_table_of_the_field(path, choice) or read_plain_table(path, choice)
 
 

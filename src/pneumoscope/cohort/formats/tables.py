@@ -253,7 +253,7 @@ class _Reading:
             return [float(text) for text in texts]
         except ValueError as error:
             raise CohortError(
-                f"line {line} has a coordinate that is no number",
+                f"line {line} has a coordinate that is not a number",
                 path=self._path,
                 remedy="correct it",
             ) from error
