@@ -105,8 +105,8 @@ def _localization(cohorts: Measured) -> CardTable:
                 lines.append([name, method, *_figures(figures, _LOCALIZATION)])
     return CardTable(
         "Localization",
-        "True positives of the test half of the patients, against drawn boxes of lesions or outlines "
-        "of lungs, beside plain Grad-CAM of the same model.",
+        "True positives of the test half of the patients, against drawn boxes of lesions or "
+        "outlines of lungs, beside plain Grad-CAM of the same model.",
         ["Cohort", "Heatmap", *map(metric_name, _LOCALIZATION)],
         lines,
     )
