@@ -116,6 +116,22 @@ def test_windows_are_in_stored_values(page: Page, films: list[Path], tmp_path: P
     assert page.locator("#preset").input_value() == "lungs"
 
 
+def test_a_film_that_its_window_leaves_dull_starts_with_auto(
+    page: Page, films: list[Path], tmp_path: Path
+) -> None:
+    stored = 4 * np.asarray(Image.open(films[0]), dtype=np.uint16) + 300
+    window = {"WindowCenter": 2048, "WindowWidth": 4096, "PixelSpacing": None}
+    page.set_input_files("#files", [film(tmp_path / "f.dcm", pixels=stored, **window)])
+    page.locator("#finding").wait_for()
+    assert page.locator("#preset").input_value() == "auto"
+    assert "little contrast" in page.locator("#preset-note").inner_text()
+    low, high = np.percentile(stored, [1, 99], method="inverted_cdf")
+    assert page.locator("#width-value").inner_text() == f"{high - low:.0f}"
+    page.select_option("#preset", "file")
+    assert page.locator("#preset-note").inner_text() == ""
+    assert page.locator("#level-value").inner_text() != f"{(low + high) / 2:.0f}"
+
+
 def test_an_inverted_film_with_padding_is_shown_the_right_way(page: Page, tmp_path: Path) -> None:
     stored = np.add.outer(np.arange(0, 160), np.arange(0, 140)).astype(np.uint16) * 10 + 100
     stored[:20] = 0

@@ -10,7 +10,8 @@ export function listenToKeys(hasFilm, anytime, withFilm) {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const act = anytime[key] ?? (hasFilm() ? withFilm[key] : undefined);
     const busy = document.querySelector("dialog[open]") || event.ctrlKey || event.metaKey || event.altKey;
-    const sliding = event.target.matches?.("input[type=range]") && key.startsWith("Arrow");
+    // Sliders move and frames scroll by arrows.
+    const sliding = event.target.matches?.("input[type=range], #panel, #table") && key.startsWith("Arrow");
     if (!act || busy || sliding || event.target.matches?.("select, textarea, #reader, input[type=password]")) return;
     event.preventDefault();
     act(event);

@@ -145,7 +145,9 @@ function showDisplay() {
   }
   $("map").value = display.map;
   $("boxes").checked = display.boxes;
-  $("preset").value = display.preset;
+  $("preset").value = active.preset;
+  $("preset-note").textContent = film && display.preset === null && active.preset === "auto"
+    ? "Auto, since the file's own window leaves little contrast. The model saw the film as in the file." : "";
   $("invert").setAttribute("aria-pressed", String(display.invert));
   showColours(display.map);
   showRegions(entry?.found ?? null, entry ? regions ?? [] : []);
@@ -170,6 +172,7 @@ function showColours(map) {
 
 function showMarks() {
   const { film, marks, chosen } = active;
+  const focused = [...$("marks").querySelectorAll("button")].indexOf(document.activeElement);
   $("marks-part").hidden = !film || !marks.length;
   $("marks").replaceChildren(...(film ? marks : []).map((mark) => {
     const line = document.createElement("li"), choose = document.createElement("button"), remove = document.createElement("button");
@@ -185,6 +188,7 @@ function showMarks() {
     line.append(choose, remove);
     return line;
   }));
+  $("marks").querySelectorAll("button")[focused]?.focus();
   const at = active.entry?.found.display?.spacing_at;
   $("spacing").textContent = !film?.spacing ? "The file has no pixel spacing: lengths are in pixels."
     : at === "detector" ? "Millimetres at the detector, not corrected for magnification." : "";
@@ -213,7 +217,7 @@ function slide(id, share) {
 }
 
 function preset(steps) {
-  const names = Object.keys(PRESETS), at = names.indexOf(active.display.preset);
+  const names = Object.keys(PRESETS), at = names.indexOf(active.preset);
   change({ preset: names[(at + steps + names.length) % names.length] });
 }
 

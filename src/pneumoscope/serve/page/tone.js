@@ -67,6 +67,12 @@ export function presetWindow(name, histogram, scale) {
   return { centre: (low + high) / 2, width: Math.max(high - low, least(scale)) };
 }
 
+/** Whether the file's own display gives nearly all of the film less than half of the grays. */
+export function isDull({ scale, histogram }) {
+  const gray = curved(scale), low = gray(quantile(histogram, scale, 0.01)), high = gray(quantile(histogram, scale, 0.99));
+  return Math.abs(high - low) < 0.5;
+}
+
 /** The smallest window: one stored value. */
 export const least = (scale) => Math.max((scale.high - scale.low) / (LEVELS - 1), 1e-6);
 

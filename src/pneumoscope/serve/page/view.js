@@ -6,7 +6,7 @@ import { Hands } from "./hands.js";
 import { drawMark } from "./marks.js";
 import { bar, box, scaleBar, wrapped } from "./overlay.js";
 import { coarse, drawCoarse, paint, surface } from "./surface.js";
-import { fileWindow, least, presetWindow, shades } from "./tone.js";
+import { fileWindow, isDull, least, presetWindow, shades } from "./tone.js";
 
 /**
  * @typedef {object} Film
@@ -24,7 +24,7 @@ import { fileWindow, least, presetWindow, shades } from "./tone.js";
  */
 
 const LARGEST = 16, LENS = 2.5, STILL = 200;
-const START = { preset: "file", window: null, invert: false, opacity: 0.45, map: "cividis", threshold: null, boxes: true };
+const START = { preset: null, window: null, invert: false, opacity: 0.45, map: "cividis", threshold: null, boxes: true };
 
 export class View {
   /**
@@ -61,7 +61,7 @@ export class View {
     this.marks = marks;
     this.chosen = null;
     this.turn = hung(film.directions);
-    this.display.window = presetWindow(this.display.preset, film.histogram, film.scale);
+    this.display.window = presetWindow(this.preset, film.histogram, film.scale);
     this.gray = surface(film.width, film.height);
     // Heat is smooth: a coarse map, drawn larger, is the same to the eye.
     this.heat = film.heat && coarse(film, film.heat);
@@ -83,7 +83,7 @@ export class View {
   set(changes) {
     Object.assign(this.display, changes);
     if (!this.film) return;
-    if ("preset" in changes) this.display.window = presetWindow(changes.preset, this.film.histogram, this.film.scale);
+    if ("preset" in changes) this.display.window = presetWindow(this.preset, this.film.histogram, this.film.scale);
     if ("preset" in changes || "window" in changes || "invert" in changes) this.stale.gray = true;
     if ("map" in changes) this.stale.heat = true;
     this.draw();
@@ -98,6 +98,11 @@ export class View {
     this.set({
       window: { centre: Math.min(Math.max(centre, low), high), width: Math.min(Math.max(width, smallest), 2 * (high - low) || smallest) },
     });
+  }
+
+  /** What somebody chose; else the file's own display, or auto where that leaves little contrast. */
+  get preset() {
+    return this.display.preset ?? (this.film && isDull(this.film) ? "auto" : "file");
   }
 
   /** @returns {import("./tone.js").Window} What is shown, or where the file's own curve rises. */
