@@ -120,7 +120,7 @@ def test_a_film_that_its_window_leaves_dull_starts_with_auto(
     page: Page, films: list[Path], tmp_path: Path
 ) -> None:
     stored = 4 * np.asarray(Image.open(films[0]), dtype=np.uint16) + 300
-    window = {"WindowCenter": 2048, "WindowWidth": 4096, "PixelSpacing": None}
+    window: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096, "PixelSpacing": None}
     page.set_input_files("#files", [film(tmp_path / "f.dcm", pixels=stored, **window)])
     page.locator("#finding").wait_for()
     assert page.locator("#preset").input_value() == "auto"
