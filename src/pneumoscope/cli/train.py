@@ -190,17 +190,22 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """
     import yaml
 
-    settings = {}
+    settings: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise SettingsError(f"'{pair}' is not a setting", remedy="write --set name=value")
         try:
-            settings[name.strip().replace("-", "_")] = yaml.safe_load(value)
+            read = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise SettingsError(
                 f"'{pair}' has a value that is not YAML", remedy="write --set name=value"
             ) from error
+        whole, dot, part = name.strip().replace("-", "_").partition(".")
+        if dot and whole == "augmentation":
+            settings.setdefault("amounts", {})[part] = read
+        else:
+            settings[whole + dot + part] = read
     if "preset" in settings:
         raise SettingsError("the preset is not a setting", remedy="write --preset NAME")
     return settings

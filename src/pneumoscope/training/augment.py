@@ -23,11 +23,15 @@ from torch.nn import functional as F  # noqa: N812
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF  # noqa: N812
 
+from pneumoscope.training.amounts import Amounts
+
 Augmentation = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 """Pixels and guides to pixels and guides; of guides (B, C, g, g) the first are the lungs."""
 
 
-def augmentation(name: str, mirror: bool, hide_outside: float = 0.0) -> Augmentation:
+def augmentation(
+    name: str, mirror: bool, hide_outside: float = 0.0, amounts: Amounts | None = None
+) -> Augmentation:
     """The augmentation of that name: `default`, `paper` or `none`.
 
     It takes uint8 pixels (B, 1, H, W) and guides (B, C, g, g) or None; it gives float32 pixels in
@@ -37,10 +41,11 @@ def augmentation(name: str, mirror: bool, hide_outside: float = 0.0) -> Augmenta
         name: of the augmentation.
         mirror: let `default` mirror half of the radiographs; a pneumonia may be on either side.
         hide_outside: on this share of radiographs `default` hides what is outside the lungs.
+        amounts: of `default`; None for its own.
     """
 
     def default(pixels: Tensor, guides: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        images, guides = augment_default(pixels, guides, mirror=mirror)
+        images, guides = augment_default(pixels, guides, mirror=mirror, amounts=amounts)
         if guides is not None and hide_outside > 0:
             images = hidden_outside(images, guides[:, :1], hide_outside)
         return images, guides
@@ -60,19 +65,28 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def augment_default(
-    pixels: Tensor, guides: Tensor | None = None, *, mirror: bool = False
+    pixels: Tensor,
+    guides: Tensor | None = None,
+    *,
+    mirror: bool = False,
+    amounts: Amounts | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Rotation +-12 deg, scale .88-1.12, shift +-6 %, exposure +-20 %, light noise."""
+    """Rotation, scale, shift, exposure, contrast, brightness and noise within the amounts."""
+    most = amounts or Amounts()
     images = to_float(pixels)
     count, device = len(images), images.device
 
     def between(low: float, high: float) -> Tensor:
         return torch.empty(count, device=device).uniform_(low, high)
 
-    angle, scale = between(-12, 12) * (math.pi / 180), between(0.88, 1.12)
+    def around(middle: float, reach: float) -> Tensor:
+        return between(middle - reach, middle + reach)
+
+    angle, scale = around(0, most.rotate) * (math.pi / 180), around(1, most.scale)
     cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
     # affine_grid's coordinates span [-1, 1], so 6 % of the side is .12.
-    theta = torch.stack([cos, -sin, between(-0.12, 0.12), sin, cos, between(-0.12, 0.12)], dim=1)
+    shifts = [around(0, 2 * most.shift) for _ in range(2)]
+    theta = torch.stack([cos, -sin, shifts[0], sin, cos, shifts[1]], dim=1)
     theta = theta.view(-1, 2, 3)
     if mirror:
         theta[:, :, 0] *= torch.where(between(0, 1) < 0.5, -1.0, 1.0)[:, None]
@@ -83,10 +97,11 @@ def augment_default(
     def per_image(values: Tensor) -> Tensor:
         return values.view(-1, 1, 1, 1)
 
-    images = images.clamp(0, 1) ** per_image(torch.exp2(between(-0.3, 0.3)))
+    images = images.clamp(0, 1) ** per_image(torch.exp2(around(0, most.exposure)))
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    images = (images - mean) * per_image(between(0.8, 1.2)) + mean + per_image(between(-0.15, 0.15))
-    images = images + torch.randn_like(images) * per_image(between(0, 0.03))
+    contrast, brightness = around(1, most.contrast), around(0, most.brightness)
+    images = (images - mean) * per_image(contrast) + mean + per_image(brightness)
+    images = images + torch.randn_like(images) * per_image(between(0, most.noise))
     return images.clamp(0, 1), guides
 
 

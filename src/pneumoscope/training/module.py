@@ -35,7 +35,7 @@ from pneumoscope.training.world import gathered, in_whole_batch, own_rows, proce
 class ClassifierModule(lightning.LightningModule):
     """Trains a `Classifier` by the settings.
 
-    Every random draw of a step is seeded by (seed, step), so that a resumed run draws the same.
+    Every random draw of a batch is seeded by (seed, batch), so that a resumed run draws the same.
 
     Args:
         classifier: to train.
@@ -57,7 +57,9 @@ class ClassifierModule(lightning.LightningModule):
         self.classifier = classifier
         self.settings = settings
         self.loss = FocalLoss(settings.focal_gamma, alpha)
-        self.augment = augmentation(settings.augmentation, settings.mirror, settings.hide_outside)
+        self.augment = augmentation(
+            settings.augmentation, settings.mirror, settings.hide_outside, settings.amounts
+        )
         self._val: list[tuple[Tensor, Tensor]] = []
         self._frozen = classifier.backbone.early_layers() if settings.keeps_early else []
         for layer in self._frozen:
@@ -90,7 +92,9 @@ class ClassifierModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch of uint8 pixels (B, 1, H, W)."""
-        torch.manual_seed(self.settings.seed * 1_000_003 + self.global_step)
+        count = self.settings.accumulate
+        drawn = self.global_step * count + batch_idx % count
+        torch.manual_seed(self.settings.seed * 1_000_003 + drawn)
         # In bfloat16 resampling loses what it moves, and some of its steps give no numbers at all.
         with torch.autocast(self.device.type, enabled=False):
             pixels, guides = self.augment(batch.pixels, batch.guides)

@@ -249,7 +249,7 @@ def _run(
         folder,
         settings,
         world.processes,
-        steps=settings.epochs * len(batches),
+        steps=settings.epochs * -(-len(batches) // settings.accumulate),
         on_epoch=listener.epoch,
         on_step=listener.step,
     )

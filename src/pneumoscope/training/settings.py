@@ -19,6 +19,7 @@ from pydantic import (
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import SettingsError
 from pneumoscope.files import write_text
+from pneumoscope.training.amounts import Amounts
 
 
 class TrainingSettings(BaseModel):
@@ -42,6 +43,8 @@ class TrainingSettings(BaseModel):
 
     epochs: Annotated[int, Field(ge=1)] = 8
     batch_size: Annotated[int, Field(ge=2)] = 32
+    # Batches whose gradients are averaged for one step, where memory holds no larger batch.
+    accumulate: Annotated[int, Field(ge=1)] = 1
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 7e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
@@ -63,6 +66,8 @@ class TrainingSettings(BaseModel):
     # of how ill a set is and more of the sets of which there is little.
     even_sets: Annotated[float, Field(ge=0, le=1)] = 0.0
     augmentation: Literal["default", "paper", "none"] = "default"
+    # Limits of the default augmentation: `--set augmentation.rotate=7`.
+    amounts: Amounts = Amounts()
     # Half of the radiographs are mirrored; predictions are the mean over film and mirror image.
     mirror: bool = True
     # Weight of the penalty on disease seen outside the lungs, which the shipped segmenter finds;
@@ -96,6 +101,13 @@ class TrainingSettings(BaseModel):
     def _one_way_to_draw(cls, value: float, others: ValidationInfo) -> float:
         if value > 0 and others.data.get("balanced_sampler"):
             raise ValueError("cannot be used with balanced_sampler, which draws in its own way")
+        return value
+
+    @field_validator("amounts")
+    @classmethod
+    def _of_the_default(cls, value: Amounts, others: ValidationInfo) -> Amounts:
+        if value != Amounts() and others.data.get("augmentation") != "default":
+            raise ValueError("is of augmentation=default alone")
         return value
 
     @property
@@ -200,7 +212,7 @@ def _validated(values: dict[str, Any], path: Path | None) -> TrainingSettings:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise _unknown(name, path) from error
+            raise _unknown(name.replace("amounts.", "augmentation."), path) from error
         raise SettingsError(
             f"setting '{name}': {first['msg'].removeprefix('Value error, ')}",
             path=path,
@@ -209,7 +221,9 @@ def _validated(values: dict[str, Any], path: Path | None) -> TrainingSettings:
 
 
 def _unknown(name: str, path: Path | None) -> SettingsError:
-    known = list(TrainingSettings.model_fields)
+    amounts = [f"augmentation.{each}" for each in Amounts.model_fields]
+    known = [each for each in TrainingSettings.model_fields if each != "amounts"]
+    known += amounts
     near = get_close_matches(name, known, n=1)
     meant = f"write '{near[0]}', or another" if near else "choose one"
     return SettingsError(

@@ -86,6 +86,7 @@ def make_trainer(
         callbacks=callbacks,
         plugins=[WholeFiles()],
         max_epochs=settings.epochs,
+        accumulate_grad_batches=settings.accumulate,
         precision="bf16-mixed" if computes_in_bfloat16(settings.precision) else "32-true",
         num_sanity_val_steps=0,
         enable_model_summary=False,
