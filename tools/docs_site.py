@@ -159,9 +159,7 @@ def _command(name: str, command: Any, parent: typer.Context) -> Iterator[str]:
 
 def _cell(text: str) -> str:
     """Words inside a cell of a table."""
-    return _escaped(Text.from_markup(text).plain if "[bold]" in text else text).replace(
-        "|", "&#124;"
-    )
+    return _escaped(Text.from_markup(text).plain if "[/" in text else text).replace("|", "&#124;")
 
 
 def _escaped(text: str) -> str:

@@ -42,19 +42,19 @@ def audit(
         ),
     ] = "all",
     n_scored: Annotated[
-        int, typer.Option(min=2, help="Radiographs of the test of shortcuts, likewise.")
+        int, typer.Option(min=2, help="Radiographs of the test of shortcuts, half positive.")
     ] = 240,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of the sample, the new weights and random order.")
+        int, typer.Option(min=0, help="Seed of the sample, the new weights and the order.")
     ] = 0,
     out: Annotated[Path, typer.Option(help="New folder for the results.")] = Path("audit"),
     json: JsonOption = False,
 ) -> None:
-    """Test whether heatmaps show what the model learnt, and whether it learnt a shortcut.
+    """Test whether heatmaps show what the model learned, and whether it learned a shortcut.
 
-    Draws the weights anew, removes the hottest pixels, stamps markers into corners, looks where the
-    heat lies, and hides the lungs, the middle, the markers. Prints what the bundle's card says was
-    measured, too. Verdicts are results: a model that does not pass is no error.
+    Randomises the weights, removes the hottest pixels, stamps markers into corners, measures where
+    the heat lies, and hides the lungs, the middle, the markers. Also prints the figures of the
+    bundle's card. A failed audit is a result, not an error: the exit code is 0.
     Writes [bold]audit.json[/bold] and [bold]report.html[/bold].
 
     [dim]Examples:[/dim]

@@ -22,7 +22,7 @@ def card(
         list[str] | None,
         typer.Option(
             metavar="TRAINED:NAME=FOLDER",
-            help="Likewise of a model trained on TRAINED, to stand beside; repeat.",
+            help="Output of evaluate of a model that was trained on TRAINED; repeat.",
         ),
     ] = None,
     audit: Annotated[
@@ -31,7 +31,9 @@ def card(
     ] = None,
     audit_before: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FOLDER", help="Likewise of the model before it was mended."),
+        typer.Option(
+            metavar="NAME=FOLDER", help="Output of audit of the model before a correction."
+        ),
     ] = None,
     gate: Annotated[Path | None, typer.Option(help="The file of check-gate.")] = None,
     words: Annotated[
@@ -46,12 +48,10 @@ def card(
     ] = None,
     weaknesses: Annotated[
         Path | None,
-        typer.Option(
-            help="YAML list of subgroups in which it is weak, for the bundle: findings quote them."
-        ),
+        typer.Option(help="YAML list of weak subgroups; findings quote them."),
     ] = None,
 ) -> None:
-    """Write a bundle's MODEL_CARD.md and model_card.json from what was measured of it.
+    """Write a bundle's MODEL_CARD.md and model_card.json from its measurements.
 
     [dim]Examples:[/dim]
       pneumoscope card RUN --evaluation hospital=evaluation

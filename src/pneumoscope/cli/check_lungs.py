@@ -21,7 +21,7 @@ def check_lungs(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the figures here, as JSON.")] = None,
 ) -> None:
-    """Compare the lungs found on radiographs with lungs somebody drew: Dice, IoU, 95 % intervals.
+    """Compare segmented with drawn lungs: Dice, IoU, 95 % intervals.
 
     [dim]Examples:[/dim]
       pneumoscope check-lungs lungs/cohort.csv --by view

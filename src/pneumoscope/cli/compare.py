@@ -36,13 +36,13 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("comparison"),
     backbones: Annotated[
         str,
-        typer.Option(help="Names as of train, joined by commas; else the registered eight."),
+        typer.Option(help="Names joined by commas. Default: the registered eight."),
     ] = "",
     seeds: Annotated[
         list[str] | None,
         typer.Option(
             metavar="1,2,3|BACKBONE=1,2",
-            help="Seeds joined by commas, 42 without it; for one backbone where named.",
+            help="Seeds joined by commas; BACKBONE=SEEDS for one of them.",
         ),
     ] = None,
     preset: Annotated[
@@ -86,13 +86,13 @@ def compare(
         typer.Option(
             "--show-plan",
             "--dry-run",
-            help="Print what would be done, and which weights are missing, and stop.",
+            help="Print the plan and the missing weights, and stop.",
         ),
     ] = False,
 ) -> None:
     """Train and measure backbones under one protocol, on one split; say which differ.
 
-    Called again it goes on where it stopped: finished runs are kept, a half-finished one is resumed
+    Run the same command again to continue: finished runs are kept, a half-finished one is resumed
     after its last epoch. Writes [bold]table.csv[/bold], [bold]table.md[/bold],
     [bold]report.html[/bold], [bold]metrics.json[/bold], [bold]heatmaps.png[/bold] and
     [bold]runs/[/bold]. If a backbone fails the others go on, and the exit code is 1.

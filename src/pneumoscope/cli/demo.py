@@ -22,8 +22,8 @@ def demo(
 ) -> None:
     """Draw phantoms, scan, train, evaluate, predict, and write one report to look at.
 
-    Nothing is faked or prepared: the radiographs are drawn now, and a network is trained on their
-    labels alone; their exact lesion masks only measure where the heatmaps peak.
+    Nothing is prepared: the radiographs are drawn now, and a network is trained on their labels.
+    The exact lesion masks only measure where the heatmaps peak.
 
     [dim]Example:[/dim]
       pneumoscope demo --out demo

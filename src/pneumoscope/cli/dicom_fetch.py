@@ -33,12 +33,12 @@ def dicom_fetch(
     way: Annotated[
         Literal["auto", "get", "move"],
         typer.Option(
-            help="C-GET or C-MOVE; auto: C-GET where the archive has it.",
+            help="C-GET or C-MOVE; auto: C-GET if the archive has it.",
             rich_help_panel=_ASSOCIATION,
         ),
     ] = "auto",
     ae_title: Annotated[
-        str, typer.Option(help="The caller's own title.", rich_help_panel=_ASSOCIATION)
+        str, typer.Option(help="AE title of the caller.", rich_help_panel=_ASSOCIATION)
     ] = "PNEUMOSCOPE",
     port: Annotated[
         int,
@@ -47,13 +47,13 @@ def dicom_fetch(
         ),
     ] = 11112,
     tls_certificate: Annotated[
-        Path | None, typer.Option(help="The caller's own.", rich_help_panel=_ASSOCIATION)
+        Path | None, typer.Option(help="Certificate of the caller.", rich_help_panel=_ASSOCIATION)
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(help="Of the certificate.", rich_help_panel=_ASSOCIATION)
+        Path | None, typer.Option(help="Key of the certificate.", rich_help_panel=_ASSOCIATION)
     ] = None,
     tls_ca: Annotated[
-        Path | None, typer.Option(help="Who signs the archive.", rich_help_panel=_ASSOCIATION)
+        Path | None, typer.Option(help="Authority of the archive.", rich_help_panel=_ASSOCIATION)
     ] = None,
 ) -> None:
     """Fetch the CR and DX radiographs of a study from a PACS.

@@ -37,7 +37,7 @@ def dicom_node(
         ),
     ] = None,
     bundle: BundleOption = Path("default"),
-    ae_title: Annotated[str, typer.Option(help="The node's own title.")] = "PNEUMOSCOPE",
+    ae_title: Annotated[str, typer.Option(help="AE title of the node.")] = "PNEUMOSCOPE",
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 11112,
     dicom_output: Annotated[
@@ -50,7 +50,7 @@ def dicom_node(
         ),
     ] = True,
     allow_ae: Annotated[
-        list[str] | None, typer.Option(help="A title that may call; repeat. If not given, all.")
+        list[str] | None, typer.Option(help="AE title that may call; repeat. Default: all.")
     ] = None,
     allow_address: Annotated[
         list[str] | None,
@@ -61,32 +61,47 @@ def dicom_node(
     ] = None,
     deidentify: Annotated[
         Path | None,
-        typer.Option(metavar="<key file>", help="Pseudonyms by a key, which is made if missing."),
+        typer.Option(
+            metavar="<key file>", help="Pseudonyms by the key in this file; made if missing."
+        ),
     ] = None,
     queue: Annotated[
         Path, typer.Option(help="Folder of the queue.", rich_help_panel=_QUEUE)
     ] = DEFAULT_QUEUE,
     min_free: Annotated[
-        int, typer.Option(min=0, help="MB that stay free on its disk.", rich_help_panel=_QUEUE)
+        int,
+        typer.Option(
+            min=0, help="MB that stay free on the disk of the queue.", rich_help_panel=_QUEUE
+        ),
     ] = 512,
     max_associations: Annotated[
-        int, typer.Option(min=1, help="At a time.", rich_help_panel=_QUEUE)
+        int, typer.Option(min=1, help="Associations at a time.", rich_help_panel=_QUEUE)
     ] = 256,
     first_retry: Annotated[
-        float, typer.Option(min=0.1, help="Seconds; doubled each time.", rich_help_panel=_QUEUE)
+        float,
+        typer.Option(
+            min=0.1,
+            help="Seconds until the first retry; doubled each time.",
+            rich_help_panel=_QUEUE,
+        ),
     ] = 1.0,
     longest_retry: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between retries.", rich_help_panel=_QUEUE)
+        float,
+        typer.Option(
+            min=0.1, help="Longest time between retries, in seconds.", rich_help_panel=_QUEUE
+        ),
     ] = 300.0,
     tls_certificate: Annotated[
-        Path | None, typer.Option(help="The node's own.", rich_help_panel=_TLS)
+        Path | None, typer.Option(help="Certificate of the node.", rich_help_panel=_TLS)
     ] = None,
     tls_key: Annotated[
-        Path | None, typer.Option(help="Of the certificate.", rich_help_panel=_TLS)
+        Path | None, typer.Option(help="Key of the certificate.", rich_help_panel=_TLS)
     ] = None,
     tls_ca: Annotated[
         Path | None,
-        typer.Option(help="Who signs peers; callers must show one.", rich_help_panel=_TLS),
+        typer.Option(
+            help="Authority of peers; callers must show a certificate.", rich_help_panel=_TLS
+        ),
     ] = None,
     tls_to: Annotated[
         bool, typer.Option("--tls-to", help="Speak TLS to the destination.", rich_help_panel=_TLS)

@@ -45,8 +45,8 @@ def export(
     """Write a bundle as one ONNX file that gives probability and heatmap in one call.
 
     The file holds preprocessing, network, heatmap, calibration and the bundle's description; it
-    needs onnxruntime and no torch. It is kept only if it answers as torch does: float16 and int8
-    only if neither the ROC-AUC nor the heatmaps on val suffer. [bold]predict[/bold],
+    needs onnxruntime and no torch. It is compared with torch; in float16 and int8 also by ROC-AUC
+    and heatmaps on val. If they differ too much, nothing is written. [bold]predict[/bold],
     [bold]explain[/bold] and [bold]evaluate[/bold] take it as --bundle.
 
     [dim]Examples:[/dim]

@@ -16,24 +16,21 @@ PrecisionChoice = Literal["auto", "float32", "bfloat16", "int8"]
 BundleOption = Annotated[
     Path,
     typer.Option(
-        help="A bundle, a run whose training has finished, or a file of export; "
-        "default is the one in the package.",
+        help="A bundle, a finished run, or a file of export. default: the model of the package.",
         show_default="default",
     ),
 ]
 EngineOption = Annotated[
     EngineChoice,
-    typer.Option(help="What computes: onnxruntime or openvino run exported files, torch folders."),
+    typer.Option(help="onnxruntime or openvino for exported files, torch for folders."),
 ]
 PrecisionOption = Annotated[
     PrecisionChoice,
-    typer.Option(help="auto: the quickest whose answers on val are good; or that one."),
+    typer.Option(help="auto: the fastest that passes the quality gate on val."),
 ]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option(
-        min=1, help="Of onnxruntime or openvino. If not given, one per CPU; with ray, per worker."
-    ),
+    typer.Option(min=1, help="Threads of onnxruntime or openvino. Default: one per CPU."),
 ]
 JsonOption = Annotated[
     bool,

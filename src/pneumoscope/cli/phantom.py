@@ -24,7 +24,7 @@ def phantom(
         ),
     ] = None,
 ) -> None:
-    """Draw chest radiographs of nobody, with exact lesion masks and boxes.
+    """Draw phantoms: chest radiographs of nobody, with exact lesion masks and boxes.
 
     Writes [bold]images/[/bold], [bold]masks/[/bold], [bold]lungs/[/bold],
     [bold]cohort.csv[/bold] and [bold]boxes.csv[/bold].

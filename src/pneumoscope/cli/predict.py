@@ -56,7 +56,8 @@ def predict(
         str, typer.Option(metavar="<path>", help="Folder for findings, heatmaps, overlays.")
     ] = "findings",
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Decide at this probability instead.")
+        float | None,
+        typer.Option(min=0, max=1, help="Decide at this probability instead of the bundle's."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Radiographs at a time.")] = 16,
     heatmaps: Annotated[
@@ -68,17 +69,17 @@ def predict(
     engine: Annotated[
         Literal[EngineChoice, "ray"],
         typer.Option(
-            help="What computes: onnxruntime or openvino run exported files, torch folders; "
-            "ray: findings alone, by several processes or machines."
+            help="onnxruntime or openvino for exported files, torch for folders; ray: several "
+            "processes or machines, findings only."
         ),
     ] = "auto",
     precision: PrecisionOption = "auto",
     threads: ThreadsOption = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes of --engine ray; one per CPU if not given.")
+        int | None, typer.Option(min=1, help="Processes of --engine ray. Default: one per CPU.")
     ] = None,
     ray_address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster; without it Ray is started here.")
+        str | None, typer.Option(help="Address of a Ray cluster. Default: start Ray here.")
     ] = None,
     part_size: Annotated[
         int, typer.Option(min=1, help="Radiographs per Parquet file of --engine ray.")
@@ -101,15 +102,13 @@ def predict(
         typer.Option(
             min=1024,
             max=_MOST_PIXELS,
-            help="Of one radiograph; larger ones are refused.",
+            help="Largest number of pixels of a radiograph.",
             show_default="80 million",
         ),
     ] = None,
     max_mb: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Of one radiograph's file; larger ones are refused.", show_default="200"
-        ),
+        typer.Option(min=1, help="Largest file in MB.", show_default="200"),
     ] = None,
     deidentify: Annotated[
         Path | None,

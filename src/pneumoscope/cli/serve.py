@@ -21,14 +21,16 @@ _LIMITS = "Limits"
 def serve(
     bundle: BundleOption = Path("default"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")
+    ] = 8000,
     token_file: Annotated[
         Path | None,
-        typer.Option(help="A file with the token callers must show; needed with another --host."),
+        typer.Option(help="File with the token of callers; needed with another --host."),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     store: Annotated[
-        Path | None, typer.Option(help="Folder of the results. In memory, if not given.")
+        Path | None, typer.Option(help="Folder of the results. Default: in memory.")
     ] = None,
     dicom: Annotated[
         bool | None,
@@ -46,24 +48,27 @@ def serve(
         typer.Option(min=1, help="Radiographs accepted and not finished.", rich_help_panel=_LIMITS),
     ] = 64,
     max_mb: Annotated[
-        int, typer.Option(min=1, help="Of one radiograph's file.", rich_help_panel=_LIMITS)
+        int, typer.Option(min=1, help="Largest file in MB.", rich_help_panel=_LIMITS)
     ] = 64,
     max_pixels: Annotated[
-        int, typer.Option(min=1024, help="Of one radiograph.", rich_help_panel=_LIMITS)
+        int,
+        typer.Option(
+            min=1024, help="Largest number of pixels of a radiograph.", rich_help_panel=_LIMITS
+        ),
     ] = 40_000_000,
     max_films: Annotated[
-        int, typer.Option(min=1, help="In one upload.", rich_help_panel=_LIMITS)
+        int, typer.Option(min=1, help="Radiographs in one upload.", rich_help_panel=_LIMITS)
     ] = 32,
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds for an answer.", rich_help_panel=_LIMITS)
     ] = 60.0,
     keep_mb: Annotated[
-        int, typer.Option(min=1, help="Results in memory.", rich_help_panel=_LIMITS)
+        int, typer.Option(min=1, help="MB of results in memory.", rich_help_panel=_LIMITS)
     ] = 1024,
     growth_mb: Annotated[
         int,
         typer.Option(
-            min=1, help="Growth after which the engine is replaced.", rich_help_panel=_LIMITS
+            min=1, help="MB of growth after which an engine is replaced.", rich_help_panel=_LIMITS
         ),
     ] = 512,
     workers: Annotated[

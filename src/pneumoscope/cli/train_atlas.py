@@ -24,7 +24,7 @@ def train_atlas(
     """Make the atlas of normal lungs that the density factor compares radiographs with.
 
     It takes the negative radiographs of the train split, at most 500 of each source of adults and
-    900 of children. Nothing is learnt from positive radiographs or lesion annotations.
+    900 of children. Nothing is learned from positive radiographs or lesion annotations.
 
     [dim]Example:[/dim]
       pneumoscope train-atlas joint.csv --children kermany --out atlas.npz
