@@ -1,10 +1,10 @@
-# Commands: make demo, make test, make quality, make docs. Each creates .venv as needed and can be repeated.
+# Commands: make demo, make test, make test-all, make quality, make docs. Each creates .venv as needed and can be repeated.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test quality docs clean
+.PHONY: demo test test-all quality docs clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -14,7 +14,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/pneumoscope demo
 
+# What a change may break within minutes; test-all has the slow ones too.
 test: $(READY)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+
+test-all: $(READY)
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 quality: $(READY)

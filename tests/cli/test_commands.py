@@ -14,11 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
 from pneumoscope.assessment.gallery import choose
 from pneumoscope.assessment.measuring import assess
 from pneumoscope.assessment.own_model import OwnModel
+from pneumoscope.cli.app import app
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.findings import Finding
 from pneumoscope.inference import load_engine
@@ -46,18 +49,31 @@ def fails(result: subprocess.CompletedProcess[str], *words: str) -> None:
         assert word in lines[-1]
 
 
-def test_help_and_version() -> None:
+def commands(command: object, name: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The names of all commands that are no groups, subcommands included."""
+    inner = getattr(command, "commands", {})
+    if not inner:
+        return [name]
+    return [found for part, each in inner.items() for found in commands(each, (*name, part))]
+
+
+ALL = commands(typer.main.get_command(app))
+
+
+def test_the_programs_help_lists_every_command() -> None:
     top = pneumoscope("--help")
     assert top.returncode == 0
-    commands = (
-        "scan", "join", "train", "evaluate", "compare", "export", "predict", "explain", "audit",
-        "demo", "phantom", "train-lungs", "check-lungs", "train-atlas", "average",
-    )  # fmt: skip
-    for command in commands:
-        assert command in top.stdout
-        page = pneumoscope(command, "--help")
-        assert page.returncode == 0 and "Example" in page.stdout
+    # A line of the list starts with the border and the command's name.
+    listed = {words[1] for line in top.stdout.splitlines() if len(words := line.split()) > 2}
+    assert listed >= {name[0] for name in ALL} and len(ALL) > 20
     assert pneumoscope("--version").stdout.startswith("pneumoscope ")
+
+
+@pytest.mark.parametrize("name", ALL, ids=" ".join)
+def test_every_command_has_a_page_with_an_example(name: tuple[str, ...]) -> None:
+    page = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "200"})
+    assert page.exit_code == 0, page.output
+    assert "Example" in page.output and f"pneumoscope {' '.join(name)}" in page.output
 
 
 def test_scan_writes_manifest_and_audit(phantoms: Path, tmp_path: Path) -> None:

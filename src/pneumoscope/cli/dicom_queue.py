@@ -27,7 +27,11 @@ def status(
     queue: QueueOption = DEFAULT_QUEUE,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Show what waits in a queue, and what is wrong with the destination."""
+    """Show what waits in a queue, and what is wrong with the destination.
+
+    [dim]Example:[/dim]
+      pneumoscope dicom-node status --queue /var/queue
+    """
     from pneumoscope.dicom.node.survey import last_status
 
     now = last_status(queue)
