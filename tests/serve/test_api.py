@@ -248,6 +248,7 @@ def test_a_reading_is_a_structured_report(
         (b"no json", 422),
         (b'{"agrees": "perhaps"}', 422),
         (b'{"boxes": [{"x": 1, "y": 2, "width": 0, "height": 3}]}', 422),
+        (b'{"boxes": [{"x": 100, "y": 2, "width": 900, "height": 3}]}', 422),
         (b'{"name": "x"}', 422),
         (b'{"note": "' + b"x" * 70_000 + b'"}', 413),
     ],

@@ -166,23 +166,26 @@ def test_films_turn_as_asked(page: Page, films: list[Path]) -> None:
     assert np.abs(picture(page, known.shape[0]) - known).max() <= 1
 
 
-@pytest.mark.parametrize("directions", HANGINGS)
-def test_hanging_and_sides_are_those_of_the_tags(page: Page, directions: tuple[str, str]) -> None:
+def test_hanging_and_sides_are_those_of_the_tags(page: Page) -> None:
     found = page.evaluate(
-        """async (directions) => {
+        """async (hangings) => {
           const { hung, edges, placed } = await import("./geometry.js");
-          const turn = hung(directions), film = { width: 3, height: 2, aspect: 1 };
-          return { sides: edges(turn, directions), place: placed(turn, film, 1, 0, 0) };
+          const film = { width: 3, height: 2, aspect: 1 };
+          return hangings.map((directions) => {
+            const turn = hung(directions);
+            return { sides: edges(turn, directions), place: placed(turn, film, 1, 0, 0) };
+          });
         }""",
-        list(directions),
+        [list(directions) for directions in HANGINGS],
     )
-    assert found["sides"] == {"left": "R", "right": "L", "top": "H", "bottom": "F"}
     stored = np.arange(6).reshape(2, 3)
-    upright = Orientation.of(directions).upright(stored)
-    a, b, c, d, e, f = found["place"]
-    for (row, column), value in np.ndenumerate(stored):
-        x, y = column + 0.5, row + 0.5
-        assert upright[int(b * x + d * y + f), int(a * x + c * y + e)] == value
+    for directions, told in zip(HANGINGS, found, strict=True):
+        assert told["sides"] == {"left": "R", "right": "L", "top": "H", "bottom": "F"}
+        upright = Orientation.of(directions).upright(stored)
+        a, b, c, d, e, f = told["place"]
+        for (row, column), value in np.ndenumerate(stored):
+            x, y = column + 0.5, row + 0.5
+            assert upright[int(b * x + d * y + f), int(a * x + c * y + e)] == value
 
 
 def test_tags_are_shown_and_lengths_are_in_millimetres(page: Page, dicom_film: Path) -> None:

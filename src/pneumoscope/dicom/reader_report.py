@@ -92,8 +92,8 @@ def _observer(reading: PersonReading) -> Any:
     )
     from pydicom.sr.codedict import codes
 
-    # One component of a name: what a reader types is no family and given name.
-    name = " ".join(reading.reader.replace("^", " ").replace("=", " ").split()) or _UNNAMED
+    # One component of a name, of at most 64 characters: a reader types no family and given name.
+    name = " ".join(reading.reader.replace("^", " ").replace("=", " ").split())[:60] or _UNNAMED
     return ObservationContext(
         observer_person_context=ObserverContext(
             observer_type=codes.DCM.Person,

@@ -45,13 +45,16 @@ class Reading(NewReading):
     )
 
 
-def parse_reading(body: bytes, finding: Finding, labels: tuple[str, str]) -> Reading:
+def parse_reading(
+    body: bytes, finding: Finding, labels: tuple[str, str], size: tuple[int, int]
+) -> Reading:
     """The reading in a request's body.
 
     Args:
         body: JSON of a `NewReading`.
         finding: that was read.
         labels: of the model, negative first.
+        size: width and height of the film in pixels.
 
     Raises:
         Problem: it is not a reading.
@@ -64,6 +67,13 @@ def parse_reading(body: bytes, finding: Finding, labels: tuple[str, str]) -> Rea
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"Not a reading: {places or 'the body is not JSON'}. See /openapi.json.",
         ) from error
+    width, height = size
+    if any(box.x + box.width > width or box.y + box.height > height for box in sent.boxes):
+        raise Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"A box reaches beyond the film, which has {width} x {height} pixels. Send x, y, "
+            "width and height in pixels of the film.",
+        )
     label = None
     if sent.agrees is not None and finding.label is not None:
         label = labels[int(finding.positive == sent.agrees)]

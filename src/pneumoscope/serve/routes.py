@@ -244,7 +244,8 @@ async def put_reading(request: Request, key: str) -> Reading:
     answer = await _answer(request, key)
     service = service_of(request)
     finding = Finding.model_validate_json(answer.finding)
-    reading = parse_reading(await read_body(request, MOST_BYTES), finding, service.info.labels)
+    body, size = await read_body(request, MOST_BYTES), (answer.width, answer.height)
+    reading = parse_reading(body, finding, service.info.labels, size)
     if not await asyncio.to_thread(service.store.read, key, reading.model_dump_json()):
         raise Problem(HTTPStatus.NOT_FOUND, _GONE)
     return reading

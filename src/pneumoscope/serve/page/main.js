@@ -81,6 +81,10 @@ async function open(entry, view = active) {
     const film = await films.pixels(entry);
     if (view.entry !== entry) return;
     $("welcome").hidden = true;
+    if (entry.reason) {
+      entry.reason = null;
+      changed(entry);
+    }
     view.show(film, regionsOf(view, film), entry.marks);
     join(view);
   } catch (error) {
