@@ -169,7 +169,7 @@ def test_orthanc_by_dicomweb(tmp_path: Path) -> None:
     try:
         url = f"http://127.0.0.1:{orthanc.http}/dicom-web"
         study = dcmread(path).StudyInstanceUID
-        with pytest.raises(PneumoscopeError, match=r"no CR or DX film|server failed"):
+        with pytest.raises(PneumoscopeError, match=r"no CR or DX radiograph|server failed"):
             fetch_study(f"{url}/studies/{study}", tmp_path / "none")
         assert send(orthanc.dicom, path, title="ORTHANC") == [0]
         (fetched,) = fetch_study(f"{url}/studies/{study}", tmp_path / "fetched")

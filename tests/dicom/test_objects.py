@@ -155,7 +155,7 @@ def test_objects_name_their_film_study_and_body_part(tmp_path: Path) -> None:
     kind = segment.SegmentedPropertyTypeCodeSequence[0]
     assert kind.CodeValue == PNEUMONIA
     assert kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeValue == "130402"
-    assert "no probability of tissue" in segment.SegmentDescription
+    assert "not a probability of tissue" in segment.SegmentDescription
 
 
 @pytest.mark.parametrize("where", ["series", "beside", "accession alone", "nowhere"])

@@ -91,7 +91,7 @@ def test_dcmtk_gives_the_films_of_a_study(tmp_path: Path, way: Way) -> None:
         if way == "get":
             found = retrieve_study(archive, tmp_path / "again", accession="ACC-99")
             assert pixels(found) == pixels(paths[:3])
-        with pytest.raises(PneumoscopeError, match="no CR or DX film"):
+        with pytest.raises(PneumoscopeError, match="no CR or DX radiograph"):
             retrieve_study(archive, tmp_path / "none", study="1.2.3.4")
         with pytest.raises(PneumoscopeError, match="no studies of this accession"):
             retrieve_study(archive, tmp_path / "none", accession="ACC*")

@@ -142,7 +142,7 @@ def _identity_warnings(table: pd.DataFrame, evidence: Evidence) -> list[str]:
         why = "the patient pattern does not match" if evidence.patterned else "nothing names it"
         warnings.append(
             f"{unknown:,} of {len(table):,} radiographs count as their own patient because {why}: "
-            "films of one patient may fall into two splits. Add a patient column or a "
+            "radiographs of one patient may fall into two splits. Add a patient column or a "
             "--patient-pattern"
         )
     films = table["patient"].value_counts()

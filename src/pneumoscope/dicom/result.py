@@ -82,7 +82,9 @@ class Result:
         """
         film = explained.radiograph
         if source.grid != film.pixels.shape:
-            raise ValueError(f"the film is {film.pixels.shape}, but its tags say {source.grid}")
+            raise ValueError(
+                f"the radiograph is {film.pixels.shape}, but its tags say {source.grid}"
+            )
         return cls(
             source,
             film.pixels,

@@ -112,7 +112,9 @@ def _series(archive: Archive, study: str) -> list[tuple[str, str]]:
         if str(item.get("Modality", "")) in _MODALITIES
     ]
     if not found:
-        raise PneumoscopeError("the study has no CR or DX film", remedy="check the study's UID")
+        raise PneumoscopeError(
+            "the study has no CR or DX radiograph", remedy="check the study's UID"
+        )
     return sorted(found)
 
 

@@ -17,7 +17,7 @@ from pneumoscope.dicom.result import Result, series
 
 _LINE = 1.35
 _LETTERS = 90
-_DERIVATION = "Film with the findings of a model: heat and boxes if positive, text below."
+_DERIVATION = "Radiograph with the findings of a model: heat and boxes if positive, text below."
 _BACKGROUND, _INK = (0, 0, 0), (255, 255, 255)
 
 

@@ -19,8 +19,8 @@ from pneumoscope.dicom.result import MANUFACTURER, Result, series
 STEPS = 255
 _NOMINAL_THICKNESS = 1.0
 _WHAT = (
-    "Class activation of a model, 0 to 1 on the film's pixels. It shows what the model attended "
-    "to, and is no probability of tissue and no outline of a lesion."
+    "Class activation of a model, 0 to 1 on the radiograph's pixels. It shows what the model used. "
+    "It is not a probability of tissue and not the outline of a lesion."
 )
 
 

@@ -59,7 +59,7 @@ def refuse_unless_chest_film(path: Path) -> None:
     reason = why_not(read_tags(path))
     if reason is not None:
         raise UnsupportedImage(
-            reason, path=path, remedy="give the frontal chest film (PA or AP) of the study"
+            reason, path=path, remedy="give the frontal chest radiograph (PA or AP) of the study"
         )
 
 

@@ -237,7 +237,9 @@ def _evaluations(result: Result) -> list[Any]:
         said.append(("uncertain", "Indeterminate probability", *answer))
     if finding.gate is not None:
         reason = finding.gate.reason
-        meaning = ENGLISH[f"gate.{reason}"][:64] if reason else "Looks like a frontal chest film"
+        meaning = (
+            ENGLISH[f"gate.{reason}"][:64] if reason else "Looks like a frontal chest radiograph"
+        )
         said.append(("gate", "Input gate", reason or "passed", meaning))
     return [
         QualitativeEvaluation(_own(name, title), _own(value, meaning))

@@ -101,5 +101,5 @@ def _identity(written: Any, result: Result) -> str | None:
         if str(written.get(keyword) or "") != str(source.get(keyword) or ""):
             return f"another {keyword}"
     if written.SOPInstanceUID == source.SOPInstanceUID:
-        return "the film's own UID"
+        return "the radiograph's own UID"
     return None

@@ -55,7 +55,9 @@ def fetch_study(url: str, folder: Path) -> list[Path]:
         problem, remedy = why_failed(error)
         raise PneumoscopeError(problem, remedy=remedy) from None
     if not paths:
-        raise PneumoscopeError("the study has no CR or DX film", remedy="check the study's UID")
+        raise PneumoscopeError(
+            "the study has no CR or DX radiograph", remedy="check the study's UID"
+        )
     return paths
 
 

@@ -205,7 +205,7 @@ class Lane:
         self.tally.restarts += 1
         self.ready.clear()
         self._end(kindly=False)
-        _LOG.warning("worker died or hung with %d films; it is replaced", len(self._flying))
+        _LOG.warning("worker died or hung with %d radiographs; it is replaced", len(self._flying))
         again = []
         for job in self._flying.values():
             job.attempts += 1

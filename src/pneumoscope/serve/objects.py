@@ -87,7 +87,7 @@ def reading_object(answer: Answer, reading: Reading, info: BundleInfo) -> bytes:
 
 def _result(answer: Answer, info: BundleInfo) -> Result:
     if answer.source is None or answer.film is None:
-        raise ValueError("there are no objects for this film")
+        raise ValueError("there are no objects for this radiograph")
     known = json.loads(answer.source)
     spacing = known["spacing"]
     film = _levels(answer.film)

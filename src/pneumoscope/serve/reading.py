@@ -41,7 +41,7 @@ class Reading(NewReading):
     """A reading as it is kept."""
 
     label: str | None = Field(
-        description="The reader's label; null if the film was not assessed or nothing was said"
+        description="The reader's label; null if the radiograph was not assessed or none was given"
     )
 
 

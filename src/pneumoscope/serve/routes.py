@@ -32,18 +32,22 @@ _Kept = TypeVar("_Kept", bound=BaseModel)
 class FoundFilm(BaseModel):
     """What is known of one film."""
 
-    id: str = Field(pattern="^[0-9a-f]{32}$", description="Random; the film's name in its finding")
-    width: int = Field(ge=0, description="Of the film in pixels; 0 if it cannot be used")
-    height: int = Field(ge=0, description="Of the film in pixels; 0 if it cannot be used")
+    id: str = Field(
+        pattern="^[0-9a-f]{32}$", description="Random; the radiograph's name in its finding"
+    )
+    width: int = Field(ge=0, description="Of the radiograph in pixels; 0 if it cannot be used")
+    height: int = Field(ge=0, description="Of the radiograph in pixels; 0 if it cannot be used")
     finding: Finding
-    film: str | None = Field(description="Where the film is, as 16-bit PNG")
+    film: str | None = Field(description="Where the radiograph is, as 16-bit PNG")
     heatmap: str | None = Field(
         description="Where the heatmap is, as 16-bit PNG on its pixels; null if not assessed"
     )
     values: str | None = Field(
-        description="Where the stored values are, as 16-bit PNG; null if the film holds them"
+        description="Where the stored values are, as 16-bit PNG; null if the radiograph holds them"
     )
-    display: ShownFilm | None = Field(description="What the file says for whoever reads the film")
+    display: ShownFilm | None = Field(
+        description="What the file says for whoever reads the radiograph"
+    )
     reading: Reading | None = Field(description="What a person read; null until somebody did")
     dicom: str | None = Field(description="Where its DICOM objects are, if there can be any")
 
@@ -166,7 +170,7 @@ async def post_findings(request: Request) -> FoundFilms:
     answers, is_form = await service_of(request).judge(request)
     found = FoundFilms(findings=[FoundFilm.of(answer) for answer in answers])
     if not is_form and (error := found.findings[0].finding.error) is not None:
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The film {error}.")
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"The radiograph {error}.")
     return found
 
 
@@ -266,7 +270,7 @@ async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Res
     """
     answer = await _answer(request, key)
     if answer.source is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "There are no DICOM objects for this film.")
+        raise Problem(HTTPStatus.NOT_FOUND, "There are no DICOM objects for this radiograph.")
     from pneumoscope.dicom.objects import parse_kinds
     from pneumoscope.serve.objects import zipped_objects
 
@@ -294,7 +298,8 @@ async def get_reading_object(request: Request, key: str) -> Response:
     reading = _parsed(Reading, answer.reading)
     if answer.source is None or reading is None or reading.label is None:
         raise Problem(
-            HTTPStatus.NOT_FOUND, "There is no reading with a label, or the film was not DICOM."
+            HTTPStatus.NOT_FOUND,
+            "There is no reading with a label, or the radiograph was not DICOM.",
         )
     from pneumoscope.serve.objects import reading_object
 
@@ -308,7 +313,7 @@ def _picture(content: bytes | None) -> Response:
     if content is None:
         raise Problem(
             HTTPStatus.NOT_FOUND,
-            "There is no such picture: the film could not be used, or was not assessed.",
+            "There is no such picture: the radiograph could not be used, or was not assessed.",
         )
     return Response(content, media_type="image/png")
 

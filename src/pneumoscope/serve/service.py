@@ -104,7 +104,7 @@ class Service:
         self.metrics.film("refused")
         return Problem(
             HTTPStatus.TOO_MANY_REQUESTS,
-            "There is no place for these films now. Send them again later, or fewer at a time.",
+            "The queue is full. Send these radiographs again later, or fewer at a time.",
             {"Retry-After": str(self.dispatcher.retry_after())} | closing,
         )
 
@@ -116,13 +116,13 @@ class Service:
             self.metrics.film("lost")
             raise Problem(
                 HTTPStatus.GATEWAY_TIMEOUT,
-                "The films were not judged in time. Send them again later, or fewer at a time.",
+                "The answer took too long. Send the radiographs again later, or fewer at a time.",
             ) from error
         except WorkerDied as error:
             self.metrics.film("lost")
             raise Problem(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
-                "A film of these ended the engine, twice. Leave it out.",
+                "A radiograph of these ended the engine twice. Leave it out.",
             ) from error
         finally:
             # Whoever waits no more wants no answer.

@@ -49,7 +49,8 @@ class Uploads:
         if kind != FORM_TYPE and kind not in (*RAW_TYPES, *_ALSO):
             raise Problem(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-                f"Send {FORM_TYPE} with the field '{FIELD}', or a film as {', '.join(RAW_TYPES)}.",
+                f"Send {FORM_TYPE} with the field '{FIELD}', "
+                f"or a radiograph as {', '.join(RAW_TYPES)}.",
             )
         is_form = kind == FORM_TYPE
         most = self._settings.max_request if is_form else self._settings.engine.limits.max_bytes
@@ -64,7 +65,8 @@ class Uploads:
         except TimeoutError as error:
             self.discard(films)
             raise Problem(
-                HTTPStatus.REQUEST_TIMEOUT, "The upload took too long. Send fewer films at a time."
+                HTTPStatus.REQUEST_TIMEOUT,
+                "The upload took too long. Send fewer radiographs at a time.",
             ) from error
         except ClientDisconnect as error:
             self.discard(films)
