@@ -150,7 +150,8 @@ export function drawHistogram(canvas, histogram, scale, window) {
   const across = (value) => ((value - low) / Math.max(high - low, 1e-9)) * width;
   const [left, right] = [across(window.centre - window.width / 2), across(window.centre + window.width / 2)];
   context.beginPath();
-  context.moveTo(left, height);
-  context.lineTo(right, 0);
+  const [first, last] = scale.inverted ? [0, height] : [height, 0];
+  context.moveTo(left, first);
+  context.lineTo(right, last);
   context.stroke();
 }
