@@ -54,7 +54,7 @@ def main() -> None:
         destination=parse_destination(peer),
         port=int(port),
         http_port=int(http),
-        kinds=("sr",),
+        kinds=("sc",),
         stow=True,
         commit=True,
         gate=False,

@@ -1,9 +1,10 @@
-"""Faults of the DICOM node: films in = reports out, whatever happens between.
+"""Faults of the DICOM node: films in = results out, whatever happens between.
 
     python benchmarks/node.py --films 5000 --associations 200 --kills 20 --full 3
 
 A node takes films by C-STORE and STOW-RS from many callers at once, half of them each way, and
-sends a report of each to an archive that commits their storage. Meanwhile, at random moments:
+sends a Secondary Capture of each to an archive that commits their storage. Meanwhile, at random
+moments:
 - the node is killed with SIGKILL and started again, over the same queue;
 - its disk is full for some seconds (a tmpfs, where this may be mounted; else left out);
 - the archive is slow, refuses objects for want of room, or does not keep what it took.
@@ -31,6 +32,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.client import HTTPException
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ from typing import Any
 import numpy as np
 
 CAPTURE, CR = "1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.1"
-REPORT, COMMITMENT = "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.1.20.1"
+COMMITMENT = "1.2.840.10008.1.20.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
 BOUNDARY = "film"
 
@@ -71,7 +73,7 @@ def films(number: int) -> dict[str, bytes]:
 
 
 class Archive:
-    """Keeps reports by the film that they are about; slow, choosy and forgetful at random."""
+    """Keeps captures by the film that they are about; slow, choosy and forgetful at random."""
 
     def __init__(self, port: int, seed: int) -> None:
         from pynetdicom import AE, evt
@@ -82,7 +84,7 @@ class Archive:
         self._random, self._lock = random.Random(seed), threading.Lock()
         entity = AE(ae_title="ARCHIVE")
         entity.maximum_associations = 20
-        entity.add_supported_context(REPORT, EXPLICIT)
+        entity.add_supported_context(CAPTURE, EXPLICIT)
         entity.add_supported_context(COMMITMENT)
         handlers = [(evt.EVT_C_STORE, self._store), (evt.EVT_N_ACTION, self._commit)]
         self._server: Any = entity.start_server(
@@ -96,12 +98,11 @@ class Archive:
         if 0.01 < luck < 0.03:
             self.counts["refused"] += 1
             return 0xA700
-        report = event.dataset
-        evidence = report.CurrentRequestedProcedureEvidenceSequence[0]
-        (film,) = evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence
+        capture = event.dataset
+        (film,) = capture.SourceImageSequence
         with self._lock:
             self.counts["stored"] += 1
-            self.films[str(report.SOPInstanceUID)] = str(film.ReferencedSOPInstanceUID)
+            self.films[str(capture.SOPInstanceUID)] = str(film.ReferencedSOPInstanceUID)
         return 0
 
     def _commit(self, event: Any) -> tuple[int, None]:
@@ -158,7 +159,7 @@ class NodeProcess:
             url = f"http://127.0.0.1:{self.http}/status.json"
             with urllib.request.urlopen(url, timeout=30) as answer:
                 return json.loads(answer.read())
-        except (OSError, ValueError):
+        except (OSError, HTTPException, ValueError):
             return None
 
 
@@ -167,7 +168,8 @@ class Callers:
 
     def __init__(self, node: NodeProcess, todo: dict[str, bytes], batch: int) -> None:
         self._node, self._batch = node, batch
-        self._todo = dict(todo)
+        # A sender repeats a film as it sent it before: always the same file.
+        self._todo = [dict(list(todo.items())[way::2]) for way in (0, 1)]
         self._lock = threading.Lock()
         self.counts: Counter[str] = Counter()
         self.acknowledged: set[str] = set()
@@ -179,22 +181,22 @@ class Callers:
 
     def _work(self, number: int) -> None:
         send = self._associate if number % 2 else self._post
-        while batch := self._take():
+        todo = self._todo[number % 2]
+        while batch := self._take(todo):
             try:
                 taken = send(batch)
-            except (OSError, RuntimeError, ValueError):
+            except (OSError, HTTPException, RuntimeError, ValueError):
                 taken = set()
                 self.counts["calls that failed"] += 1
             with self._lock:
                 self.acknowledged |= taken
-                self._todo |= {uid: content for uid, content in batch.items() if uid not in taken}
+                todo.update((uid, batch[uid]) for uid in batch.keys() - taken)
             if len(taken) < len(batch):
                 time.sleep(random.uniform(1.0, 5.0))
 
-    def _take(self) -> dict[str, bytes]:
+    def _take(self, todo: dict[str, bytes]) -> dict[str, bytes]:
         with self._lock:
-            uids = list(self._todo)[: self._batch]
-            return {uid: self._todo.pop(uid) for uid in uids}
+            return {uid: todo.pop(uid) for uid in list(todo)[: self._batch]}
 
     def _associate(self, batch: dict[str, bytes]) -> set[str]:
         from pydicom import dcmread
@@ -330,14 +332,14 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         archive.calm = True
         left = settle(node, queue, options.patience)
         node.kill()
-    reported = Counter(archive.films.values())
+    delivered = Counter(archive.films.values())
     return {
         "films": len(todo),
         "acknowledged": len(callers.acknowledged),
-        "reported_films": len(reported),
-        "missing": len(set(todo) - set(reported)),
-        "unknown": len(set(reported) - set(todo)),
-        "films_with_two_reports": sum(number > 1 for number in reported.values()),
+        "delivered_films": len(delivered),
+        "missing": len(set(todo) - set(delivered)),
+        "unknown": len(set(delivered) - set(todo)),
+        "films_with_two_results": sum(number > 1 for number in delivered.values()),
         "left_in_queue": left,
         "faults": dict(happened),
         "callers": {"threads": options.associations, **dict(sorted(callers.counts.items()))},
@@ -349,13 +351,13 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def sound(found: dict[str, Any]) -> bool:
-    """Whether films in = reports out."""
+    """Whether films in = results out."""
     left = found["left_in_queue"]
     return (
-        found["films"] == found["acknowledged"] == found["reported_films"] == left["done"]
+        found["films"] == found["acknowledged"] == found["delivered_films"] == left["done"]
         and not found["missing"]
         and not found["unknown"]
-        and not found["films_with_two_reports"]
+        and not found["films_with_two_results"]
         and not any(number for state, number in left.items() if state != "done")
     )
 

@@ -1,4 +1,4 @@
-"""Films in = reports out, while the node is killed, its disk full and its archive choosy."""
+"""Films in = results out, while the node is killed, its disk full and its archive choosy."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def test_a_little_chaos_loses_no_film(tmp_path: Path) -> None:
     done = subprocess.run([*command, *few], capture_output=True, text=True, check=False)
     found = json.loads(out.read_text()) if out.exists() else {}
     assert done.returncode == 0, (found, done.stderr)
-    assert found["films"] == found["reported_films"] == found["left_in_queue"]["done"] == 24
+    assert found["films"] == found["delivered_films"] == found["left_in_queue"]["done"] == 24
     assert found["faults"]["kills"] == 2

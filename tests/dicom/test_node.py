@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
+from pynetdicom.presentation import build_context
 
 from pneumoscope.dicom import outcome
+from pneumoscope.dicom.node.lines import associate, end
 from pneumoscope.dicom.node.settings import parse_network
 from pneumoscope.dicom.objects import KINDS
 from pneumoscope.dicom.outcome import Outcome
@@ -113,6 +116,25 @@ def test_every_film_of_many_associations_at_once_is_answered(
         read(node, len(paths))
         got = [str(dataset.SOPInstanceUID) for dataset in receiver.got]
     assert Counter(got) == Counter(str(dcmread(path).SOPInstanceUID) for path in paths)
+
+
+def test_a_call_that_would_wait_for_ever_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the association ended between the question whether it is there, and the call."""
+    for name in ("_PATIENCE_SECONDS", "_TIMEOUT_SECONDS"):
+        monkeypatch.setattr(f"pneumoscope.dicom.node.lines.{name}", 0.5)
+    (path,) = films(tmp_path, 1)
+    contexts = [build_context(dcmread(path).SOPClassUID, "1.2.840.10008.1.2.1")]
+    with receiving() as receiver:
+        association = associate("NODE", destination(receiver.port), contexts, None)
+        association.abort()
+        association.join()
+        association.is_established, association._is_paused = True, False
+        thread = threading.Thread(target=end, args=(association,), daemon=True)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_strangers_are_turned_away(tmp_path: Path) -> None:
@@ -236,8 +258,6 @@ def test_an_object_that_is_refused_keeps_no_other_waiting(tmp_path: Path) -> Non
 
 
 def test_what_the_destination_does_not_take_is_kept_aside(tmp_path: Path) -> None:
-    from pynetdicom.presentation import build_context
-
     contexts = [build_context(CAPTURE)]
     with (
         receiving(contexts=contexts) as receiver,

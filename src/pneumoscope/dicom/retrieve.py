@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pneumoscope.dicom.node.failures import DestinationError
 from pneumoscope.dicom.node.intake import FILMS, name_of
-from pneumoscope.dicom.node.lines import associate
+from pneumoscope.dicom.node.lines import associate, end
 from pneumoscope.dicom.node.scp import transfer_syntaxes
 from pneumoscope.dicom.node.settings import Peer, TlsFiles
 from pneumoscope.errors import OutputError, PneumoscopeError, SettingsError
@@ -237,8 +237,7 @@ def _association(
             remedy="allow query and retrieve for the title of --ae-title there",
         ) from error
     finally:
-        if association.is_established:
-            association.release()
+        end(association)
 
 
 class _Store:

@@ -19,7 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 from pneumoscope.dicom.node.failures import ENDED, DestinationError, Failure
-from pneumoscope.dicom.node.lines import associate
+from pneumoscope.dicom.node.lines import associate, end, watched
 from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.loop import Loop
 from pneumoscope.dicom.node.queue import Queue
@@ -126,7 +126,8 @@ class Committer(Loop):
                 raise DestinationError(_NOT_OFFERED) from error
             raise
         try:
-            answer, _ = association.send_n_action(request, 1, PUSH_MODEL, _INSTANCE)
+            with watched(association):
+                answer, _ = association.send_n_action(request, 1, PUSH_MODEL, _INSTANCE)
             status = answer.get("Status")
             if status != _SUCCESS:
                 transaction.unlink(missing_ok=True)
@@ -144,8 +145,7 @@ class Committer(Loop):
         except RuntimeError as error:
             raise DestinationError(ENDED) from error
         finally:
-            if association.is_established:
-                association.release()
+            end(association)
 
     def _begin(self, paths: Iterable[Path]) -> tuple[Path, Any]:
         """A new transaction on disk, and its request."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +29,7 @@ _CLASSES = (
 )
 """Secondary Capture, Segmentation, Comprehensive SR, Grayscale Softcopy Presentation State."""
 _TIMEOUT_SECONDS = 30.0
+_PATIENCE_SECONDS = 3 * _TIMEOUT_SECONDS
 
 
 class Line(Protocol):
@@ -72,12 +75,12 @@ class AssociationLine:
                     raise DestinationError(ENDED)
                 yield path, self._store(association, path)
         finally:
-            if association.is_established:
-                association.release()
+            end(association)
 
     def _store(self, association: Any, path: Path) -> int:
         try:
-            status = association.send_c_store(path).get("Status")
+            with watched(association):
+                status = association.send_c_store(path).get("Status")
         except ValueError:  # The destination accepted no context for this kind of object.
             return NOT_SUPPORTED
         except RuntimeError as error:
@@ -130,6 +133,28 @@ def associate(
         connected = bool(opened)
         raise DestinationError(why_no_association(association, peer, title, connected=connected))
     return association
+
+
+@contextmanager
+def watched(association: Any) -> Iterator[None]:
+    """Kill an association during which a call does not return in time, so that it does.
+
+    If the peer ends an association at the moment of a call, pynetdicom 3.0 may wait for ever.
+    """
+    timer = threading.Timer(_PATIENCE_SECONDS, association.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def end(association: Any) -> None:
+    """Release an association that is still there."""
+    with watched(association):
+        if association.is_established:
+            association.release()
 
 
 class WebLine:
