@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
+BENCHMARKS, RESULT = ROOT / "benchmarks", ROOT / "results" / "node" / "chaos.json"
 
 
 @pytest.mark.slow
@@ -22,3 +23,12 @@ def test_a_little_chaos_loses_no_film(tmp_path: Path) -> None:
     assert done.returncode == 0, (found, done.stderr)
     assert found["films"] == found["delivered_films"] == found["left_in_queue"]["done"] == 24
     assert found["faults"]["kills"] == 2
+
+
+def test_the_committed_run_lost_no_film() -> None:
+    found = json.loads(RESULT.read_text())
+    assert found["films"] == found["acknowledged"] == found["delivered_films"] >= 300
+    assert found["missing"] == found["unknown"] == found["films_with_two_results"] == 0
+    assert found["faults"]["kills"] >= 6
+    assert found["faults"]["full disks"] >= 2
+    assert found["callers"]["threads"] >= 100
