@@ -198,3 +198,52 @@ def test_one_failure_is_told_and_the_exit_code_is_1(
     )  # fmt: skip
     assert "epoch" not in capsys.readouterr().err
     assert "abacus" in (out / "table.md").read_text()
+
+
+@pytest.mark.slow
+def test_finished_models_are_compared_without_training(
+    manifest_file: Path, run_folder: Path, phantoms: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "finished"
+    models = [f"mine={run_folder}", "package=default"]
+    compare(manifest_file, out=out, model=models, masks=phantoms / "masks")
+    metrics = json.loads((out / "metrics.json").read_text())
+    found = {row["name"]: row for row in metrics["rows"]}
+    assert set(found) == {"mine", "package"} and set(metrics["models"]) == set(found)
+    for name, row in found.items():
+        with (out / "models" / name / "test" / "predictions.csv").open(newline="") as stream:
+            lines = list(csv.DictReader(stream))
+        assert len(lines) == n_test(manifest_file)
+        right = sum(line["label"] == line["decision"] for line in lines) / len(lines)
+        assert row["figures"]["accuracy"]["value"] == pytest.approx(right)
+    (pair,) = metrics["localization_differences"]
+    own = {
+        name: json.loads((out / "models" / name / "test" / "metrics.json").read_text())
+        for name in found
+    }
+    peaks = {
+        name: each["localization_annotated"][each["localization_method"]]["peak_in_box"]["value"]
+        for name, each in own.items()
+    }
+    difference = peaks[pair["first"]] - peaks[pair["second"]]
+    assert pair["figures"]["peak_in_box"]["value"] == pytest.approx(difference)
+    for name in ("report.html", "table.csv", "table.md", "heatmaps.png"):
+        assert (out / name).is_file()
+    with pytest.raises(OutputError, match="already exists"):
+        compare(manifest_file, out=out, model=models)
+
+
+def test_mistakes_with_finished_models(
+    manifest_file: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "finished"
+    for model, epochs, words in (
+        (["a"], None, "no NAME=BUNDLE"),
+        (["a=x", "a=y"], None, "stands twice"),
+        ([f"a={run_folder}"], None, "one model only"),
+        ([f"a={run_folder}", f"b/c={run_folder}"], None, "no name of a model"),
+        ([f"a={run_folder}"], 3, "trains nothing"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            compare(manifest_file, out=out, model=model, epochs=epochs)
+    assert not out.exists()

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.comparison.content import absent, make_content, metrics_content, start_of
+from pneumoscope.comparison.content import absent, make_content, metrics_content
 from pneumoscope.comparison.cost import COST
+from pneumoscope.comparison.finished import start_of
 from pneumoscope.comparison.plan import PlannedRun, bundle_digest
 from pneumoscope.comparison.session import Outcome, Task
 from pneumoscope.evaluate import ModelScores, compare_models
@@ -98,4 +100,4 @@ def test_the_start_in_words(run: PlannedRun, choice: str, name: str, words: str)
     content = json.loads(path.read_text())
     content["training"]["weights"] |= {"choice": choice, "name": name}
     write_json(path, content)
-    assert start_of(replace(run).folder) == words
+    assert start_of(read_bundle(replace(run).folder)[1]) == words

@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from pneumoscope.assessment.assessment import Assessment
+from pneumoscope.assessment.own_model import OwnModel
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import Comparison, ModelScores, compare_models
 from pneumoscope.evaluate.localization import LocalizationEvaluator
@@ -83,7 +84,7 @@ def compare_assessments(assessments: Mapping[str, Assessment]) -> ComparedAssess
     scores = [
         ModelScores(
             backbone=name,
-            seed=0,
+            seed=_seed(found),
             targets=found.predictions.targets,
             probabilities=found.predictions.probabilities,
             patients=found.predictions.patients,
@@ -94,6 +95,13 @@ def compare_assessments(assessments: Mapping[str, Assessment]) -> ComparedAssess
         for name, found in assessments.items()
     ]
     return ComparedAssessments(compare_models(scores, ensembles=False), _localized(assessments))
+
+
+def _seed(found: Assessment) -> int:
+    """Of the model's training; 0 for another program."""
+    if not isinstance(found.subject, OwnModel):
+        return 0
+    return int(found.subject.info.training.settings["seed"])
 
 
 def _localized(assessments: Mapping[str, Assessment]) -> dict[tuple[str, str], PairedReport]:

@@ -34,6 +34,13 @@ _STYLES = {"waiting": "dim", "training": "cyan", "measuring": "cyan", "failed": 
 def compare(
     cohort: Annotated[Path, typer.Argument(help="Manifest of scan, or a CSV with image,label.")],
     out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("comparison"),
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=BUNDLE",
+            help="Compare these bundles, runs or files of export instead of training; repeat.",
+        ),
+    ] = None,
     backbones: Annotated[
         str,
         typer.Option(help="Names joined by commas. Default: the registered eight."),
@@ -92,6 +99,8 @@ def compare(
 ) -> None:
     """Train and measure backbones under one protocol, on one split; say which differ.
 
+    With [bold]--model[/bold], models that are finished are measured; nothing is trained.
+
     Run the same command again to continue: finished runs are kept, a half-finished one is resumed
     after its last epoch. Writes [bold]table.csv[/bold], [bold]table.md[/bold],
     [bold]report.html[/bold], [bold]metrics.json[/bold], [bold]heatmaps.png[/bold] and
@@ -102,7 +111,15 @@ def compare(
       pneumoscope compare cohort.csv --backbones resnet18,vit_b_16 --seeds 1,2,3 --epochs 3
       pneumoscope compare cohort.csv --seeds 1,2,3 --seeds vit_b_16=1
       pneumoscope compare cohort.csv --preset paper --weights none --show-plan
+      pneumoscope compare cohort.csv --model old=run-1 --model new=run-2 --boxes boxes.csv
     """
+    if model:
+        if backbones or seeds or weights or set_ or epochs is not None or show_plan:
+            raise SettingsError(
+                "--model trains nothing", remedy="leave out the options of training"
+            )
+        _compare_finished(cohort, model, out, split, (boxes, masks, lungs))
+        return
     _check_names(names(backbones), preset, parse_settings(set_ or []))
     require("train", "the comparison")
     from pneumoscope.assessment.annotations import Annotations
@@ -142,6 +159,39 @@ def compare(
     _show(content, out)
     if outcome.failures:
         raise typer.Exit(_SOME_FAILED)
+
+
+def _compare_finished(
+    cohort: Path,
+    given: Sequence[str],
+    out: Path,
+    split: str,
+    drawn: tuple[Path | None, Path | None, Path | None],
+) -> None:
+    from pneumoscope.assessment.annotations import Annotations
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.comparison.finished import compare_finished
+
+    models: dict[str, Path] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path) or name in models:
+            raise SettingsError(
+                f"'{text}' is no NAME=BUNDLE, or its name stands twice",
+                remedy="write, say, --model old=run-1 --model new=run-2",
+            )
+        models[name] = Path(path)
+    content = compare_finished(
+        models,
+        Manifest.read(cohort),
+        out,
+        split=split,
+        annotations=Annotations.read(*drawn),
+        title=cohort.stem,
+        command=shlex.join(["pneumoscope", *sys.argv[1:]]),
+        stage=progress,
+    )
+    _show(content, out)
 
 
 def _check_names(backbones: Sequence[str], preset: str, overrides: Mapping[str, Any]) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.split import SPLITS
 from pneumoscope.comparison.cost import read_cost, training_seconds
+from pneumoscope.comparison.finished import start_of
 from pneumoscope.comparison.plan import PlannedRun, bundle_digest, run_digest
 from pneumoscope.comparison.results import localization
 from pneumoscope.comparison.session import Outcome, Task
@@ -50,7 +50,9 @@ def make_content(
         title=f"{len(runs)} backbones on {name}",
         comparison=comparison,
         costs=_costs(runs, task),
-        starts={backbone: start_of(own[0].folder) for backbone, own in runs.items()},
+        starts={
+            backbone: start_of(read_bundle(own[0].folder)[1]) for backbone, own in runs.items()
+        },
         localization=_localization(runs, task),
         settings={**shared, "seeds": sorted({run.seed for run in outcome.finished})},
         cohort=cohort_facts(task.manifest, name, task.split, task.data_digest),
@@ -105,17 +107,6 @@ def absent(outcome: Outcome) -> dict[str, str]:
         backbone = name.rpartition("-seed")[0]
         found.setdefault(name if backbone in present else backbone, problem)
     return found
-
-
-def start_of(folder: Path) -> str:
-    """What a run's backbone started from, in words."""
-    _, info = read_bundle(folder)
-    weights = info.training.weights
-    if weights["choice"] == "none":
-        return "from scratch"
-    if weights["choice"] == "auto":
-        return f"ImageNet ({weights['name']})"
-    return f"weights file ({weights['name']})"
 
 
 def cohort_facts(manifest: Manifest, name: str, split: str, digest: str) -> dict[str, Any]:
