@@ -124,6 +124,7 @@ def test_the_command_measures_all_and_compares_heatmaps(
     page = " ".join((out / "report.html").read_text().split())
     assert "another program" in page and "The threshold was given" in page
     assert "good less bad" in page and "was trained on" not in page
+    assert '<span class="tag">first</span>' in page and "model&#39;s own</span>" not in page
     assert (out / "figures" / "roc.png").is_file()
 
 

@@ -76,6 +76,7 @@ def render_report(content: ReportContent) -> str:
         sentences=tables.confusion_sentences(confusion, content.labels) if confusion else [],
         optimistic=optimistic(metrics),
         fitted_on=fitted_on(metrics),
+        given=fitted_on(metrics) is None,
         overlap=overlap_table(metrics),
         localization=localization_view(metrics),
         localization_figures=[embedded(*picture) for picture in content.localization_figures],
