@@ -77,7 +77,7 @@ def test_boxes_are_gathered_and_a_film_may_have_none(tmp_path: Path) -> None:
     drawings = read_drawings(write(tmp_path, "boxes.csv", text))
     np.testing.assert_array_equal(on_film(drawings, "a/1.png"), [[1.5, 2, 3, 4], [7, 8, 9, 10]])
     assert on_film(drawings, "healthy.png") is None
-    assert drawings.summary() == "a table of images: 3 radiographs; lesions: 3 lesion"
+    assert drawings.summary() == "a table of images: 3 radiographs; lesions: 3"
 
 
 def test_tables_of_the_field(tmp_path: Path) -> None:
@@ -320,3 +320,5 @@ def test_vindr_default_findings(tmp_path: Path) -> None:
     drawings = read_drawings(write(tmp_path, "train.csv", VINDR))
     assert drawings.taken == {"Lung Opacity": 1, "Consolidation": 2}
     assert drawings.left_out == {"Cardiomegaly": 4}
+    negative = read_drawings(write(tmp_path, "boxes.csv", "image,x,y,width,height\na,,,,\n"))
+    assert negative.summary() == "a table of images: 1 radiographs; lesions: none"

@@ -194,6 +194,12 @@ def test_truth_values_are_labels(tmp_path: Path, header: str, no: str, yes: str)
     assert manifest.labels == ("NORMAL", "PNEUMONIA")
     assert list(manifest.table["image"]) == ["a.png", "b/b.png"]
     assert list(manifest.targets()) == [0, 1]
+    again = Manifest.read(path, choice=Choice(positive=yes))
+    assert again.labels == ("NORMAL", "PNEUMONIA") and list(again.targets()) == [0, 1]
+    # Findings that are chosen for the annotations are no labels of a manifest that has been made.
+    manifest.write(tmp_path / "made.csv")
+    made = Manifest.read(tmp_path / "made.csv", choice=Choice(positive="Lung Opacity|Mass"))
+    assert made.labels == manifest.labels and list(made.targets()) == [0, 1]
 
 
 def test_any_table_by_column_and_words(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
-from pneumoscope.cohort.formats.words import without_truth_values
+from pneumoscope.cohort.formats.words import truth, without_truth_values
 from pneumoscope.cohort.manifest import COLUMNS, split_name
 from pneumoscope.cohort.sidecar import read_sidecar
 from pneumoscope.cohort.split import EXCLUDED
@@ -81,13 +81,13 @@ def list_cohort(path: Path, choice: Choice | None = None, images: Path | None = 
 
 
 def _worded(listing: Listing, choice: Choice) -> Listing:
-    if choice.positive is None:
+    if choice.positive is None or truth(choice.positive):
         listing.table["label"] = without_truth_values(listing.table["label"])
     return listing
 
 
 def _from_csv(path: Path, choice: Choice, images: Path | None) -> Listing:
-    root = (path.parent / read_sidecar(path).root if images is None else images).resolve()
+    root = (path.parent / read_sidecar(path).root if images is None else Path(images)).resolve()
     rows = cohort_rows(path, choice, root)
     if rows is None:
         table = read_table(path)

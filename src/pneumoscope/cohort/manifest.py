@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
-from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, without_truth_values
+from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, truth, without_truth_values
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.patients import bare_key, dicom_patient_id, identify
 from pneumoscope.cohort.sidecar import Sidecar, read_sidecar, write_sidecar
@@ -112,12 +112,13 @@ class Manifest:
         root = path.parent / sidecar.root if images is None else Path(images)
         # A choice of findings sorts tables of the field; a manifest has been sorted.
         table, is_sorted = _read(path, choice if sidecar.labels is None else Choice(), root)
-        labels, positive = sidecar.labels, None if is_sorted else choice.positive
-        if set(table["label"]) <= {NEGATIVE, POSITIVE} and positive not in (NEGATIVE, POSITIVE):
+        labels, positive = sidecar.labels, choice.positive
+        if labels is None and (positive is None or truth(positive)):
+            table["label"] = without_truth_values(table["label"])
+        named = set(labels or table["label"])
+        if is_sorted or ((labels or named <= {NEGATIVE, POSITIVE}) and positive not in named):
             positive = None
         try:
-            if labels is None and positive is None:
-                table["label"] = without_truth_values(table["label"])
             if labels is None or positive is not None:
                 labels = infer_labels(labels or table["label"], positive)
             table["patient"] = _patients(table, root)

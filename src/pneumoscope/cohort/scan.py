@@ -171,7 +171,7 @@ def scan(
 def _labels(listing: Listing, positive: str | None, path: Path) -> tuple[str, str]:
     found = set(listing.table["label"])
     try:
-        # Findings that were sorted into two labels are no labels themselves.
+        # Findings and truth values that became NORMAL and PNEUMONIA are no labels themselves.
         return infer_labels(
             found, None if found <= {NEGATIVE, POSITIVE} and listing.format else positive
         )

@@ -137,7 +137,7 @@ class Drawings:
         return cls(
             file,
             {image: _drawing(file.path, image, own, rule) for image, own in marks.items()},
-            dict(Counter(mark.finding or "lesion" for mark in drawn if rule.wants(mark))),
+            dict(Counter(mark.finding for mark in drawn if rule.wants(mark))),
             dict(Counter(mark.finding for mark in drawn if not rule.wants(mark))),
         )
 
@@ -167,8 +167,10 @@ class Drawings:
 
     def summary(self) -> str:
         """Say what was recognised and what counts."""
-        lesions = ", ".join(f"{count:,} {name}" for name, count in self.taken.items()) or "none"
-        text = f"{self.file.format}: {len(self.by_name):,} radiographs; lesions: {lesions}"
+        lesions = ", ".join(f"{count:,} {name}".strip() for name, count in self.taken.items())
+        text = (
+            f"{self.file.format}: {len(self.by_name):,} radiographs; lesions: {lesions or 'none'}"
+        )
         if self.left_out:
             others = ", ".join(f"{count:,} {name}" for name, count in self.left_out.items())
             text += f"; left out: {others}"
