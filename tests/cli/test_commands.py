@@ -87,6 +87,7 @@ def test_scan_writes_manifest_and_audit(phantoms: Path, tmp_path: Path) -> None:
     assert pneumoscope("scan", phantoms / "cohort.csv", "--out", out, "--force").returncode == 0
 
 
+@pytest.mark.slow
 def test_scan_mistakes(tmp_path: Path) -> None:
     fails(pneumoscope("scan", tmp_path / "absent", "--out", tmp_path / "c.csv"), "absent")
     fails(pneumoscope("scan", tmp_path, "--out", tmp_path / "c.csv"), str(tmp_path))
@@ -101,6 +102,7 @@ def test_scan_mistakes(tmp_path: Path) -> None:
     assert not (tmp_path / "c.csv").exists()
 
 
+@pytest.mark.slow
 def test_train_mistakes(manifest_file: Path, run_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     fails(pneumoscope("train", "--out", out), "no cohort")
@@ -190,6 +192,7 @@ def test_evaluate_measures_what_predict_delivers(
     )
 
 
+@pytest.mark.slow
 def test_evaluate_mistakes(manifest_file: Path, run_folder: Path, tmp_path: Path) -> None:
     def evaluate(*arguments: object) -> subprocess.CompletedProcess[str]:
         return pneumoscope("evaluate", *arguments, "--out", tmp_path / "out")
@@ -266,6 +269,7 @@ def test_predict_records_bad_files_and_goes_on(
     )
 
 
+@pytest.mark.slow
 def test_predict_continues_after_a_kill(phantoms: Path, run_folder: Path, tmp_path: Path) -> None:
     films, out = phantoms / "images", tmp_path / "out"
     arguments = ["predict", str(films), "--bundle", str(run_folder), "--out", str(out)]

@@ -44,6 +44,7 @@ def moved_run(run_folder: Path, tmp_path: Path) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_on_its_own_val(run_folder: Path, file: Path, tmp_path: Path) -> None:
     out = tmp_path / "model.onnx"
     result = pneumoscope("export", run_folder, "--out", out)
@@ -66,6 +67,7 @@ def test_a_run_is_measured_on_its_own_val(run_folder: Path, file: Path, tmp_path
         pneumoscope("export", run_folder, "--out", out)
 
 
+@pytest.mark.slow
 def test_without_its_radiographs_a_run_is_written_unmeasured(
     moved_run: Path, file: Path, manifest_file: Path, tmp_path: Path
 ) -> None:
@@ -90,6 +92,7 @@ def test_without_its_radiographs_a_run_is_written_unmeasured(
     assert sorted(path.name for path in tmp_path.glob("*.onnx")) == ["half.onnx", "model.onnx"]
 
 
+@pytest.mark.slow
 def test_int8_is_named_and_predicts(
     run_folder: Path, phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

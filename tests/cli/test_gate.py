@@ -41,6 +41,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "list.csv"
 
 
+@pytest.mark.slow
 def test_a_gate_is_trained_with_other_pictures_and_checked_on_their_test_part(
     manifest_file: Path, table: Path, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_gate_is_trained_with_other_pictures_and_checked_on_their_test_part(
     assert {"films", "films, AP", "films, PA", "all, mirrored"} <= set(figures["false_alarms"])
 
 
+@pytest.mark.slow
 def test_a_gate_of_folds_has_figures_of_each_picture(
     manifest_file: Path, table: Path, tmp_path: Path
 ) -> None:

@@ -32,7 +32,7 @@ from tests.localize.networks import films, small
 # One of each family of backbones.
 FAMILIES = [
     ("resnet18", "regional", "regional+mirror"),
-    pytest.param("densenet121", "linear", "gradcam", marks=pytest.mark.slow),
+    ("densenet121", "linear", "gradcam"),
     ("vit_b_16", "linear", "gradcam"),
 ]
 # Of a random network with maps of nine cells; the gate asks for more of a trained one.
@@ -90,6 +90,7 @@ def stored(model: bytes, kind: int) -> dict[str, NDArray[Any]]:
     return {t.name: numpy_helper.to_array(t) for t in tensors if t.data_type == kind}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "head", "heatmap"), FAMILIES)
 def test_int8_answers_nearly_as_float32(
     backbone: str, head: str, heatmap: str, tmp_path: Path
@@ -107,6 +108,7 @@ def test_int8_answers_nearly_as_float32(
     np.testing.assert_allclose(alone.logits, found.logits[:1], rtol=1e-3, atol=1e-4 * spread)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "head", "heatmap"), FAMILIES)
 def test_int8_leaves_head_and_gradient_in_float32(backbone: str, head: str, heatmap: str) -> None:
     net, model = network(backbone, head, heatmap), in_int8(backbone, head, heatmap)
@@ -120,6 +122,7 @@ def test_int8_leaves_head_and_gradient_in_float32(backbone: str, head: str, heat
     assert own and set(own) <= set(stored(model, TensorProto.FLOAT))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "head", "heatmap"), FAMILIES)
 def test_openvino_answers_in_int8_as_onnxruntime(
     backbone: str, head: str, heatmap: str, tmp_path: Path
@@ -134,6 +137,7 @@ def test_openvino_answers_in_int8_as_onnxruntime(
     assert (mean_correlation(found.maps, reference.maps) or 0) > NEAR
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "head", "heatmap"), FAMILIES)
 def test_float16_is_half_the_size_and_answers_as_float32(
     backbone: str, head: str, heatmap: str, tmp_path: Path
@@ -208,6 +212,7 @@ def test_the_same_films_give_the_same_bytes() -> None:
     assert other.int8() != in_int8(*family)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tolerant", "traced_once")
 def test_the_file_says_how_it_was_made(run_folder: Path, cohort: Manifest, tmp_path: Path) -> None:
     phases: dict[str, tuple[int, int]] = {}
@@ -242,6 +247,7 @@ def test_a_file_that_fails_the_gate_is_not_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("traced_once")
 def test_bfloat16_is_measured_where_it_is_computed(
     run_folder: Path, cohort: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -79,6 +79,7 @@ def epoch_of(path: Path) -> int:
     return int(torch.load(path, weights_only=True)["epoch"])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_starts_with_the_epoch_after_the_last_not_after_the_best(
     killed: Start, scores: Scores
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_moved_run_keeps_its_best_epoch(killed: Start, scores: Scores, tmp_pat
     assert resume_run(moved, Told().listener()).bundle.training.selected_epoch == 0
 
 
+@pytest.mark.slow
 def test_early_stopping_holds_over_a_kill(
     killed: Start, scores: Scores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +148,7 @@ def test_early_stopping_holds_over_a_kill(
     assert result.bundle.training.selected_epoch == 0 and len(result.history) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0, 3000, -1000])
 def test_a_last_checkpoint_that_is_cut_off_says_what_to_do(
     keep: int, killed: Start, scores: Scores
