@@ -16,6 +16,8 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         *_EVALUATE,
     ),
     "openvino": ("openvino",),
+    "mlflow": ("mlflow",),
+    "wandb": ("wandb",),
     "scale": ("ray", "pyarrow"),
     "hospital": (
         "highdicom", "pynetdicom", "dicomweb_client", "starlette", "uvicorn", "python_multipart",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,7 +23,7 @@ from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
 
 if TYPE_CHECKING:
-    from pneumoscope.training.settings import TrainingSettings
+    from pneumoscope.training.settings import TrackerName, TrainingSettings
 
 
 def train(
@@ -95,6 +96,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="mlflow|wandb",
+            help="Log to MLflow or Weights & Biases, too; may be repeated. Nothing leaves the "
+            "machine without MLFLOW_TRACKING_URI or WANDB_MODE=online.",
+            show_default=False,
+        ),
+    ] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the resolved settings and stop.")
     ] = False,
@@ -146,15 +156,19 @@ def train(
     else:
         _checked(preset, overrides)
     require("train", "training")
+    trackers = _trackers(tracker or [])
     if folds is not None:
-        if cohort is None or devices is not None or nodes is not None:
+        if cohort is None or devices is not None or nodes is not None or trackers:
             raise SettingsError(
                 "--folds trains on one device and goes on by itself",
-                remedy="give the cohort and --out again, without --resume, --devices and --nodes",
+                remedy="give the cohort and --out again, without --resume, --devices, --nodes and "
+                "--tracker",
             )
         _cross_validate(cohort, out, preset, overrides, folds)
         return
-    metrics = run_training(cohort, out, preset, overrides, devices=devices, nodes=nodes)
+    metrics = run_training(
+        cohort, out, preset, overrides, devices=devices, nodes=nodes, trackers=trackers
+    )
     if metrics is None:
         return
     show_metrics(f"{metrics['model']} on val", metrics)
@@ -219,6 +233,7 @@ def run_training(
     *,
     devices: str | None = None,
     nodes: int | None = None,
+    trackers: Sequence[TrackerName] = (),
 ) -> dict[str, Any] | None:
     """Train, or resume without a cohort, then measure on val.
 
@@ -245,13 +260,13 @@ def run_training(
     ):
         listener = RunListener(decoding, lungs, teaching, _show_epoch, steps, _show_resumed)
         if cohort is None:
-            result = resume_run(out, listener, chosen)
+            result = resume_run(out, listener, chosen, trackers)
         else:
             from pneumoscope.cohort.manifest import Manifest
             from pneumoscope.training.settings import make_settings
 
             settings = make_settings(preset, **overrides)
-            result = start_run(Manifest.read(cohort), settings, out, listener, chosen)
+            result = start_run(Manifest.read(cohort), settings, out, listener, chosen, trackers)
     if not chosen.leads:
         return None
     with progress("Measuring on val") as update:
@@ -293,6 +308,15 @@ def _cross_validate(
     console.print(table)
     console.print(f"Out-of-fold predictions: [bold]{shown(out / 'predictions.csv')}[/bold]")
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+
+
+def _trackers(names: Sequence[str]) -> list[TrackerName]:
+    known: dict[str, TrackerName] = {"mlflow": "mlflow", "wandb": "wandb"}
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"unknown tracker '{name}'", remedy=f"choose {' or '.join(known)}")
+        require(name, f"--tracker {name}")
+    return [known[name] for name in names]
 
 
 def _device_count(text: str | None) -> int | Literal["auto"] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +35,12 @@ from pneumoscope.training.launch import launch
 from pneumoscope.training.listener import RunListener
 from pneumoscope.training.loss import balanced_alpha
 from pneumoscope.training.module import ClassifierModule
-from pneumoscope.training.settings import TrainingSettings, read_settings, write_settings
+from pneumoscope.training.settings import (
+    TrackerName,
+    TrainingSettings,
+    read_settings,
+    write_settings,
+)
 from pneumoscope.training.teacher import cached_teaching
 from pneumoscope.training.trainer import (
     HISTORY,
@@ -81,6 +86,7 @@ def start_run(
     out: Path,
     listener: RunListener | None = None,
     devices: Devices | None = None,
+    trackers: Sequence[TrackerName] = (),
 ) -> RunResult:
     """Train in a new folder.
 
@@ -90,6 +96,7 @@ def start_run(
         out: the run's folder; several machines must share it.
         listener: hears of progress, from the first process.
         devices: what to train on; by default what torchrun started, else one GPU or the CPU.
+        trackers: where figures go beside TensorBoard.
 
     Returns:
         The finished run, in every process that torchrun started.
@@ -104,7 +111,7 @@ def start_run(
         _check_split(manifest, split)
     processes = _processes(devices, manifest, settings)
     if processes.local_rank is None:
-        task = partial(start_run, manifest, settings, out)
+        task = partial(start_run, manifest, settings, out, trackers=trackers)
         return _launched(task, processes, listener, out)
     with joined(processes) as world, told_as_run_errors(out):
         with world.turn():
@@ -121,11 +128,14 @@ def start_run(
                 path=out,
                 remedy="give one on a disk that all machines share",
             )
-        return _run(out, manifest, settings, start, listener or RunListener(), world)
+        return _run(out, manifest, settings, start, listener or RunListener(), world, trackers)
 
 
 def resume_run(
-    out: Path, listener: RunListener | None = None, devices: Devices | None = None
+    out: Path,
+    listener: RunListener | None = None,
+    devices: Devices | None = None,
+    trackers: Sequence[TrackerName] = (),
 ) -> RunResult:
     """Continue a run that was interrupted, from its last finished epoch, or report a finished one.
 
@@ -149,11 +159,11 @@ def resume_run(
     done = next_epoch(out, settings.epochs)
     processes = _processes(devices, manifest, settings)
     if processes.local_rank is None:
-        return _launched(partial(resume_run, out), processes, listener, out)
+        return _launched(partial(resume_run, out, trackers=trackers), processes, listener, out)
     with joined(processes) as world, told_as_run_errors(out):
         if world.leads:
             _tell(listener, done, settings.epochs)
-        return _run(out, manifest, settings, _start(settings), listener, world)
+        return _run(out, manifest, settings, _start(settings), listener, world, trackers)
 
 
 def _tell(listener: RunListener, done: int, epochs: int) -> None:
@@ -219,6 +229,7 @@ def _run(
     start: tuple[Classifier, WeightRecord],
     listener: RunListener,
     world: World,
+    trackers: Sequence[TrackerName],
 ) -> RunResult:
     if not world.leads:
         listener = RunListener()
@@ -252,6 +263,7 @@ def _run(
         steps=settings.epochs * -(-len(batches) // settings.accumulate),
         on_epoch=listener.epoch,
         on_step=listener.step,
+        trackers=trackers,
     )
     fit(folder, trainer, module, batches, plain_loader(val, batch_size=2 * settings.batch_size))
     with world.turn():

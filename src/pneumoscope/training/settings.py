@@ -21,6 +21,9 @@ from pneumoscope.errors import SettingsError
 from pneumoscope.files import write_text
 from pneumoscope.training.amounts import Amounts
 
+TrackerName = Literal["mlflow", "wandb"]
+"""Where figures go beside TensorBoard; the result does not depend on it."""
+
 
 class TrainingSettings(BaseModel):
     """Everything that shapes a run; the defaults are the preset `default`."""

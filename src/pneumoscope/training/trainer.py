@@ -8,7 +8,7 @@ import pneumoscope.models  # noqa: F401
 # isort: split
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from lightning.pytorch.callbacks import (
     EMAWeightAveraging,
     ModelCheckpoint,
 )
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
@@ -33,7 +32,8 @@ from pneumoscope.training.data import Batch
 from pneumoscope.training.devices import Processes
 from pneumoscope.training.history import History, Row, StepCounter
 from pneumoscope.training.module import ClassifierModule
-from pneumoscope.training.settings import TrainingSettings
+from pneumoscope.training.settings import TrackerName, TrainingSettings
+from pneumoscope.training.trackers import make_loggers
 from pneumoscope.training.world import lost_another
 
 HISTORY = "history.csv"
@@ -47,8 +47,9 @@ def make_trainer(
     steps: int,
     on_epoch: Callable[[Row], None] | None,
     on_step: Callable[[int, int], None] | None,
+    trackers: Sequence[TrackerName] = (),
 ) -> lightning.Trainer:
-    """A trainer that writes history, checkpoints and TensorBoard's log into a run's folder.
+    """A trainer that writes history, checkpoints and logs into a run's folder.
 
     Args:
         folder: of the run.
@@ -57,6 +58,7 @@ def make_trainer(
         steps: of the whole training.
         on_epoch: called with each finished epoch's figures.
         on_step: called with (steps taken, steps in all) after each.
+        trackers: logged to beside TensorBoard.
     """
     # Lightning's hints on hardware and products are no news of this run.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -82,7 +84,7 @@ def make_trainer(
         callbacks.append(StepCounter(on_step))
     return lightning.Trainer(
         default_root_dir=folder,
-        logger=TensorBoardLogger(str(folder), name="", version="tensorboard"),
+        logger=make_loggers(folder, settings, trackers, leads=processes.rank == 0),
         callbacks=callbacks,
         plugins=[WholeFiles()],
         max_epochs=settings.epochs,
