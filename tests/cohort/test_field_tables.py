@@ -128,6 +128,8 @@ def test_a_list_of_boxes_is_a_cohort_of_positives(tmp_path: Path) -> None:
     for name in ("00014716_007", "00013118_008"):
         save(tmp_path / f"{name}.png", film(1))
     path.write_text(NIH_BOXES)
+    both = ScanSettings(positive="Pneumonia|Lung Opacity", negative="No Finding")
+    assert list(scan(path, both).manifest.targets()) == [1]
     result = scan(path)
     assert result.manifest.labels == ("NORMAL", "PNEUMONIA")
     assert list(result.manifest.table["image"]) == ["00014716_007.png"]

@@ -118,7 +118,9 @@ def _chosen(
     if text is None or not named:
         return frozenset(map(finding_key, proposed))
     keys = frozenset(map(finding_key, split_names(text)))
-    if not keys & named.keys():
+    # A list of boxes has no negative radiographs, whatever they are called elsewhere.
+    positives_only = option == "--negative" and bool(file.positive) and not file.negative
+    if not keys & named.keys() and not positives_only:
         listed = ", ".join(sorted(named.values())[:20]) or "none"
         raise CohortError(
             f"is {file.format}, which has no finding {text!r}",
