@@ -192,7 +192,7 @@ def test_nothing_to_learn_from_is_refused(films: dict[str, LungFilms]) -> None:
     none = LungFilms(films["train"].films[:0], films["train"].lungs[:0])
     with pytest.raises(RunError, match="no radiograph"):
         train_lung_net(none, films["val"], TINY)
-    with pytest.raises(SettingsError, match="cannot be had"):
+    with pytest.raises(SettingsError, match="does not fit"):
         LungSettings(side=100)
     with pytest.raises(SettingsError, match="positive"):
         LungSettings(epochs=0)
