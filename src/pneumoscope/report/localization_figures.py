@@ -51,7 +51,7 @@ def localization_pictures(metrics: Mapping[str, Any]) -> dict[str, Picture]:
     if columns.intersection(first):
         pictures["localization"] = (
             "Heatmap methods on true positives",
-            "Dots with 95 % intervals; the dashed line is the model's own method, hollow marks "
+            "Dots with 95 % intervals; the dashed line is the first heatmap, hollow marks "
             "are baselines.",
             figure_png(headline_figure(seen, first, own=own)),
         )
@@ -59,7 +59,7 @@ def localization_pictures(metrics: Mapping[str, Any]) -> dict[str, Picture]:
         pictures["froc"] = (
             "Lesions found by false regions",
             "All radiographs, as delivered, read at five rates; lines only join them. Bars are 95 "
-            "% intervals of the model's own method.",
+            "% intervals of the first heatmap.",
             figure_png(froc_figure(every, own=own)),
         )
     return pictures
