@@ -525,11 +525,11 @@ def test_faults_are_named() -> None:
         add(evaluator, "b", scores, patient="a", half="tuning")
     with pytest.raises(EvaluationError, match="two patients"):
         add(evaluator, "a", scores, patient="c", method="other")
-    with pytest.raises(EvaluationError, match="no half"):
+    with pytest.raises(EvaluationError, match="not a half"):
         add(evaluator, "d", scores, half="train")
     with pytest.raises(EvaluationError, match="no patient"):
         add(evaluator, "e", scores, patient=" ")
-    with pytest.raises(EvaluationError, match="no slice"):
+    with pytest.raises(EvaluationError, match="not a slice"):
         evaluator.compute_paired("cam", "cam", "some")  # type: ignore[arg-type]
     with pytest.raises(EvaluationError, match="'side'"):
         evaluator.accumulate(

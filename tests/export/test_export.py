@@ -131,7 +131,7 @@ def test_what_cannot_be_exported(tmp_path: Path, file: Exported, run_folder: Pat
         export_onnx(tmp_path / "layercam", out)
     with pytest.raises(BundleError, match="is an ONNX file already"):
         export_onnx(file.path, out)
-    with pytest.raises(SettingsError, match=r"'model\.pt' is no name.*\.onnx"):
+    with pytest.raises(SettingsError, match=r"'model\.pt' is not a name.*\.onnx"):
         export_onnx(run_folder, tmp_path / "model.pt")
     broken = Path(shutil.copytree(run_folder / "bundle", tmp_path / "broken"))
     (broken / "model.safetensors").write_bytes(b"other weights")

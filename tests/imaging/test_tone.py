@@ -172,7 +172,7 @@ WINDOW = {"WindowCenter": 2000, "WindowWidth": 3000}
         ({"WindowCenter": 1500, "WindowWidth": 0}, {}, "window of the file is invalid"),
         ({"WindowCenter": 1500}, {}, "window of the file is invalid"),
         ({"WindowWidth": 1500}, {}, "window of the file is invalid"),
-        ({"WindowCenter": 30000, "WindowWidth": 3}, {}, "leaves the film black or white"),
+        ({"WindowCenter": 30000, "WindowWidth": 3}, {}, "leaves the radiograph black or white"),
         ({**WINDOW, "VOILUTFunction": "ODD"}, WINDOW, "function of the file is unknown"),
         ({**WINDOW, "VOILUTSequence": [Dataset()]}, WINDOW, "VOI LUT of the file is malformed"),
         ({**WINDOW, "RescaleSlope": 2}, WINDOW, "rescale of the file is invalid"),
