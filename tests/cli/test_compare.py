@@ -21,7 +21,7 @@ from pneumoscope.cli import compare as module
 from pneumoscope.cli.compare import compare
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.comparison.board import Board, RunProgress
-from pneumoscope.errors import CohortError, EvaluationError, OutputError, RunError, SettingsError
+from pneumoscope.errors import CohortError, OutputError, RunError, SettingsError
 from pneumoscope.files import write_json
 
 BACKBONES = ("mobilenet_v3", "resnet18")
@@ -57,7 +57,7 @@ def test_mistakes_are_found_before_anything_is_written(manifest_file: Path, tmp_
         compare(manifest_file, out=out, set_=["epochs"])
     with pytest.raises(SettingsError, match="BACKBONE=FILE"):
         compare(manifest_file, out=out, weights=["my.safetensors"])
-    with pytest.raises(EvaluationError, match="no such folder"):
+    with pytest.raises(CohortError, match="does not exist"):
         compare(manifest_file, out=out, masks=absent)
     assert not out.exists()
     with pytest.raises(OutputError, match="not a comparison folder"):

@@ -130,7 +130,7 @@ def test_orthanc_gives_the_films_of_a_study_by_command(tmp_path: Path) -> None:
             options = ["--way", way, "--port", str(move), "--out", str(out)]
             result = CliRunner().invoke(app, [*source, *options])
             assert result.exit_code == 0, result.output
-            assert "3 films" in result.output
+            assert "3 radiographs" in result.output
             assert pixels(sorted(out.iterdir())) == pixels(paths[:3])
     finally:
         orthanc.kill()

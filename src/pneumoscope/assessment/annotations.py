@@ -70,11 +70,11 @@ class Annotations:
         if lungs is not None and not lungs.is_dir():
             raise EvaluationError("no such folder", path=lungs, remedy="check the path")
         named = {"boxes": boxes, "masks": masks, "lungs": lungs}
-        identity = {name: _identity(path) for name, path in named.items() if path is not None}
         lesions = boxes or masks
-        if lesions is None:
-            return None if lungs is None else cls(lungs=lungs, identity=identity)
-        return cls(read_drawings(lesions, choice, outlines=boxes is None), lungs, identity)
+        # Reading says what is wrong with a file that its digest could not be taken of.
+        drawings = lesions and read_drawings(lesions, choice, outlines=boxes is None)
+        identity = {name: _identity(path) for name, path in named.items() if path is not None}
+        return cls(drawings, lungs, identity) if identity else None
 
     @classmethod
     def of_boxes(cls, boxes: Mapping[str, ArrayLike], lungs: Path | None = None) -> Annotations:
