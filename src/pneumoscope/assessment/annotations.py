@@ -72,7 +72,9 @@ class Annotations:
         named = {"boxes": boxes, "masks": masks, "lungs": lungs}
         lesions = boxes or masks
         # Reading says what is wrong with a file that its digest could not be taken of.
-        drawings = lesions and read_drawings(lesions, choice, outlines=boxes is None)
+        drawings = (
+            None if lesions is None else read_drawings(lesions, choice, outlines=boxes is None)
+        )
         identity = {name: _identity(path) for name, path in named.items() if path is not None}
         return cls(drawings, lungs, identity) if identity else None
 
