@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -288,38 +289,31 @@ def test_room_says_what_enters_leaves_and_may_be_imported(room: str) -> None:
         assert word in docstring, f"{room}: no '{word}'"
 
 
-def test_torch_free_rooms_load_no_torch() -> None:
+def assert_loads_none_of(libraries: set[str], rooms: Iterable[str]) -> None:
+    """In a process of its own, the modules of the rooms import none of `libraries`."""
     modules = [
         ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
-        for room in TORCH_FREE
+        for room in rooms
         for path in sorted((ROOT / room).rglob("*.py"))
         if path != LAZY
     ]
     code = (
         "import importlib, sys\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"
-        "loaded = {'torch', 'torchvision', 'timm', 'lightning', 'safetensors'} & set(sys.modules)\n"
+        f"loaded = {libraries!r} & set(sys.modules)\n"
         "sys.exit(f'loaded: {loaded}' if loaded else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_torch_free_rooms_load_no_torch() -> None:
+    libraries = {"torch", "torchvision", "timm", "lightning", "safetensors"}
+    assert_loads_none_of(libraries, TORCH_FREE)
 
 
 def test_base_rooms_load_only_libraries_of_the_base_install() -> None:
-    modules = [
-        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
-        for room in BASE
-        for path in sorted((ROOT / room).rglob("*.py"))
-        if path != LAZY
-    ]
-    code = (
-        "import importlib, sys\n"
-        f"for name in {modules!r}: importlib.import_module(name)\n"
-        f"loaded = {set(EXTRAS['evaluate'])!r} & set(sys.modules)\n"
-        "sys.exit(f'loaded: {loaded}' if loaded else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert_loads_none_of(set(EXTRAS["evaluate"]), BASE)
 
 
 def test_modules_stay_small() -> None:

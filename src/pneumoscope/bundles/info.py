@@ -157,7 +157,7 @@ class BundleInfo(_Part):
     ) -> tuple[MemberInfo, ...]:
         own = others.data.get("architecture")
         if own is not None and (own.backbone == ENSEMBLE) != bool(value):
-            raise ValueError("an ensemble has members, and nothing else has")
+            raise ValueError("an ensemble needs members; another bundle has none")
         return value
 
     @field_validator("heatmap")

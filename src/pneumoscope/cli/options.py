@@ -34,7 +34,7 @@ ThreadsOption = Annotated[
 ]
 JsonOption = Annotated[
     bool,
-    typer.Option("--json", help="Print the result as JSON on stdout, and nothing else there."),
+    typer.Option("--json", help="Print only the result on stdout, as JSON."),
 ]
 WideOption = Annotated[
     bool, typer.Option("--wide", help="Print whole tables, however narrow the terminal is.")

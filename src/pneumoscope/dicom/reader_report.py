@@ -13,7 +13,8 @@ from typing import Any
 
 from pneumoscope import __version__
 from pneumoscope.dicom.presentation_state import corners
-from pneumoscope.dicom.result import CODING_SCHEME, MANUFACTURER, NOT_VERIFIED, Result, series
+from pneumoscope.dicom.result import MANUFACTURER, NOT_VERIFIED, Result, series
+from pneumoscope.dicom.structured_report import comprehensive
 from pneumoscope.findings import Region
 
 _PRESENT, _ABSENT = ("52101004", "Present"), ("272519000", "Absent")
@@ -44,8 +45,7 @@ def reader_report(result: Result, reading: PersonReading) -> Any:
         result: the finding beside which it was read.
         reading: of its film. The same reading gives the same UIDs.
     """
-    from highdicom.coding_schemes import CodingSchemeIdentificationItem
-    from highdicom.sr import CodedConcept, ComprehensiveSR, MeasurementReport
+    from highdicom.sr import CodedConcept, MeasurementReport
     from pydicom.sr.codedict import codes
 
     said = json.dumps(asdict(reading), sort_keys=True)
@@ -65,20 +65,7 @@ def reader_report(result: Result, reading: PersonReading) -> Any:
         "device_serial_number": __version__,
     }
     del shared["contributing_equipment"]
-    report = ComprehensiveSR(
-        evidence=[result.source.dataset],
-        content=content[0],
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        coding_schemes=[
-            CodingSchemeIdentificationItem(
-                CODING_SCHEME, name=MANUFACTURER, responsible_organization=MANUFACTURER
-            )
-        ],
-        requested_procedures=result.source.dataset.get("ReferencedRequestSequence"),
-        **shared,
-    )
+    report = comprehensive(result, content, **shared)
     if "StudyDescription" in result.source.dataset:
         report.StudyDescription = result.source.dataset.StudyDescription
     return report

@@ -42,8 +42,7 @@ _BOTH_SIDES = ("51440002", "Right and left")
 
 def structured_report(result: Result) -> Any:
     """The report of a result: a Comprehensive SR, complete, preliminary, unverified."""
-    from highdicom.coding_schemes import CodingSchemeIdentificationItem
-    from highdicom.sr import ComprehensiveSR, MeasurementReport
+    from highdicom.sr import MeasurementReport
     from pydicom.sr.codedict import codes
 
     content = MeasurementReport(
@@ -52,6 +51,19 @@ def structured_report(result: Result) -> Any:
         imaging_measurements=[_film_group(result), *_region_groups(result)],
         title=codes.DCM.ImagingMeasurementReport,
     )
+    return comprehensive(
+        result,
+        content,
+        previous_versions=_predecessors(result),
+        **series(result, "sr", 2, "report"),
+    )
+
+
+def comprehensive(result: Result, content: Any, **attributes: Any) -> Any:
+    """A Comprehensive SR of a content tree: complete, preliminary, unverified."""
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
+    from highdicom.sr import ComprehensiveSR
+
     return ComprehensiveSR(
         evidence=[result.source.dataset],
         content=content[0],
@@ -64,8 +76,7 @@ def structured_report(result: Result) -> Any:
             )
         ],
         requested_procedures=result.source.dataset.get("ReferencedRequestSequence"),
-        previous_versions=_predecessors(result),
-        **series(result, "sr", 2, "report"),
+        **attributes,
     )
 
 

@@ -84,35 +84,43 @@ def explained_of(entry: Scored | Failed) -> Explained | Failed:
         return _not_judged(entry, gate)
     grid = _segmented(entry)
     anatomy = _anatomy(entry, grid, item.letterbox)
+    heatmap = _heatmap(entry, task.own, anatomy, item.letterbox)
     stored = item.radiograph.orientation.stored
-
-    def heatmap(spec: HeatmapSpec) -> NDArray[np.float32]:
-        return stored(_heatmap(entry, spec, anatomy, item.letterbox))
-
+    others = {
+        str(spec): stored(_heatmap(entry, spec, anatomy, item.letterbox)) for spec in task.others
+    }
     return Explained(
         item.name,
         item.radiograph,
         float(entry.output.logits[entry.index]),
-        heatmap(task.own),
-        _located(entry, _decided(entry), gate, grid),
-        {str(spec): heatmap(spec) for spec in task.others},
+        stored(heatmap),
+        _located(entry, _decided(entry), gate, grid, (anatomy, heatmap)),
+        others,
         None if anatomy.lungs is None else stored(anatomy.lungs),
     )
 
 
 def _located(
-    entry: Scored, finding: Finding, gate: Gate | None, grid: NDArray[np.float32] | None
+    entry: Scored,
+    finding: Finding,
+    gate: Gate | None,
+    grid: NDArray[np.float32] | None,
+    known: tuple[Anatomy, NDArray[np.float32]] | None = None,
 ) -> Finding:
     """The finding with its regions on the stored pixels.
 
-    Regions are found where a large film has no more pixels than tell them apart.
+    Regions are found where a large film has no more pixels than tell them apart. `known` are
+    anatomy and heatmap on all pixels, if they were made; a film that is not large needs no others.
     """
     if not finding.positive or _flagged(gate):
         return _completed(entry, finding, gate, entry.item.letterbox)
     whole = entry.item.letterbox
     coarse = whole.within(_REGION_PIXELS * whole.size)
-    anatomy = _anatomy(entry, grid, coarse)
-    heatmap = _heatmap(entry, entry.task.own, anatomy, coarse)
+    if known is not None and coarse is whole:
+        anatomy, heatmap = known
+    else:
+        anatomy = _anatomy(entry, grid, coarse)
+        heatmap = _heatmap(entry, entry.task.own, anatomy, coarse)
     found = _completed(entry, finding, gate, coarse, heatmap, anatomy.lungs)
     return on_stored_pixels(enlarged(found, coarse, whole), entry.item.radiograph)
 

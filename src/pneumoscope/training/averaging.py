@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from pneumoscope.bundles import BundleInfo, read_bundle
+from pneumoscope.bundles import BundleInfo, MemberInfo, read_bundle
 from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import RunError
@@ -26,7 +26,7 @@ from pneumoscope.training.cache import Progress, cached_pixels
 from pneumoscope.training.data import PixelDataset
 from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.runner import CONFIG, MANIFEST, RunResult, predict_logits
-from pneumoscope.training.settings import read_settings, write_settings
+from pneumoscope.training.settings import TrainingSettings, read_settings, write_settings
 
 
 def average_runs(
@@ -59,12 +59,6 @@ def average_runs(
     classifier = load_classifier(*bundles[0])
     states = [load_file(folder / WEIGHTS_FILE) for folder, _ in bundles]
     classifier.load_state_dict({name: _mean([s[name] for s in states]) for name in states[0]})
-    new_folder(out)
-    write_settings(out / CONFIG, settings)
-    manifest.write(out / MANIFEST)
-    val = manifest.subset("val")
-    dataset = PixelDataset(cached_pixels(val, settings.size, progress=progress), val.targets())
-    module = ClassifierModule(classifier, settings, None).eval()
     started = infos[0].training.weights
     record = WeightRecord(
         "average",
@@ -72,15 +66,51 @@ def average_runs(
         started.get("licence") or "as stated by its provider",
         started.get("sha256"),
     )
+    module = ClassifierModule(classifier, settings, None)
+    return write_joined(
+        out, module, settings, manifest, record, infos[0].training.selected_epoch, progress
+    )
+
+
+def write_joined(
+    out: Path,
+    module: ClassifierModule,
+    settings: TrainingSettings,
+    manifest: Manifest,
+    record: WeightRecord,
+    selected_epoch: int,
+    progress: Progress | None,
+    members: Sequence[MemberInfo] = (),
+) -> RunResult:
+    """The run of a network that others were joined to; its bundle is fitted on val.
+
+    Args:
+        out: a new folder, which becomes a run without checkpoints.
+        module: the network.
+        settings, manifest: of the run.
+        record: where the weights are from.
+        selected_epoch: zero-based, of the first run.
+        progress: called with (done, total) while radiographs are decoded.
+        members: of an ensemble.
+
+    Raises:
+        OutputError: `out` is not empty.
+    """
+    new_folder(out)
+    write_settings(out / CONFIG, settings)
+    manifest.write(out / MANIFEST)
+    val = manifest.subset("val")
+    dataset = PixelDataset(cached_pixels(val, settings.size, progress=progress), val.targets())
     info = make_bundle(
         out / "bundle",
-        classifier.eval(),
+        module.classifier.eval(),
         manifest,
         settings,
         record,
-        selected_epoch=infos[0].training.selected_epoch,
-        val_logits=predict_logits(module, dataset, 2 * settings.batch_size),
+        selected_epoch=selected_epoch,
+        val_logits=predict_logits(module.eval(), dataset, 2 * settings.batch_size),
         val_targets=dataset.targets.numpy(),
+        members=members,
     )
     return RunResult(out, info, [])
 

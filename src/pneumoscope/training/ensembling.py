@@ -12,16 +12,14 @@ from pathlib import Path
 from pneumoscope.bundles import BundleInfo, MemberInfo, read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import RunError
-from pneumoscope.files import new_folder
 from pneumoscope.models.ensemble import Ensemble
 from pneumoscope.models.loading import load_classifier
 from pneumoscope.models.weights import WeightRecord
-from pneumoscope.training.bundling import make_bundle
-from pneumoscope.training.cache import Progress, cached_pixels
-from pneumoscope.training.data import PixelDataset
+from pneumoscope.training.averaging import write_joined
+from pneumoscope.training.cache import Progress
 from pneumoscope.training.module import ClassifierModule
-from pneumoscope.training.runner import CONFIG, MANIFEST, RunResult, predict_logits
-from pneumoscope.training.settings import read_settings, write_settings
+from pneumoscope.training.runner import CONFIG, MANIFEST, RunResult
+from pneumoscope.training.settings import read_settings
 
 
 def ensemble_runs(runs: Sequence[Path], out: Path, progress: Progress | None = None) -> RunResult:
@@ -57,30 +55,16 @@ def ensemble_runs(runs: Sequence[Path], out: Path, progress: Progress | None = N
         [each.temperature for each in members],
         [each.bias for each in members],
     ).eval()
-    new_folder(out)
-    write_settings(out / CONFIG, settings)
-    manifest.write(out / MANIFEST)
-    val = manifest.subset("val")
-    dataset = PixelDataset(cached_pixels(val, settings.size, progress=progress), val.targets())
     # Nothing is trained, so no layer is frozen.
     module = ClassifierModule(ensemble, settings.model_copy(update={"freeze_early": False}), None)
-    info = make_bundle(
-        out / "bundle",
-        ensemble,
-        manifest,
-        settings,
-        WeightRecord(
-            "ensemble",
-            f"ensemble of {', '.join(each.model_id for each in members)}",
-            "; ".join(sorted({str(info.training.weights.get("licence")) for info in infos})),
-            None,
-        ),
-        selected_epoch=infos[0].training.selected_epoch,
-        val_logits=predict_logits(module.eval(), dataset, 2 * settings.batch_size),
-        val_targets=dataset.targets.numpy(),
-        members=members,
+    record = WeightRecord(
+        "ensemble",
+        f"ensemble of {', '.join(each.model_id for each in members)}",
+        "; ".join(sorted({str(info.training.weights.get("licence")) for info in infos})),
+        None,
     )
-    return RunResult(out, info, [])
+    epoch = infos[0].training.selected_epoch
+    return write_joined(out, module, settings, manifest, record, epoch, progress, members)
 
 
 def _check(runs: Sequence[Path], infos: Sequence[BundleInfo]) -> None:
