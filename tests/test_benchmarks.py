@@ -88,6 +88,36 @@ def test_memory_is_read_while_the_command_runs(run_folder: Path, tmp_path: Path)
     assert run.returncode == 1 and "predict failed: error:" in run.stderr
 
 
+@pytest.mark.slow
+def test_large_films_are_read_in_both_ways(run_folder: Path, tmp_path: Path) -> None:
+    from pneumoscope.cohort.scan import ScanSettings, scan
+
+    drawn, rows, boxes = (
+        np.random.default_rng(0),
+        ["image,label,patient"],
+        ["image,x,y,width,height"],
+    )
+    for number in range(24):
+        levels = drawn.integers(0, 256, (12, 12), dtype=np.uint8)
+        Image.fromarray(levels).resize((96, 96)).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{('NORMAL', 'PNEUMONIA')[number % 2]},{number}")
+        boxes.append(f"{number}.png,0,0,96,96")
+    (tmp_path / "cohort.csv").write_text("\n".join(rows))
+    (tmp_path / "boxes.csv").write_text("\n".join(boxes))
+    cut = ScanSettings(fractions=(0.34, 0.33, 0.33))
+    scan(tmp_path / "cohort.csv", cut).manifest.write(tmp_path / "manifest.csv")
+    bundle, out = exported(run_folder).path, tmp_path / "out.json"
+    command = [sys.executable, str(BENCHMARKS / "large_films.py"), str(tmp_path / "manifest.csv")]
+    options = ["--boxes", str(tmp_path / "boxes.csv"), "--bundle", str(bundle), "--out", str(out)]
+    run = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(out.read_text())
+    assert found["side"] == 1024
+    for way in ("whole", "reduced"):
+        assert found[way]["radiographs"] == found[way]["boxed"] >= 8
+        assert found[way]["peak_in_box"] == 1 and 0 <= found[way]["roc_auc"] <= 1
+
+
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Benchmarks as modules, by name."""

@@ -97,6 +97,13 @@ def test_dcmtk_gives_the_films_of_a_study(tmp_path: Path, way: Way) -> None:
             retrieve_study(archive, tmp_path / "none", accession="ACC*")
 
 
+def told(archive: Archive, folder: Path, uid: str) -> str:
+    """What is said of an archive that gives nothing."""
+    with pytest.raises(PneumoscopeError) as caught:
+        retrieve_study(archive, folder, study=uid)
+    return str(caught.value)
+
+
 @needs("dcmqrscp")
 def test_an_archive_that_refuses_is_told_why(tmp_path: Path) -> None:
     paths = study(tmp_path / "in")
@@ -107,8 +114,8 @@ def test_an_archive_that_refuses_is_told_why(tmp_path: Path) -> None:
         with pytest.raises(PneumoscopeError, match=r"where to send|refuses"):
             retrieve_study(stranger, tmp_path / "a", study=uid)
         wrong = Archive(Peer("WRONG", "127.0.0.1", known.peer.port))
-        with pytest.raises(PneumoscopeError, match=r"know itself as WRONG|refuses"):
-            retrieve_study(wrong, tmp_path / "b", study=uid)
+        # Under load dcmqrscp may end a connection without an answer.
+        eventually(lambda: "know itself as WRONG" in told(wrong, tmp_path / "b", uid))
     with pytest.raises(PneumoscopeError, match="archive refuses the connection"):
         retrieve_study(known, tmp_path / "c", study=uid)
     with pytest.raises(SettingsError, match="no study is named"):

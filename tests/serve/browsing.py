@@ -39,11 +39,17 @@ def loaded(page: Page, count: int) -> list[str]:
     raise AssertionError(page.locator("#rows").inner_text())
 
 
+def order(page: Page, by: str) -> None:
+    """Click the head of a column; the rows stand in their new order at the next frame."""
+    page.click(f"[data-sort={by}]")
+    settle(page)
+
+
 def positive(page: Page, films: list[Path], count: int = 6) -> None:
     """Films are loaded, and the most probable one is shown; the tiny model calls it positive."""
     page.set_input_files("#files", films[:count])
     loaded(page, count)
-    page.click("[data-sort=probability]")
+    order(page, "probability")
     page.locator("#rows button").first.click()
     page.locator("#finding").wait_for()
     settle(page)

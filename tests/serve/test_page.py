@@ -15,7 +15,7 @@ from PIL import Image
 
 from pneumoscope.findings import find_regions
 from pneumoscope.serve.settings import EngineSettings
-from tests.serve.browsing import drop, loaded, positive, saved, settle, shown, violations
+from tests.serve.browsing import drop, loaded, order, positive, saved, settle, shown, violations
 from tests.serve.processes import served
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def test_dropped_films_are_judged_sorted_and_a_bad_one_is_told(
     assert states[-1] == "unusable"
     row = page.locator("#rows tr.failed").inner_text()
     assert "notes.txt" in row and "not an image" in row
-    page.click("[data-sort=probability]")
+    order(page, "probability")
     values = [float(text.split()[0]) for text in loaded(page, 6)[:-1]]
     assert values == sorted(values, reverse=True)
-    page.click("[data-sort=probability]")
+    order(page, "probability")
     values = [float(text.split()[0]) for text in loaded(page, 6)[:-1]]
     assert values == sorted(values)
-    page.click("[data-sort=name]")
+    order(page, "name")
     names = page.locator("#rows button").all_inner_texts()
     assert names == sorted(names)
     assert page.locator("#notice").is_visible()

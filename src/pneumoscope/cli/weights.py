@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pneumoscope.bundles.backbones import BACKBONES, check_backbone
 from pneumoscope.cli.console import console, errors, print_whole, shown
 from pneumoscope.cli.quiet import with_quiet
 from pneumoscope.errors import PneumoscopeError, SettingsError
@@ -119,6 +118,8 @@ app.command()(with_quiet(check))
 
 def _each(names: list[str] | None, task: Callable[[str], str]) -> None:
     """Do something for every backbone and print a line for each; a failure does not stop others."""
+    from pneumoscope.bundles.backbones import BACKBONES
+
     failed = False
     for name in names or BACKBONES:
         try:
@@ -132,6 +133,8 @@ def _each(names: list[str] | None, task: Callable[[str], str]) -> None:
 
 def _require(names: list[str] | None) -> None:
     """Check names before torch is imported, and that torch is there."""
+    from pneumoscope.bundles.backbones import check_backbone
+
     for name in names or ():
         check_backbone(name)
     require("train", "weights")

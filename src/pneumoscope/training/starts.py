@@ -91,8 +91,10 @@ def check(backbone: str, place: Path) -> tuple[Path, str]:
     """
     record, source = start_of(backbone)
     path = file_in(place, source)
-    _check_fit(record, source, path)
-    return path, sha256_file(path)
+    digest = sha256_file(path)
+    known = next((each for each in record.sources if each.sha256 == digest), source)
+    _check_fit(record, known, path)
+    return path, digest
 
 
 def _start(name: str, record: BackboneRecord, source: WeightSource, folder: Path | None) -> Start:
