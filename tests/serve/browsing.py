@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, LocatorAssertions, Page
 
 _DROP = """([files, type]) => {
   const data = new DataTransfer();
@@ -51,7 +51,23 @@ def positive(page: Page, films: list[Path], count: int = 6) -> None:
     loaded(page, count)
     order(page, "probability")
     page.locator("#rows button").first.click()
-    page.locator("#finding").wait_for()
+    page.locator("#rows tr:first-child[aria-current=true]").wait_for()
+    settle(page)
+
+
+def becomes(locator: Locator) -> LocatorAssertions:
+    """What is to hold of a part of the page, sooner or later."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=30_000)
+    return expect(locator)
+
+
+def beside(page: Page) -> None:
+    """The film is shown twice, side by side."""
+    page.keyboard.press("c")
+    becomes(page.locator(".view:visible")).to_have_count(2)
+    becomes(page.locator("figcaption").nth(1)).not_to_be_empty()
     settle(page)
 
 

@@ -15,7 +15,18 @@ from PIL import Image
 
 from pneumoscope.findings import find_regions
 from pneumoscope.serve.settings import EngineSettings
-from tests.serve.browsing import drop, loaded, order, positive, saved, settle, shown, violations
+from tests.serve.browsing import (
+    becomes,
+    beside,
+    drop,
+    loaded,
+    order,
+    positive,
+    saved,
+    settle,
+    shown,
+    violations,
+)
 from tests.serve.processes import served
 
 if TYPE_CHECKING:
@@ -113,28 +124,25 @@ def test_keys_mouse_and_sliders_change_what_is_shown(page: Page, films: list[Pat
     current = page.locator("tr[aria-current=true] button")
     first = current.inner_text()
     page.keyboard.press("j")
-    page.wait_for_timeout(300)
-    assert current.inner_text() != first
+    becomes(current).not_to_have_text(first)
     page.keyboard.press("k")
-    page.wait_for_timeout(300)
-    assert current.inner_text() == first
+    becomes(current).to_have_text(first)
     page.keyboard.press("?")
     assert page.locator("#help-dialog").is_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("Delete")
-    page.wait_for_timeout(300)
-    assert page.locator("#rows tr").count() == 5
+    becomes(page.locator("#rows tr")).to_have_count(5)
 
 
 def test_two_films_stand_side_by_side(page: Page, films: list[Path]) -> None:
     positive(page, films)
-    page.keyboard.press("c")
-    page.wait_for_timeout(500)
-    assert page.locator(".view:visible").count() == 2
+    beside(page)
     left = shown(page, 0)
     page.locator(".view canvas").nth(1).click()
+    current = page.locator("tr[aria-current=true] button")
+    first = current.inner_text()
     page.keyboard.press("j")
-    page.wait_for_timeout(500)
+    becomes(current).not_to_have_text(first)
     page.keyboard.press("i")
     captions = page.locator("figcaption").all_inner_texts()
     assert captions[0].split(" · ")[0] != captions[1].split(" · ")[0]
@@ -146,8 +154,7 @@ def test_two_films_stand_side_by_side(page: Page, films: list[Path]) -> None:
 
 def test_compared_films_move_together_until_told_otherwise(page: Page, films: list[Path]) -> None:
     positive(page, films)
-    page.keyboard.press("c")
-    page.wait_for_timeout(500)
+    beside(page)
     page.locator(".view canvas").first.hover()
     captions = page.locator("figcaption")
 
@@ -173,8 +180,9 @@ def test_compared_films_move_together_until_told_otherwise(page: Page, films: li
     assert zooms()[0] == zooms()[1]
     together = zooms()
     page.locator(".view canvas").nth(1).hover()
+    before = captions.nth(1).inner_text()
     page.mouse.wheel(0, -300)
-    page.wait_for_timeout(300)
+    becomes(captions.nth(1)).not_to_have_text(before)
     assert zooms()[0] == zooms()[1] != together[1]
 
 
@@ -186,8 +194,7 @@ def test_a_dicom_film_is_saved_as_objects(page: Page, films: list[Path], dicom_f
     with zipfile.ZipFile(io.BytesIO(saved(page, button.click))) as archive:
         assert archive.namelist() == ["sc.dcm", "sr.dcm"]
     page.locator("#rows button", has_text=films[1].name).click()
-    page.wait_for_timeout(300)
-    assert button.is_disabled()
+    becomes(button).to_be_disabled()
 
 
 def test_the_page_works_on_a_phone(browser: Browser, address: str, films: list[Path]) -> None:

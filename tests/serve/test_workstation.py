@@ -20,7 +20,7 @@ from pneumoscope.cohort.formats.reading import read_drawings
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.imaging import Orientation
 from tests.dicom.films import film
-from tests.serve.browsing import drop, loaded, positive, saved, settle, violations
+from tests.serve.browsing import becomes, drop, loaded, positive, saved, settle, violations
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -246,7 +246,7 @@ def test_a_reading_is_kept_and_leaves_as_files_that_pneumoscope_reads(
     page.locator(".view canvas").first.focus()
     page.keyboard.press("Escape")
     page.keyboard.press("j")
-    page.wait_for_timeout(300)
+    becomes(page.locator("tr[aria-current=true] button")).to_have_text(names[1])
     page.keyboard.press("u")
     page.locator("#reading-state:not(:empty)").wait_for()
     assert page.locator("#rows .read").all_inner_texts()[:2] == ["agreed", "disagreed"]
@@ -276,7 +276,7 @@ def test_a_reading_is_kept_and_leaves_as_files_that_pneumoscope_reads(
     assert told["images"][annotation["image_id"] - 1]["file_name"] == names[0]
 
     page.locator("#rows button").first.click()
-    page.wait_for_timeout(300)
+    page.locator("#rows tr:first-child[aria-current=true]").wait_for()
     found = json.loads(saved(page, lambda: page.click("[data-download=json]")))
     kept = page.request.get(f"{address}/v1/findings/{found['id']}").json()["reading"]
     assert kept == found["reading"] and kept["boxes"][0]["width"] == annotation["bbox"][2]
@@ -288,8 +288,7 @@ def test_the_worklist_survives_a_reload(page: Page, films: list[Path], address: 
     drop(page, [*((f.name, f.read_bytes()) for f in films[:3]), ("notes.txt", b"no film")])
     before = loaded(page, 4)
     page.keyboard.press("u")
-    page.locator("#reading-state:not(:empty)").wait_for()
-    page.wait_for_timeout(500)
+    becomes(page.locator("#reading-state")).to_have_text("Kept on the server.")
     page.reload()
     assert loaded(page, 4) == before
     page.locator("#finding").wait_for()
@@ -298,7 +297,6 @@ def test_the_worklist_survives_a_reload(page: Page, films: list[Path], address: 
     found = json.loads(saved(page, lambda: page.click("[data-download=json]")))
     # A film that the server has forgotten says so in its row, and keeps its reading.
     page.request.delete(f"{address}/v1/findings/{found['id']}")
-    page.wait_for_timeout(500)
     page.reload()
     page.locator("#rows .reason", has_text="forgotten").wait_for()
     assert "disagreed" in page.locator("#rows").inner_text()

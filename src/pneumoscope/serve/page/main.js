@@ -24,7 +24,7 @@ const views = all(".view").map((figure) => new View(figure, {
   changed: () => showDisplay(), moved: () => lead(), marked: () => marked(), swiped: (steps) => step(steps),
 }));
 const list = new Worklist((entry) => open(entry));
-const films = new Films(changed, (entry) => active.entry || open(entry));
+const films = new Films(changed, (entry) => active.asked || open(entry));
 const reading = new ReadingPanel((entry) => api.putReading(entry.found.id, entry.reading), (entry) => {
   changed(entry);
   if (entry === active.entry) showDownloads(entry, reasons(entry, model));
@@ -75,11 +75,13 @@ function restore() {
   if (first) open(first);
 }
 
+/** Show a film once its pixels are there; until then everything is of the one that is shown. */
 async function open(entry, view = active) {
-  view.entry = entry;
+  view.asked = entry;
   try {
     const film = await films.pixels(entry);
-    if (view.entry !== entry) return;
+    if (view.asked !== entry) return;
+    view.entry = entry;
     $("welcome").hidden = true;
     if (entry.reason) {
       entry.reason = null;
@@ -88,7 +90,7 @@ async function open(entry, view = active) {
     view.show(film, regionsOf(view, film), entry.marks);
     join(view);
   } catch (error) {
-    if (view.entry === entry && !view.film) view.entry = null;
+    if (view.asked === entry) view.asked = view.entry;
     entry.reason = error.message;
     changed(entry);
     toast(`${entry.name}: ${error.message}`);
@@ -106,8 +108,8 @@ function regionsOf(view, film = view.film) {
 }
 
 function step(steps) {
-  const entry = list.step(active.entry, steps);
-  if (entry && entry !== active.entry) open(entry);
+  const entry = list.step(active.asked, steps);
+  if (entry && entry !== active.asked) open(entry);
 }
 
 // ---- what is shown beside the film
@@ -287,28 +289,33 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
+// Named before anything is waited for: another film may be shown by then.
 const named = (suffix) => `film-${active.entry.found.id.slice(0, 8)}.${suffix}`;
 const text = (content, type) => new Blob([content], { type });
 
 const downloads = {
-  png: () => active.picture(lines(active.entry, model)).toBlob((blob) => save(blob, named("png"))),
+  png: () => {
+    const name = named("png");
+    active.picture(lines(active.entry, model)).toBlob((blob) => save(blob, name));
+  },
   json: () => {
     const shown = { regions_from_heat: active.display.threshold ?? model.regions.threshold, regions: active.regions };
     const content = { ...active.entry.found, reading: active.entry.reading, shown, notice: model.notice };
     save(text(JSON.stringify(content, null, 2), "application/json"), named("json"));
   },
   dicom: async () => {
+    const name = named("dicom.zip");
     try {
-      save(new Blob([await api.getBytes(active.entry.found.dicom)], { type: "application/zip" }), named("dicom.zip"));
+      save(new Blob([await api.getBytes(active.entry.found.dicom)], { type: "application/zip" }), name);
     } catch (error) {
       toast(error.message);
     }
   },
   reading: async () => {
+    const name = named("reading.dcm"), { id } = active.entry.found;
     try {
-      const { id } = active.entry.found;
       await api.putReading(id, active.entry.reading);
-      save(new Blob([await api.getBytes(`v1/findings/${id}/reading.dcm`)], { type: "application/dicom" }), named("reading.dcm"));
+      save(new Blob([await api.getBytes(`v1/findings/${id}/reading.dcm`)], { type: "application/dicom" }), name);
     } catch (error) {
       toast(error.message);
     }
@@ -338,10 +345,14 @@ async function forgetActive() {
   list.remove(entry);
   changed();
   films.forget(entry).catch((error) => toast(error.message));
-  for (const view of views.filter((other) => other.entry === entry)) {
-    view.entry = null;
-    view.clear();
-    if (next && next !== entry) await open(next, view);
+  for (const view of views) {
+    const wanted = view.asked === entry;
+    if (view.entry === entry) {
+      view.entry = null;
+      view.clear();
+    }
+    if (wanted) view.asked = view.entry;
+    if (wanted && next && next !== entry) await open(next, view);
   }
   $("welcome").hidden = views.some((view) => view.entry);
   show();
