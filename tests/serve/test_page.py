@@ -30,7 +30,7 @@ from tests.serve.browsing import (
 from tests.serve.processes import served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +54,31 @@ def test_dropped_films_are_judged_sorted_and_a_bad_one_is_told(
     assert names == sorted(names)
     assert page.locator("#notice").is_visible()
     assert "Probability" in str(page.locator("#meter").get_attribute("aria-label"))
+
+
+def test_until_a_film_is_there_everything_is_of_the_one_shown(
+    page: Page, films: list[Path]
+) -> None:
+    page.set_input_files("#files", films[:2])
+    loaded(page, 2)
+    rows = page.locator("#rows tr")
+    becomes(rows.nth(0)).to_have_attribute("aria-current", "true")
+    before = json.loads(saved(page, lambda: page.click("[data-download=json]")))
+    held: list[Route] = []
+    page.route("**/film.png", lambda route: held.append(route))
+    rows.nth(1).locator("button").click()
+    settle(page)
+    page.emulate_media(media="print")
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert films[0].name in (page.locator("#report").text_content() or "")
+    page.emulate_media(media="screen")
+    after = json.loads(saved(page, lambda: page.click("[data-download=json]")))
+    assert after == before
+    assert len(held) == 1
+    held[0].continue_()
+    becomes(rows.nth(1)).to_have_attribute("aria-current", "true")
+    other = json.loads(saved(page, lambda: page.click("[data-download=json]")))
+    assert other["id"] != before["id"]
 
 
 def test_regions_of_the_slider_are_those_of_python(
