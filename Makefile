@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# In the order of tests/conftest.py, a file to a worker.
+TESTS := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-all quality docs clean
 
@@ -16,10 +18,10 @@ demo: $(READY)
 
 # What a change may break within minutes; test-all has the slow ones too.
 test: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+	$(TESTS) -m "not slow"
 
 test-all: $(READY)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(TESTS)
 
 quality: $(READY)
 	$(BIN)/ruff check .

@@ -67,9 +67,8 @@ def test_the_answers_are_consistent(file: Exported) -> None:
     ("backbone", "head", "heatmap"),
     [
         # In `test_gradient` every backbone has every head; here one of each kind of tail.
-        *((b, "linear", "gradcam") for b in ("resnet18", "densenet121", "mobilenet_v3")),
-        ("vit_b_16", "linear", "gradcam"),
-        *((b, "mlp", "gradcam+mirror") for b in BACKBONES),
+        *((b, "linear", "gradcam") for b in ("resnet18", "mobilenet_v3")),
+        *((b, "mlp", "gradcam+mirror") for b in ("densenet121", "vit_b_16")),
         *((b, "regional", "regional+mirror+lungs") for b in BACKBONES),
         ("resnet18", "regional", "gradcam"),
     ],
