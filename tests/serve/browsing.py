@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, LocatorAssertions, Page
+    from playwright.sync_api import Locator, Page
 
 _DROP = """([files, type]) => {
   const data = new DataTransfer();
@@ -55,7 +55,7 @@ def positive(page: Page, films: list[Path], count: int = 6) -> None:
     settle(page)
 
 
-def becomes(locator: Locator) -> LocatorAssertions:
+def becomes(locator: Locator) -> Any:
     """What is to hold of a part of the page, sooner or later."""
     from playwright.sync_api import expect
 

@@ -65,7 +65,8 @@ def test_until_a_film_is_there_everything_is_of_the_one_shown(
     becomes(rows.nth(0)).to_have_attribute("aria-current", "true")
     before = json.loads(saved(page, lambda: page.click("[data-download=json]")))
     held: list[Route] = []
-    page.route("**/film.png", lambda route: held.append(route))
+    # Playwright takes no bound method of a list.
+    page.route("**/film.png", lambda route: held.append(route))  # noqa: PLW0108
     rows.nth(1).locator("button").click()
     settle(page)
     page.emulate_media(media="print")
@@ -205,9 +206,9 @@ def test_compared_films_move_together_until_told_otherwise(page: Page, films: li
     assert zooms()[0] == zooms()[1]
     together = zooms()
     page.locator(".view canvas").nth(1).hover()
-    before = captions.nth(1).inner_text()
+    told = captions.nth(1).inner_text()
     page.mouse.wheel(0, -300)
-    becomes(captions.nth(1)).not_to_have_text(before)
+    becomes(captions.nth(1)).not_to_have_text(told)
     assert zooms()[0] == zooms()[1] != together[1]
 
 

@@ -19,7 +19,7 @@ from pneumoscope.cli.console import (
     show_metrics,
     shown,
 )
-from pneumoscope.errors import SettingsError
+from pneumoscope.errors import OutputError, SettingsError
 from pneumoscope.extras import require
 
 if TYPE_CHECKING:
@@ -105,6 +105,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    find_rate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG",
+            help="Train nothing: raise the learning rate over 100 steps, draw the loss to this "
+            "file, and say where it falls fastest.",
+            show_default=False,
+        ),
+    ] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the resolved settings and stop.")
     ] = False,
@@ -122,6 +131,7 @@ def train(
       pneumoscope train cohort.csv --set size=320 --set batch_size=16 --out large
       pneumoscope train cohort.csv --teacher run --out student
       pneumoscope train cohort.csv --folds 5 --out folds
+      pneumoscope train cohort.csv --backbone convnext_tiny --find-rate rate.png
       pneumoscope train --out run --resume
       pneumoscope train cohort.csv --devices 2
       torchrun --nproc-per-node 2 -m pneumoscope train cohort.csv
@@ -157,6 +167,14 @@ def train(
         _checked(preset, overrides)
     require("train", "training")
     trackers = _trackers(tracker or [])
+    if find_rate is not None:
+        if cohort is None or folds is not None or devices is not None or nodes is not None:
+            raise SettingsError(
+                "--find-rate looks at a new training on one device",
+                remedy="give the cohort, without --resume, --folds, --devices and --nodes",
+            )
+        _find_rate(cohort, _checked(preset, overrides), find_rate)
+        return
     if folds is not None:
         if cohort is None or devices is not None or nodes is not None or trackers:
             raise SettingsError(
@@ -271,6 +289,37 @@ def run_training(
         return None
     with progress("Measuring on val") as update:
         return document_run(result.folder, result.history, update)
+
+
+def _find_rate(cohort: Path, settings: TrainingSettings, picture: Path) -> None:
+    """Say and draw at which learning rate the loss falls fastest."""
+    from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.files import atomic_path
+    from pneumoscope.report.figures import figure_png, rate_figure
+    from pneumoscope.training.listener import RunListener
+    from pneumoscope.training.rate_test import STEPS, find_learning_rate
+
+    if picture.exists():
+        raise OutputError("exists already", path=picture, remedy="give another file")
+    with (
+        progress("Decoding radiographs") as decoding,
+        progress("Finding lungs") as lungs,
+        progress("Asking the teacher") as teaching,
+        progress("Raising the learning rate") as steps,
+    ):
+        listener = RunListener(decoding, lungs, teaching, step=steps)
+        found = find_learning_rate(Manifest.read(cohort), settings, listener)
+    with atomic_path(picture) as temporary:
+        temporary.write_bytes(figure_png(rate_figure(found.rates, found.losses, found.fastest)))
+    console.print(
+        f"The loss falls fastest at a learning rate of [bold]{found.fastest:.2g}[/bold] "
+        f"({len(found.rates)} of {STEPS} steps), drawn in {shown(picture)}"
+    )
+    console.print(
+        "[dim]With the schedule cosine, which falls from it, start there or at up to "
+        "three times as much:[/dim]"
+    )
+    console.print(f"  --set learning_rate={found.fastest:.2g}")
 
 
 def _cross_validate(

@@ -37,6 +37,7 @@ __all__ = [
     "figure_png",
     "history_figure",
     "precision_recall_figure",
+    "rate_figure",
     "reliability_figure",
     "roc_figure",
     "score_figure",
@@ -204,6 +205,21 @@ def history_figure(
     name_axes(lower, "Epoch", None)
     add_legend(upper, "best")
     add_legend(lower, "best")
+    return figure
+
+
+def rate_figure(rates: ArrayLike, losses: ArrayLike, fastest: float) -> Figure:
+    """The loss (n,) while the learning rate (n,) rose; `fastest` is where it falls most steeply."""
+    figure = new_figure()
+    axes = figure.subplots()
+    axes.plot(rates, losses, color=NEGATIVE, linewidth=2)
+    axes.axvline(
+        fastest, color=MUTED, linewidth=1.2, linestyle=":", label=f"falls fastest: {fastest:.2g}"
+    )
+    axes.set_xscale("log")
+    style_axes(axes)
+    name_axes(axes, "Learning rate", "Loss on train")
+    add_legend(axes, "best")
     return figure
 
 

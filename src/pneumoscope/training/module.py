@@ -28,6 +28,7 @@ from pneumoscope.training.augment import augmentation
 from pneumoscope.training.data import Batch
 from pneumoscope.training.frozen import FrozenEarly, frozen_early
 from pneumoscope.training.loss import FocalLoss, outside_lungs, taught_cells
+from pneumoscope.training.parameters import parameter_groups
 from pneumoscope.training.settings import TrainingSettings
 from pneumoscope.training.world import gathered, in_whole_batch, own_rows, process_count
 
@@ -166,18 +167,9 @@ class ClassifierModule(lightning.LightningModule):
         """The optimizer and its schedule per step."""
         settings = self.settings
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-        # Decay pulls weights of layers towards zero; of normalisation and bias it only distorts.
-        # Adam's decay is the paper's and covers everything.
-        spare = settings.optimizer == "adamw"
-        parameters = [p for p in self.classifier.parameters() if p.requires_grad]
-        groups = [
-            {
-                "params": [p for p in parameters if p.ndim > 1 or not spare],
-                "weight_decay": settings.weight_decay,
-            },
-            {"params": [p for p in parameters if p.ndim <= 1 and spare], "weight_decay": 0.0},
-        ]
-        optimizer = kind([g for g in groups if g["params"]], lr=settings.learning_rate, fused=True)
+        optimizer = kind(
+            parameter_groups(self.classifier, settings), lr=settings.learning_rate, fused=True
+        )
         if settings.schedule == "constant":
             return optimizer
         total = int(self.trainer.estimated_stepping_batches)

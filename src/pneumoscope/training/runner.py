@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from pneumoscope.bundles import BundleInfo, read_bundle
 from pneumoscope.cohort.manifest import Manifest
@@ -23,7 +24,7 @@ from pneumoscope.models.weights import WeightRecord, pretrained_classifier
 from pneumoscope.training.bundling import make_bundle
 from pneumoscope.training.cache import cached_lungs, cached_pixels
 from pneumoscope.training.checkpoints import BEST, CHECKPOINTS, next_epoch, read_checkpoint
-from pneumoscope.training.data import PixelDataset, even_draws, plain_loader, train_loader
+from pneumoscope.training.data import Batch, PixelDataset, even_draws, plain_loader, train_loader
 from pneumoscope.training.devices import (
     Devices,
     Processes,
@@ -108,7 +109,7 @@ def start_run(
         WeightsError, SettingsError: the backbone or its weights cannot be had.
     """
     for split in ("train", "val"):
-        _check_split(manifest, split)
+        check_split(manifest, split)
     processes = _processes(devices, manifest, settings)
     if processes.local_rank is None:
         task = partial(start_run, manifest, settings, out, trackers=trackers)
@@ -204,7 +205,12 @@ def _found(folder: Path) -> RunResult:
     return RunResult(folder, info, read_history(folder / HISTORY))
 
 
-def _check_split(manifest: Manifest, split: str) -> None:
+def check_split(manifest: Manifest, split: str) -> None:
+    """Check that a split holds both classes.
+
+    Raises:
+        RunError: it does not.
+    """
     present = set(manifest.subset(split).targets().tolist())
     if len(present) < 2:
         raise RunError(
@@ -233,7 +239,50 @@ def _run(
 ) -> RunResult:
     if not world.leads:
         listener = RunListener()
-    classifier, weights = start
+    ready = prepare_run(manifest, settings, listener, world, start)
+    trainer = make_trainer(
+        folder,
+        settings,
+        world.processes,
+        steps=settings.epochs * -(-len(ready.batches) // settings.accumulate),
+        on_epoch=listener.epoch,
+        on_step=listener.step,
+        trackers=trackers,
+    )
+    val = plain_loader(ready.val, batch_size=2 * settings.batch_size)
+    fit(folder, trainer, ready.module, ready.batches, val)
+    with world.turn():
+        if world.leads:
+            return _finish(folder, manifest, settings, ready.module, ready.val, start[1])
+        return _found(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run before its first step: the module, the batches of train, and val."""
+
+    module: ClassifierModule
+    batches: DataLoader[Batch]
+    val: PixelDataset
+
+
+def prepare_run(
+    manifest: Manifest,
+    settings: TrainingSettings,
+    listener: RunListener,
+    world: World,
+    start: tuple[Classifier, WeightRecord] | None = None,
+) -> Prepared:
+    """Decode, find lungs, ask the teacher, and build what is trained.
+
+    Args:
+        manifest: the cohort.
+        settings: of the run.
+        listener: hears of progress.
+        world: the processes of the run.
+        start: the classifier as it is before the first step; None to build it.
+    """
+    classifier, weights = start or _start(settings)
     # The first process of a machine fills its cache, the others find it filled.
     with world.turn(per_node=True):
         pixels = cached_pixels(manifest.subset("all"), settings.size, progress=listener.decoding)
@@ -256,20 +305,7 @@ def _run(
         balanced=settings.balanced_sampler,
         draws=_draws(manifest, settings),
     )
-    trainer = make_trainer(
-        folder,
-        settings,
-        world.processes,
-        steps=settings.epochs * -(-len(batches) // settings.accumulate),
-        on_epoch=listener.epoch,
-        on_step=listener.step,
-        trackers=trackers,
-    )
-    fit(folder, trainer, module, batches, plain_loader(val, batch_size=2 * settings.batch_size))
-    with world.turn():
-        if world.leads:
-            return _finish(folder, manifest, settings, module, val, weights)
-        return _found(folder)
+    return Prepared(module, batches, val)
 
 
 def _guides(

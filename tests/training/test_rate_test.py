@@ -1,0 +1,73 @@
+"""The learning-rate test finds where the loss falls, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pneumoscope.cli.app import app
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.errors import RunError
+from pneumoscope.training import rate_test
+from pneumoscope.training.listener import RunListener
+from pneumoscope.training.rate_test import HIGHEST, LOWEST, STEPS, find_learning_rate
+from pneumoscope.training.settings import TrainingSettings, make_settings
+
+
+def small(**more: Any) -> TrainingSettings:
+    fixed: dict[str, Any] = {
+        "backbone": "resnet18",
+        "weights": "none",
+        "size": 64,
+        "head": "linear",
+    }
+    return make_settings(batch_size=8, augmentation="none", lung_guidance=0, **fixed, **more)
+
+
+@pytest.mark.slow
+def test_the_loss_falls_where_it_says(manifest_file: Path) -> None:
+    told: list[tuple[int, int]] = []
+    listener = RunListener(step=lambda done, total: told.append((done, total)))
+    found = find_learning_rate(Manifest.read(manifest_file), small(), listener)
+    assert len(found.rates) == len(found.losses) == len(told) <= STEPS
+    assert told[-1] == (len(told), STEPS)
+    assert found.rates[0] == pytest.approx(LOWEST) and found.rates[-1] <= HIGHEST * 1.001
+    assert np.isfinite(found.losses).all()
+    place = int(np.flatnonzero(found.rates == found.fastest)[0])
+    slopes = np.gradient(found.losses, np.log(found.rates))
+    assert place >= 10 and slopes[place] == slopes[10:].min() < 0
+
+
+@pytest.mark.slow
+def test_a_loss_that_explodes_ends_the_test(
+    manifest_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_test, "HIGHEST", 1e6)
+    found = find_learning_rate(Manifest.read(manifest_file), small(optimizer="adam"))
+    assert 12 < len(found.rates) < STEPS
+    assert not found.losses[-1] <= 4 * found.losses[:-1].min()
+
+
+def test_a_loss_that_never_falls_is_told() -> None:
+    rates = np.geomspace(LOWEST, HIGHEST, 40)
+    for losses in (np.ones(40), np.linspace(1, 2, 40)):
+        with pytest.raises(RunError, match="fell at no learning rate"):
+            rate_test._judged(rates, losses)
+
+
+@pytest.mark.slow
+def test_the_command_draws_and_keeps_no_run(manifest_file: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "rate.png"
+    command = ["train", str(manifest_file), "--backbone", "resnet18", "--weights", "none"]
+    command += ["--set", "size=64", "--set", "batch_size=8", "--out", str(tmp_path / "run")]
+    command += ["--find-rate", str(picture)]
+    run = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert run.exit_code == 0 and "--set learning_rate=" in run.output
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["rate.png"]
+    again = CliRunner().invoke(app, command)
+    assert again.exit_code != 0 and "exists already" in str(again.exception)
