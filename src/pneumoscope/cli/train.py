@@ -315,10 +315,7 @@ def _find_rate(cohort: Path, settings: TrainingSettings, picture: Path) -> None:
         f"The loss falls fastest at a learning rate of [bold]{found.fastest:.2g}[/bold] "
         f"({len(found.rates)} of {STEPS} steps), drawn in {shown(picture)}"
     )
-    console.print(
-        "[dim]With the schedule cosine, which falls from it, start there or at up to "
-        "three times as much:[/dim]"
-    )
+    console.print("[dim]A whole training often does better at a third of it. Give it as[/dim]")
     console.print(f"  --set learning_rate={found.fastest:.2g}")
 
 
