@@ -113,7 +113,7 @@ def test_no_log_no_note_and_no_file_name_tells_who_it_is(
         read(node, 3)
     queue = tmp_path / "queue"
     said = [record.getMessage() for record in caplog.records if "pneumoscope" in record.name]
-    assert any("accepted film" in message for message in said)
+    assert any("accepted radiograph" in message for message in said)
     texts = said + [str(path.relative_to(queue)) for path in queue.rglob("*")]
     texts += [path.read_text("latin1") for path in queue.rglob("*") if path.is_file()]
     for text in texts:

@@ -333,7 +333,7 @@ def test_the_card_is_a_page(page: Page) -> None:
 
 
 def test_what_is_greyed_says_why(page: Page, films: list[Path], tmp_path: Path) -> None:
-    assert page.locator("#download-note").inner_text() == "Open a film to save it."
+    assert page.locator("#download-note").inner_text() == "Open a radiograph to save it."
     noise = tmp_path / "knee.png"
     pixels = np.random.default_rng(0).integers(0, 256, (128, 128)).astype(np.uint8)
     Image.fromarray(pixels).save(noise)

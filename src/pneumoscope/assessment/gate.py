@@ -71,7 +71,7 @@ def measure_gate(
     unreadable: list[str] = []
     beyond = _judge_files(gate, chests, unreadable)
     if beyond:
-        alarms["further chest films"] = _share(list(beyond.values()), list(beyond))
+        alarms["further chest radiographs"] = _share(list(beyond.values()), list(beyond))
     detection = {
         kind: {**_share(found, whose), "auroc": _auroc(own, found), "reasons": _reasons(found)}
         for kind, found in spoilt.items()

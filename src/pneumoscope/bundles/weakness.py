@@ -14,7 +14,7 @@ class WeaknessInfo(BaseModel):
 
     Attributes:
         measured: what was measured in which subgroup, in words that readers see, such as
-            "on PA films sensitivity was .58 (95 % CI .39 to .75)"; without n.
+            "on PA radiographs sensitivity was .58 (95 % CI .39 to .75)"; without n.
         n: how many radiographs it was measured on.
         views: DICOM view positions of the subgroup, such as PA; empty for every view.
         from_age, below_age: the patients' age in years; None where that side is open.

@@ -37,7 +37,7 @@ def ensemble(
     from pneumoscope.assessment.runs import document_run
     from pneumoscope.training.ensembling import ensemble_runs
 
-    with progress("Decoding films") as decoding:
+    with progress("Decoding radiographs") as decoding:
         result = ensemble_runs(runs, out, decoding)
     with progress("Measuring on val") as update:
         metrics = document_run(result.folder, result.history, update)

@@ -330,7 +330,7 @@ def _cross_validate(
     from pneumoscope.training.settings import make_settings
 
     with (
-        progress("Decoding films") as decoding,
+        progress("Decoding radiographs") as decoding,
         progress("Finding lungs") as lungs,
         progress("Training steps") as steps,
         progress("Measuring") as measuring,

@@ -87,7 +87,9 @@ def side_by_side(
     draw = ImageDraw.Draw(sheet)
     fonts = ImageFont.load_default(large), ImageFont.load_default(small)
     _write(draw, (_GAP, _GAP), size[0] - 2 * _GAP, (title, *note.splitlines()), fonts)
-    bare = Panel("Film", f"{pixels.shape[1]} x {pixels.shape[0]} pixels", np.zeros_like(pixels))
+    bare = Panel(
+        "Radiograph", f"{pixels.shape[1]} x {pixels.shape[0]} pixels", np.zeros_like(pixels)
+    )
     for index, panel in enumerate((bare, *panels)):
         row, column = divmod(index, across)
         left, top = _GAP + column * step_x, head + _GAP + row * step_y

@@ -30,7 +30,7 @@ class Metrics:
             registry=registry,
             buckets=_SECONDS,
         )
-        self._films = Counter("pneumoscope_films", "Films.", ["outcome"], registry=registry)
+        self._films = Counter("pneumoscope_films", "Radiographs.", ["outcome"], registry=registry)
         gauges = {
             "pneumoscope_queue_films": ("Accepted, not finished.", lambda: dispatcher.queue.held),
             "pneumoscope_worker_resident_bytes": (

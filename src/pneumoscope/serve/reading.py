@@ -71,7 +71,7 @@ def parse_reading(
     if any(box.x + box.width > width or box.y + box.height > height for box in sent.boxes):
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            f"A box reaches beyond the film, which has {width} x {height} pixels. Send x, y, "
+            f"A box reaches beyond the radiograph, which has {width} x {height} pixels. Send x, y, "
             "width and height in pixels of the film.",
         )
     label = None

@@ -87,7 +87,9 @@ def _segments(path: Path) -> Iterator[Mark]:
 
     image = dcmread(path, stop_before_pixels=True)
     if image.Rows * image.Columns * int(image.get("NumberOfFrames", 1)) > _MOST_PIXELS:
-        raise CohortError("has too many pixels", path=path, remedy="export it at the film's size")
+        raise CohortError(
+            "has too many pixels", path=path, remedy="export it at the radiograph's size"
+        )
     labels = {
         int(segment.SegmentNumber): str(segment.get("SegmentLabel", ""))
         for segment in image.SegmentSequence
@@ -96,7 +98,9 @@ def _segments(path: Path) -> Iterator[Mark]:
     for index, (numbers, films) in enumerate(_frames(image, list(labels))):
         if not films:
             raise CohortError(
-                "does not say which films its frames are of", path=path, remedy="export it again"
+                "does not say which radiographs its frames are of",
+                path=path,
+                remedy="export it again",
             )
         for film in films:
             for number in numbers:
@@ -176,7 +180,7 @@ def _shape(graphic: Any, path: Path) -> Shape | None:
         return None
     if str(graphic.GraphicAnnotationUnits) != "PIXEL":
         raise CohortError(
-            "has graphics in units of the display, which no pixels of the film belong to",
+            "has graphics in units of the display, which no pixels of the radiograph belong to",
             path=path,
             remedy="draw them in units of PIXEL",
         )

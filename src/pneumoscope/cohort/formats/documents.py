@@ -219,7 +219,7 @@ def _yolo(name: str, path: Path, names: Mapping[int, str]) -> Iterator[Mark]:
             raise CohortError(
                 f"line {number} cannot be read as YOLO's ({error})",
                 path=path,
-                remedy="give class, centre x, centre y, width, height as fractions of the film",
+                remedy="give class, centre x, centre y, width, height as shares of the radiograph",
             ) from error
 
 
@@ -262,7 +262,9 @@ def _text(path: Path) -> str:
     try:
         if path.stat().st_size > _MOST_TEXT:
             raise CohortError(
-                "is too large for the annotation of one film", path=path, remedy="check the file"
+                "is too large for the annotation of one radiograph",
+                path=path,
+                remedy="check the file",
             )
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

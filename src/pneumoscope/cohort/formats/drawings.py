@@ -91,10 +91,10 @@ class Drawing:
         film = original or (height, width)
         if abs(np.log(grid[1] * film[0] / (grid[0] * film[1]))) > _ASPECT:
             raise CohortError(
-                f"{self.image} was drawn on {grid[1]} x {grid[0]} pixels, the film has {film[1]} x "
-                f"{film[0]}: another shape",
+                f"{self.image} was drawn on {grid[1]} x {grid[0]} pixels, the radiograph has "
+                f"{film[1]} x {film[0]}: another shape",
                 path=self.path,
-                remedy="give films that are not cropped; if they were squashed, state their "
+                remedy="give radiographs that are not cropped; if they were squashed, state their "
                 "original sizes with scan --sizes",
             )
 

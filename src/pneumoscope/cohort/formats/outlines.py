@@ -28,7 +28,7 @@ def checked_grid(height: Any, width: Any, path: Path) -> Grid:
         DEFAULT_LIMITS.check_size(path, grid[1], grid[0])
     except (TypeError, ValueError, OverflowError, ImageError) as error:
         raise CohortError(
-            f"states a film of {width!r} x {height!r} pixels", path=path, remedy="correct it"
+            f"states a radiograph of {width!r} x {height!r} pixels", path=path, remedy="correct it"
         ) from error
     return grid
 
@@ -79,7 +79,7 @@ def coco_runs(segmentation: Any, grid: Grid, path: Path) -> Any:
             runs = mask.merge(mask.frPyObjects(segmentation, *grid))
         elif isinstance(segmentation["counts"], list):
             if sum(segmentation["counts"]) != grid[0] * grid[1] or min(segmentation["counts"]) < 0:
-                raise ValueError("run lengths that do not fill the film")
+                raise ValueError("run lengths that do not fill the radiograph")
             runs = mask.frPyObjects(segmentation, *grid)
         else:
             counts = segmentation["counts"]
@@ -93,7 +93,7 @@ def coco_runs(segmentation: Any, grid: Grid, path: Path) -> Any:
         ) from error
     if tuple(runs["size"]) != grid:
         raise CohortError(
-            f"holds an outline on {runs['size'][1]} x {runs['size'][0]} pixels of a film of "
+            f"holds an outline on {runs['size'][1]} x {runs['size'][0]} pixels of a radiograph of "
             f"{grid[1]} x {grid[0]}",
             path=path,
             remedy="export it again",

@@ -68,7 +68,7 @@ def _nifti(path: Path, height: int, width: int) -> Mask:
         image: Any = nibabel.load(path)
         shape = tuple(side for side in image.shape if side > 1)
         if len(shape) != 2 or int(np.prod(shape)) > DEFAULT_LIMITS.max_pixels:
-            raise ValueError(f"it has the shape {image.shape}, not that of one film")
+            raise ValueError(f"it has the shape {image.shape}, not that of one radiograph")
         codes: Any = nibabel.orientations.aff2axcodes
         axes = "".join(map(str, codes(image.affine)[:2]))
         values = np.asarray(image.dataobj).reshape(shape) > 0
@@ -87,9 +87,9 @@ def _nifti(path: Path, height: int, width: int) -> Mask:
         if shape == (height, width):
             return values
     raise CohortError(
-        f"is a NIfTI mask of {shape[0]} x {shape[1]} with axes {axes}, for a film of {width} x "
-        f"{height}: it is not clear which way it lies",
+        f"is a NIfTI mask of {shape[0]} x {shape[1]} with axes {axes}, for a radiograph of "
+        f"{width} x {height}: it is not clear which way it lies",
         path=path,
-        remedy="save it as ITK does (columns first, towards the patient's left), on the film's own "
-        "grid, or as PNG",
+        remedy="save it as ITK does (columns first, towards the patient's left), on the "
+        "radiograph's own grid, or as PNG",
     )

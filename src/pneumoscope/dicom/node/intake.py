@@ -81,7 +81,7 @@ class Intake:
             return self.refuse(NOT_UNDERSTOOD, "error", caller)
         self.tally.add("received" if new else "known", way)
         verb = "accepted" if new else "knew"
-        text = "{verb} film {film} from {caller}"
+        text = "{verb} radiograph {film} from {caller}"
         event = "film.accepted" if new else "film.known"
         say(logging.INFO, event, text, verb=verb, film=key[:12], caller=caller, way=way)
         return SUCCESS

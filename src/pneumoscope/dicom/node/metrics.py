@@ -12,10 +12,10 @@ from pneumoscope.dicom.node.tally import Count
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS: Mapping[Count, tuple[str, str, str]] = {
-    "received": ("films_received", "Films taken in for the first time.", "way"),
-    "known": ("films_known", "Films that came again.", "way"),
+    "received": ("films_received", "Radiographs taken in for the first time.", "way"),
+    "known": ("films_known", "Radiographs that came again.", "way"),
     "rejected": ("rejected", "Associations, connections and objects refused.", "reason"),
-    "films": ("films_finished", "What became of films.", "outcome"),
+    "films": ("films_finished", "What became of radiographs.", "outcome"),
     "sent": ("objects_sent", "Objects that the destination took.", "kind"),
     "retried": ("objects_retried", "Objects sent again.", "kind"),
     "failed": ("send_failures", "Failures of the destination.", "status"),
@@ -49,7 +49,9 @@ class _Collector:
 
 
 def _queue(waiting: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
-    films = GaugeMetricFamily("pneumoscope_node_queue_films", "Films that wait.", labels=["state"])
+    films = GaugeMetricFamily(
+        "pneumoscope_node_queue_films", "Radiographs that wait.", labels=["state"]
+    )
     files = GaugeMetricFamily("pneumoscope_node_queue_files", "Files that wait.", labels=["state"])
     oldest = GaugeMetricFamily(
         "pneumoscope_node_queue_oldest_seconds", "Age of the oldest.", labels=["state"]

@@ -77,7 +77,7 @@ class Node:
     def _problems(self) -> tuple[str, ...]:
         found = [f"the {name} has stopped" for name, loop in self._loops.items() if not loop.alive]
         if self.queue.free() < self.settings.min_free:
-            found.append("the disk is full: films are refused")
+            found.append("the disk is full: radiographs are refused")
         return tuple(found)
 
     def start(self) -> None:
@@ -87,7 +87,7 @@ class Node:
             say(
                 logging.INFO,
                 "node.resumed",
-                "from before: {films} films, results of {results}",
+                "from before: {films} radiographs, results of {results}",
                 films=left["accepted"],
                 results=left["results"],
             )

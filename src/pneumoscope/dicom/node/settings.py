@@ -141,7 +141,7 @@ class NodeSettings:
     def __post_init__(self) -> None:
         if not (is_loopback(self.host) or self.callers or self.networks):
             raise SettingsError(
-                f"listening on {self.host} takes films from any machine",
+                f"listening on {self.host} takes radiographs from any machine",
                 remedy="give --allow-address or --allow-ae, or leave --host at 127.0.0.1",
             )
 

@@ -142,7 +142,7 @@ class _Answer:
             body["00081198"] = {"vr": "SQ", "Value": self._failed}
         code = 200 if not self._failed else 202 if self._stored else 409
         if not body:
-            return PlainTextResponse("the request holds no film", 400)
+            return PlainTextResponse("the request holds no radiograph", 400)
         return JSONResponse(body, code, media_type=_MEDIA_TYPE)
 
 

@@ -74,7 +74,7 @@ class Worker(Loop):
                 say(
                     logging.ERROR,
                     "film.quarantined",
-                    "film {film} failed {times} times: in quarantine",
+                    "radiograph {film} failed {times} times: in quarantine",
                     film=key[:12],
                     times=MOST_ATTEMPTS,
                 )
@@ -88,7 +88,7 @@ class Worker(Loop):
             say(
                 logging.ERROR,
                 "film.failed",
-                "film {film} failed: {error}",
+                "radiograph {film} failed: {error}",
                 film=key[:12],
                 error=type(error).__name__,
             )
@@ -102,9 +102,9 @@ class Worker(Loop):
         say(
             logging.INFO,
             "film.read" if outcome.chosen else "film.set_aside",
-            "film {film} read: {objects} objects"
+            "radiograph {film} read: {objects} objects"
             if outcome.chosen
-            else "film {film} not read: {reason}",
+            else "radiograph {film} not read: {reason}",
             film=key[:12],
             objects=len(outcome.objects),
             decided_by=outcome.decided_by,
@@ -126,7 +126,7 @@ class Worker(Loop):
             return Outcome(key, False, "reading", error.problem), None
         twin = self._queue.twin(film, key)
         if twin is not None:
-            return Outcome(key, False, "duplicate", f"the same film as {twin:.12}"), None
+            return Outcome(key, False, "duplicate", f"the same radiograph as {twin:.12}"), None
         (item,) = explain_in(
             self._engine, [(key, radiograph)], _as_read, batch_size=1, gate=self._gate
         )

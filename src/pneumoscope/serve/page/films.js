@@ -6,7 +6,7 @@ import { about } from "./words.js";
 import { counted } from "./tone.js";
 
 const DECODED = 4;
-const FORGOTTEN = "The server has forgotten this film. Open it again.";
+const FORGOTTEN = "The server has forgotten this radiograph. Open it again.";
 
 /**
  * @typedef {object} Entry  A film of the worklist.

@@ -136,7 +136,7 @@ function showDownloads(entry, known) {
     button.disabled = reason !== null;
     if (reason && entry && !button.hidden) words.push(`${button.textContent}: ${reason}.`);
   }
-  $("download-note").textContent = entry ? words.join(" ") : "Open a film to save it.";
+  $("download-note").textContent = entry ? words.join(" ") : "Open a radiograph to save it.";
 }
 
 function showDisplay() {
@@ -153,7 +153,7 @@ function showDisplay() {
   $("boxes").checked = display.boxes;
   $("preset").value = active.preset;
   $("preset-note").textContent = film && display.preset === null && active.preset === "auto"
-    ? "Auto, since the file's own window leaves little contrast. The model saw the film as in the file." : "";
+    ? "Auto, since the file's own window leaves little contrast. The model saw the radiograph as in the file." : "";
   $("invert").setAttribute("aria-pressed", String(display.invert));
   showColours(display.map);
   showRegions(entry?.found ?? null, entry ? regions ?? [] : []);
@@ -326,7 +326,7 @@ const downloads = {
       await navigator.clipboard.writeText(textOf(active.entry, active.regions, model).join("\n"));
       toast("Copied.");
     } catch {
-      toast("The browser does not let this page copy. Save the film as JSON instead.");
+      toast("The browser does not let this page copy. Save the radiograph as JSON instead.");
     }
   },
 };
@@ -457,7 +457,7 @@ async function begin() {
     films.atATime = 2 + 2 * model.workers;
     $("notice").textContent = model.notice;
     $("card").hidden = model.card === null;
-    $("model").textContent = `${model.model}, ${model.runtime}. Version ${model.version}. Films are forgotten after ${Math.round(model.keep_seconds / 60)} min.`;
+    $("model").textContent = `${model.model}, ${model.runtime}. Version ${model.version}. Radiographs are forgotten after ${Math.round(model.keep_seconds / 60)} min.`;
   } catch (error) {
     toast(error.message);
   }

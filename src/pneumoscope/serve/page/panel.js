@@ -42,10 +42,10 @@ export function showRegions(found, regions) {
 function note(found, regions) {
   if (!found) return "";
   const { finding } = found;
-  if (!isAssessed(finding)) return "None: the film was not assessed.";
-  if (!isPositive(finding)) return "None: a film below the threshold has no regions.";
+  if (!isAssessed(finding)) return "None: the radiograph was not assessed.";
+  if (!isPositive(finding)) return "None: a radiograph below the threshold has no regions.";
   if (!regions.length) return "None reaches this heat.";
-  return "Heat is the model's evidence on one scale for all films: the strongest place has the film's probability.";
+  return "Heat is the model's evidence on one scale for all radiographs: the strongest place has the radiograph's probability.";
 }
 
 function item(words) {
@@ -56,11 +56,11 @@ function item(words) {
 
 /** Why what cannot be saved cannot. @returns {Record<string, string | null>} null where it can. */
 export function reasons(entry, model) {
-  const none = entry ? null : "open a film first";
+  const none = entry ? null : "open a radiograph first";
   return {
     png: none, json: none, text: none, report: none,
-    dicom: none ?? (entry.found.dicom ? null : "this film has no DICOM study to which objects can belong"),
-    heat: none ?? (isAssessed(entry.found.finding) ? null : "a film that was not assessed has no heatmap"),
-    reading: none ?? (!entry.found.dicom ? "this film has no DICOM study" : entry.reading?.label ? null : "agree or disagree first"),
+    dicom: none ?? (entry.found.dicom ? null : "this radiograph has no DICOM study to which objects can belong"),
+    heat: none ?? (isAssessed(entry.found.finding) ? null : "a radiograph that was not assessed has no heatmap"),
+    reading: none ?? (!entry.found.dicom ? "this radiograph has no DICOM study" : entry.reading?.label ? null : "agree or disagree first"),
   };
 }

@@ -59,16 +59,16 @@ export class ReadingPanel {
     if (document.activeElement !== $("note")) $("note").value = reading.note;
     if (document.activeElement !== $("reader")) $("reader").value = reading.reader;
     for (const [id, value] of [["agree", true], ["disagree", false]]) $(id).setAttribute("aria-pressed", String(reading.agrees === value));
-    $("reading-label").textContent = entry ? this.words(entry, reading) : "Open a film to read it.";
+    $("reading-label").textContent = entry ? this.words(entry, reading) : "Open a radiograph to read it.";
   }
 
   words({ found: { finding } }, reading) {
     if (reading.agrees === null) {
-      return isAssessed(finding) ? `The model's label is ${finding.label}. Do you agree?` : "Do you agree that this film cannot be assessed?";
+      return isAssessed(finding) ? `The model's label is ${finding.label}. Do you agree?` : "Do you agree that this radiograph cannot be assessed?";
     }
     const whose = reading.agrees ? "You agree" : "You disagree";
-    if (!reading.label) return `${whose} that this film cannot be assessed.`;
-    const against = reading.label === this.model.labels[0] && reading.boxes.length ? " There are boxes on the film: remove them, or change your reading." : "";
+    if (!reading.label) return `${whose} that this radiograph cannot be assessed.`;
+    const against = reading.label === this.model.labels[0] && reading.boxes.length ? " There are boxes on the radiograph: remove them, or change your reading." : "";
     return `${whose}: you read ${reading.label}.${against}`;
   }
 

@@ -12,7 +12,7 @@ export function fillReport(view, model) {
   title.textContent = "Pneumoscope report";
   caution.className = "caution";
   caution.textContent = model.notice;
-  picture.alt = `Film ${entry.name}`;
+  picture.alt = `Radiograph ${entry.name}`;
   picture.src = view.picture([]).toDataURL("image/png");
   const [name, ...words] = textOf(entry, view.regions, model).slice(0, -1);
   const lines = [name, about(entry.found.display), ...words, `Printed ${new Date().toLocaleString()}.`];

@@ -70,13 +70,13 @@ export class View {
     this.stale = { gray: true, heat: true };
     this.place();
     this.about.textContent = film.about;
-    this.canvas.setAttribute("aria-label", `Film ${film.name}`);
+    this.canvas.setAttribute("aria-label", `Radiograph ${film.name}`);
   }
 
   clear() {
     this.film = null;
     this.about.textContent = "";
-    this.canvas.setAttribute("aria-label", "No film");
+    this.canvas.setAttribute("aria-label", "No radiograph");
     this.draw();
   }
 

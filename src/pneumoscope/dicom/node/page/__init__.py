@@ -9,11 +9,11 @@ from typing import Any
 import jinja2
 
 WORDS = {
-    "accepted": "films, for the model",
+    "accepted": "radiographs, for the model",
     "results": "objects, to be sent",
     "undeliverable": "objects, given up (retry or drop)",
     "uncommitted": "objects, sent, storage not committed",
-    "quarantine": "films, the model failed (retry or drop)",
+    "quarantine": "radiographs, the model failed (retry or drop)",
 }
 """What waits in each state of the queue, for people."""
 
