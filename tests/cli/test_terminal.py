@@ -113,6 +113,17 @@ def test_quiet_and_json(phantoms: Path, tmp_path: Path) -> None:
     assert "Manifest" in runner.invoke(app, [*scan, str(tmp_path / "d.csv")]).stdout
 
 
+@pytest.mark.slow
+def test_a_quiet_training_says_nothing(manifest_file: Path, tmp_path: Path) -> None:
+    arguments = ["train", str(manifest_file), "--backbone", "resnet18", "--weights", "none"]
+    arguments += ["--set", "size=64", "--epochs", "1", "--out"]
+    run = CliRunner().invoke(app, [*arguments, str(tmp_path / "quiet"), "--quiet"])
+    assert run.exit_code == 0 and run.output == ""
+    assert (tmp_path / "quiet" / "bundle").is_dir()
+    resumed = CliRunner().invoke(app, ["train", "--out", str(tmp_path / "quiet"), "--resume"])
+    assert "Training had ended" in resumed.stderr
+
+
 def test_predict_prints_findings_as_json_lines(phantoms: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_text("no picture")

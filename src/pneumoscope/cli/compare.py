@@ -14,12 +14,19 @@ from rich.box import SIMPLE_HEAD
 from rich.live import Live
 from rich.table import Table
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, quoted, shown
+from pneumoscope.cli.console import (
+    NOT_FOR_DIAGNOSIS,
+    console,
+    errors,
+    progress,
+    quoted,
+    report_progress,
+    shown,
+)
 from pneumoscope.cli.options import names
 from pneumoscope.cli.train import parse_settings
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
-from pneumoscope.names import plain
 
 if TYPE_CHECKING:
     from pneumoscope.comparison.board import Board, RunProgress
@@ -244,9 +251,9 @@ def _watched(standings: Sequence[Standing]) -> Iterator[Board]:
             said.append(f"about {duration_text(left)} left")
         if run.state == "failed":
             said.append(run.detail)
-        errors.print(plain(f"{run.name}: {', '.join(said)}"), markup=False)
+        report_progress(f"{run.name}: {', '.join(said)}")
 
-    if not errors.is_terminal:
+    if console.quiet or not errors.is_terminal:
         board = make_board(standings, line)
         yield board
         return

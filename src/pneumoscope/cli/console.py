@@ -155,6 +155,12 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed >= 1 else f"{1 / speed:.1f} s each")
 
 
+def report_progress(line: str) -> None:
+    """Print a line about a step that is done on stderr; nothing with `--quiet`."""
+    if not console.quiet:
+        errors.print(plain(line), markup=False)
+
+
 @contextmanager
 def progress(description: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr; yields a function of (done, total).

@@ -13,9 +13,9 @@ from rich.table import Table
 from pneumoscope.cli.console import (
     NOT_FOR_DIAGNOSIS,
     console,
-    errors,
     progress,
     quoted,
+    report_progress,
     show_metrics,
     shown,
 )
@@ -342,7 +342,7 @@ def _cross_validate(
             count,
             listener=RunListener(decoding, lungs, None, _show_epoch, steps, None),
             measuring=measuring,
-            started=lambda number, stage: errors.print(f"fold {number} of {count}: {stage}"),
+            started=lambda number, stage: report_progress(f"fold {number} of {count}: {stage}"),
         )
     table = Table(header_style="dim")
     table.add_column("test part", header_style="bold")
@@ -378,7 +378,7 @@ def _device_count(text: str | None) -> int | Literal["auto"] | None:
 
 
 def _show_epoch(row: dict[str, float]) -> None:
-    errors.print(
+    report_progress(
         f"epoch {int(row['epoch']) + 1}: loss {row['train_loss']:.4f}, val loss "
         f"{row['val_loss']:.4f}, val accuracy {row['val_accuracy']:.4f}, val ROC-AUC "
         f"{row['val_roc_auc']:.4f}, {row['seconds']:.0f} s"
@@ -387,8 +387,8 @@ def _show_epoch(row: dict[str, float]) -> None:
 
 def _show_resumed(done: int, epochs: int) -> None:
     if done >= epochs:
-        errors.print("Training had ended: nothing is left to train.")
+        report_progress("Training had ended: nothing is left to train.")
     elif done:
-        errors.print(f"{done} of {epochs} epochs are trained: training goes on with {done + 1}.")
+        report_progress(f"{done} of {epochs} epochs are trained: training goes on with {done + 1}.")
     else:
-        errors.print("No epoch was finished: training starts with epoch 1.")
+        report_progress("No epoch was finished: training starts with epoch 1.")

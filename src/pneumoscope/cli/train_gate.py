@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pneumoscope.cli.console import console, errors, progress, shown
+from pneumoscope.cli.console import console, progress, report_progress, shown
 from pneumoscope.extras import require
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _decoded(
 
 
 def _show(row: dict[str, float]) -> None:
-    errors.print(
+    report_progress(
         f"epoch {int(row['epoch']) + 1}: loss {row['loss']:.4f}, right {row['accuracy']:.4f}, "
         f"{row['seconds']:.0f} s"
     )

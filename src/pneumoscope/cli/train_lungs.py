@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pneumoscope.cli.console import console, errors, progress, show_lung_figures, shown
+from pneumoscope.cli.console import console, progress, report_progress, show_lung_figures, shown
 from pneumoscope.extras import require
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _manifest(films: Path) -> Manifest:
 
 
 def _show_epoch(row: dict[str, float]) -> None:
-    errors.print(
+    report_progress(
         f"epoch {int(row['epoch']) + 1}: loss {row['train_loss']:.4f}, val Dice "
         f"{row['val_dice']:.4f}, {row['seconds']:.0f} s"
     )
