@@ -9,19 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pneumoscope.errors import RunError
 from pneumoscope.training.gate_films import Drawn, Sources, draw
 from pneumoscope.training.gate_net import GateNet
-from pneumoscope.training.module import warmup_cosine
-from pneumoscope.training.runner import ema_decay
+from pneumoscope.training.small_loop import SmallLearner, SmallLoop
 from pneumoscope.training.small_settings import SmallSettings
 
 Row = dict[str, float]
@@ -29,6 +27,7 @@ Row = dict[str, float]
 ALARMS = 0.01
 _LEAST_THRESHOLD = 0.4
 _HIGHEST_THRESHOLD = 0.98
+_EMA_DECAY = 0.995
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,67 +96,39 @@ def train_gate_nets(
         raise RunError(
             "there is no radiograph to train on", remedy="give a cohort with a train split"
         )
-    per_epoch = max(len(sources.films) // settings.batch_size, 1)
-    total = settings.epochs * per_epoch
-    learners = [_Learner(settings, total) for _ in unseen]
-    for number in range(settings.epochs):
-        started = time.perf_counter()
-        rng = np.random.default_rng([settings.seed, number])
+    loop = SmallLoop(len(sources.films), settings, step)
+    learners = [
+        SmallLearner(lambda: GateNet(settings.side), settings, loop.steps, _EMA_DECAY, _groups)
+        for _ in unseen
+    ]
+
+    def learn(rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+        drawn = [draw(sources, int(row), settings.side, rng) for row in rows]
         figures = []
-        order = rng.permutation(len(sources.films))
-        for place, rows in enumerate(np.array_split(order, per_epoch)):
-            drawn = [draw(sources, int(row), settings.side, rng) for row in rows]
-            for learner, hidden in zip(learners, unseen, strict=True):
-                seen = [one for one in drawn if one.other < 0 or not hidden[one.other]]
-                figures.append(learner.learn(seen))
-            if step is not None:
-                step(number * per_epoch + place + 1, total)
-        loss, accuracy = np.mean(figures, axis=0)
-        seconds = round(time.perf_counter() - started, 1)
+        for learner, hidden in zip(learners, unseen, strict=True):
+            seen = [one for one in drawn if one.other < 0 or not hidden[one.other]]
+            figures.append(_learn(learner, seen))
+        mean: NDArray[np.float64] = np.mean(figures, axis=0)
+        return mean
+
+    for number, (loss, accuracy), began in loop.epochs(learn):
+        seconds = round(time.perf_counter() - began, 1)
         if epoch is not None:
             epoch({"epoch": number, "loss": loss, "accuracy": accuracy, "seconds": seconds})
     return [learner.averaged() for learner in learners]
 
 
-class _Learner:
-    """A network with its optimizer and its running average."""
+def _groups(net: GateNet) -> list[dict[str, Any]]:
+    return [{"params": list(net.parameters()), "weight_decay": 1e-3}]
 
-    def __init__(self, settings: GateSettings, total: int) -> None:
-        torch.manual_seed(settings.seed)
-        self._side = settings.side
-        # Channels last is a quarter quicker on a CPU.
-        self._net = GateNet(settings.side).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        averaging = get_ema_multi_avg_fn(ema_decay(0.995, total))  # type: ignore[no-untyped-call]
-        self._average = AveragedModel(self._net, multi_avg_fn=averaging, use_buffers=True)
-        self._optimizer = torch.optim.AdamW(
-            self._net.parameters(), settings.learning_rate, weight_decay=1e-3
-        )
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda taken: warmup_cosine(taken, total, 0.05)
-        )
 
-    def learn(self, drawn: Sequence[Drawn]) -> tuple[float, float]:
-        """Take one step; loss and accuracy on `drawn`."""
-        pixels = torch.from_numpy(np.stack([one.pixels for one in drawn])[:, None])
-        pixels = pixels.to(memory_format=torch.channels_last)
-        kinds = torch.tensor([one.kind for one in drawn])
-        logits = self._net(pixels)
-        loss = F.cross_entropy(logits, kinds, label_smoothing=0.02)
-        if not torch.isfinite(loss):
-            raise RunError("the loss became NaN", remedy="lower the learning rate")
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._net.parameters(), 5.0)
-        self._optimizer.step()
-        self._schedule.step()
-        self._average.update_parameters(self._net)
-        return float(loss.detach()), float((logits.argmax(dim=1) == kinds).float().mean())
-
-    def averaged(self) -> GateNet:
-        """The averaged network, in evaluation mode."""
-        trained = GateNet(self._side)
-        trained.load_state_dict(self._average.module.state_dict())
-        return trained.eval()
+def _learn(learner: SmallLearner[GateNet], drawn: Sequence[Drawn]) -> tuple[float, float]:
+    """Take one step; loss and accuracy on `drawn`."""
+    pixels = torch.from_numpy(np.stack([one.pixels for one in drawn])[:, None])
+    kinds = torch.tensor([one.kind for one in drawn])
+    logits = learner.network(pixels.to(memory_format=torch.channels_last))
+    loss = learner.step(F.cross_entropy(logits, kinds, label_smoothing=0.02))
+    return loss, float((logits.argmax(dim=1) == kinds).float().mean())
 
 
 def choose_threshold(scores: Sequence[NDArray[np.float64]]) -> float:

@@ -16,15 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pneumoscope.errors import RunError
 from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training.lungs_augment import augment_lungs
 from pneumoscope.training.lungs_data import LungFilms
 from pneumoscope.training.lungs_net import MULTIPLE, STRIDE, LungNet, segmentation_loss
-from pneumoscope.training.module import warmup_cosine
-from pneumoscope.training.runner import ema_decay
+from pneumoscope.training.small_loop import SmallLearner, SmallLoop
 from pneumoscope.training.small_settings import SmallSettings
 
 Row = dict[str, float]
@@ -77,39 +75,22 @@ def train_lung_net(
             "train or val holds no radiograph with a lung mask",
             remedy="check that the masks have the radiographs' relative paths",
         )
-    torch.manual_seed(settings.seed)
-    net = LungNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    per_epoch = max(len(train) // settings.batch_size, 1)
-    total = settings.epochs * per_epoch
-    decay = ema_decay(settings.ema_decay, total)
-    averaging: Any = get_ema_multi_avg_fn
-    average = AveragedModel(net, multi_avg_fn=averaging(decay), use_buffers=True)
-    optimizer = _optimizer(net, settings)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda taken: warmup_cosine(taken, total, 0.05)
-    )
-    for number in range(settings.epochs):
-        started = time.perf_counter()
-        order = np.random.default_rng([settings.seed, number]).permutation(len(train))
-        losses = []
-        net.train()
-        for place, rows in enumerate(np.array_split(order, per_epoch)):
-            losses.append(_step(net, train, rows, settings, optimizer))
-            schedule.step()
-            average.update_parameters(net)
-            if step is not None:
-                step(number * per_epoch + place + 1, total)
+    loop = SmallLoop(len(train), settings, step)
+    learner = SmallLearner(LungNet, settings, loop.steps, settings.ema_decay, _groups(settings))
+
+    def learn(rows: NDArray[np.int64], _: np.random.Generator) -> tuple[float]:
+        return (learner.step(_loss(learner.network, train, rows, settings.side)),)
+
+    for number, (loss,), began in loop.epochs(learn):
         row = {
             "epoch": float(number),
-            "train_loss": float(np.mean(losses)),
-            "val_dice": mean_dice(average.module, val, settings.side),
-            "seconds": round(time.perf_counter() - started, 1),
+            "train_loss": float(loss),
+            "val_dice": mean_dice(learner.averaged(), val, settings.side),
+            "seconds": round(time.perf_counter() - began, 1),
         }
         if epoch is not None:
             epoch(row)
-    trained = LungNet()
-    trained.load_state_dict(average.module.state_dict())
-    return trained.eval()
+    return learner.averaged()
 
 
 def mean_dice(net: torch.nn.Module, films: LungFilms, side: int) -> float:
@@ -132,38 +113,27 @@ def mean_dice(net: torch.nn.Module, films: LungFilms, side: int) -> float:
     return float(torch.cat(scores).mean())
 
 
-def _optimizer(net: LungNet, settings: LungSettings) -> torch.optim.Optimizer:
-    weights = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim <= 1]
-    return torch.optim.AdamW(
-        [
+def _groups(settings: LungSettings) -> Callable[[LungNet], list[dict[str, Any]]]:
+    """Weights of convolutions decay, nothing else."""
+
+    def groups(net: LungNet) -> list[dict[str, Any]]:
+        weights = [p for p in net.parameters() if p.ndim > 1]
+        others = [p for p in net.parameters() if p.ndim <= 1]
+        return [
             {"params": weights, "weight_decay": settings.weight_decay},
             {"params": others, "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        fused=True,
-    )
+        ]
+
+    return groups
 
 
-def _step(
-    net: LungNet,
-    train: LungFilms,
-    rows: NDArray[np.int64],
-    settings: LungSettings,
-    optimizer: torch.optim.Optimizer,
-) -> float:
+def _loss(net: LungNet, train: LungFilms, rows: NDArray[np.int64], side: int) -> Tensor:
     films = torch.from_numpy(train.films[rows, None])
     lungs = torch.from_numpy(train.lungs[rows, None])
-    pixels, masks = augment_lungs(films, lungs, settings.side)
+    pixels, masks = augment_lungs(films, lungs, side)
     wanted = F.avg_pool2d(masks, STRIDE)
     low_precision = computes_in_bfloat16("auto")
     with torch.autocast("cpu", torch.bfloat16, enabled=low_precision):
         logits = net(pixels.contiguous(memory_format=torch.channels_last))
     loss: Tensor = segmentation_loss(logits.float(), wanted)
-    if not torch.isfinite(loss):
-        raise RunError("training diverged: the loss became NaN", remedy="lower the learning rate")
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-    optimizer.step()
-    return float(loss.detach())
+    return loss
