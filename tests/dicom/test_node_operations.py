@@ -60,6 +60,8 @@ def test_metrics_count_what_came_in_and_went_out(tmp_path: Path) -> None:
             assert send(node.port, good, lateral, good) == [0, 0, 0]
             assert send(node.port, good, caller="STRANGER") == []
             read(node, 2)
+            sent = ("pneumoscope_node_objects_sent_total", "sr")
+            eventually(lambda: samples(node).get(sent) == 1)
             found = samples(node)
             assert f'destination="{peer}"' in get(node, "/metrics")[1]
     name = "pneumoscope_node_"

@@ -17,15 +17,37 @@ from typing import Any
 
 import timm
 import torch
+from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
+from pneumoscope.errors import SettingsError
 from pneumoscope.models.derived import checked_options
 from pneumoscope.models.record import BackboneRecord, Family
 
 _EARLY = 8
+
+
+def layer_order(network: nn.Module, name: str) -> dict[str, int]:
+    """The layer of each parameter by its name, from 0 for the stem, as timm counts them.
+
+    Args:
+        network: of timm.
+        name: of the backbone, for errors.
+
+    Raises:
+        SettingsError: timm knows no order of its layers.
+    """
+    known: Any = network
+    if not hasattr(known, "group_matcher"):
+        raise SettingsError(
+            f"the order of the layers of {name} is not known to timm",
+            remedy="leave out layer_decay, or choose another backbone",
+        )
+    order: dict[str, int] = group_parameters(known, known.group_matcher(coarse=False), reverse=True)
+    return order
 
 
 class Backbone(nn.Module, ABC):

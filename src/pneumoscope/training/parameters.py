@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-# First: it makes torchvision importable beside torch's CPU build, and timm imports it.
-import pneumoscope.models  # noqa: F401
-
-# isort: split
 from typing import Any
 
-from timm.models import group_parameters
 from torch import nn
 
-from pneumoscope.errors import SettingsError
+from pneumoscope.models.backbones import layer_order
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.training.settings import TrainingSettings
 
@@ -46,13 +41,8 @@ def parameter_groups(classifier: Classifier, settings: TrainingSettings) -> list
 
 def _layers_above(classifier: Classifier, backbone: str) -> dict[str, int]:
     """How many layers, the head among them, are above each parameter of the backbone, by name."""
-    network: Any = classifier.backbone.network
-    if not hasattr(network, "group_matcher"):
-        raise SettingsError(
-            f"the order of the layers of {backbone} is not known to timm",
-            remedy="leave out layer_decay, or choose another backbone",
-        )
-    layers = group_parameters(network, network.group_matcher(coarse=False), reverse=True)
+    network = classifier.backbone.network
+    layers = layer_order(network, backbone)
     last = max(layers.values())
     prefix = next(name for name, module in classifier.named_modules() if module is network)
     return {f"{prefix}.{name}": last + 1 - layer for name, layer in layers.items()}
