@@ -46,6 +46,7 @@ def without(extra: str, *arguments: object, cwd: Path) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("extra", "command"),
     [
@@ -86,6 +87,7 @@ def test_a_missing_extra_is_named_in_one_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.csv", "f"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -69,6 +69,7 @@ def more(names: dict[str, Any]) -> dict[str, float]:
     return dict.fromkeys(names["cohort"].subset("val").table["image"], 0.4)
 
 
+@pytest.mark.slow
 def test_importing_is_quick_and_light() -> None:
     code = (
         "import sys, pneumoscope\n"

@@ -91,6 +91,7 @@ def run(*arguments: object) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["evaluate", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_the_command_measures_all_and_compares_heatmaps(
     cohort: Path, predictions: Path, heatmaps: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -74,6 +74,7 @@ def test_exit_code_3_if_nothing_could_be_judged(knee: Path, phantoms: Path, tmp_
     assert "not assessed: not_chest" in some.output
 
 
+@pytest.mark.slow
 def test_what_was_not_judged_has_no_number_and_no_heat(knee: Path, tmp_path: Path) -> None:
     run("predict", knee, "--out", tmp_path / "out")
     (line,) = (tmp_path / "out" / "findings.jsonl").read_text().splitlines()

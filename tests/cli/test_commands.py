@@ -118,6 +118,7 @@ def test_train_mistakes(manifest_file: Path, run_folder: Path, tmp_path: Path) -
     fails(pneumoscope("train", manifest_file, "--resume", "--out", run_folder), "--resume alone")
 
 
+@pytest.mark.slow
 def test_a_refused_run_leaves_no_folder(manifest_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert pneumoscope("train", manifest_file, "--weights", "no", "--out", out).returncode == 2
@@ -130,6 +131,7 @@ def test_show_config_prints_all_settings() -> None:
     assert "epochs: 4" in result.stdout and "balanced_sampler: true" in result.stdout
 
 
+@pytest.mark.slow
 def test_evaluate_measures_what_predict_delivers(
     manifest_file: Path, phantoms: Path, run_folder: Path, tmp_path: Path
 ) -> None:
@@ -243,6 +245,7 @@ def test_the_gallery_is_chosen_by_rule(manifest_file: Path, run_folder: Path) ->
             assert targets[image] == 0 and by_image[image] >= threshold
 
 
+@pytest.mark.slow
 def test_predict_records_bad_files_and_goes_on(
     phantoms: Path, run_folder: Path, tmp_path: Path
 ) -> None:
@@ -297,6 +300,7 @@ def test_predict_continues_after_a_kill(phantoms: Path, run_folder: Path, tmp_pa
     assert not partial.exists()
 
 
+@pytest.mark.slow
 def test_predict_mistakes(run_folder: Path, tmp_path: Path) -> None:
     film = tmp_path / "film.png"
     Image.fromarray(np.zeros((64, 64), dtype=np.uint8)).save(film)
@@ -308,6 +312,7 @@ def test_predict_mistakes(run_folder: Path, tmp_path: Path) -> None:
     fails(pneumoscope("predict", film, "--bundle", run_folder, "--out", tmp_path), "is not empty")
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_file(
     run_folder: Path, manifest_file: Path, tmp_path: Path
 ) -> None:

@@ -204,6 +204,7 @@ def test_the_command(run_folder: Path, phantoms: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_the_default_bundle_is_explained_in_every_way(phantoms: Path, tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(explain)

@@ -151,6 +151,7 @@ def test_evaluate_takes_the_file(
         assert values[0] == pytest.approx(values[1], abs=1e-3), name
 
 
+@pytest.mark.slow
 def test_evaluate_measures_where_a_files_heatmap_points(
     file: Path, manifest_file: Path, phantoms: Path, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_films_of_the_training_are_counted_under_any_name(
     assert "not in train or val" in printed and "not in train or val" in page
 
 
+@pytest.mark.slow
 def test_a_whole_cohort_of_the_training_leaves_no_rest(
     evaluate: Evaluate, run_folder: Path
 ) -> None:

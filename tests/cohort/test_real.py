@@ -19,6 +19,7 @@ def _data(name: str) -> Path:
     return Path(folder) / name
 
 
+@pytest.mark.slow
 def test_kermany() -> None:
     result = scan(_data("chest_xray"), ScanSettings(keep_official=True))
     audit = result.audit

@@ -99,6 +99,7 @@ def test_what_is_kept_is_deleted(tmp_path: Path, own_association: bool) -> None:
     assert named == there.receiver.uids
 
 
+@pytest.mark.slow
 def test_what_is_not_kept_is_sent_again_and_at_last_given_up(tmp_path: Path) -> None:
     with archive() as there, committing(tmp_path, there.receiver.port, kinds=("sr",)) as node:
         there.lies = True

@@ -44,6 +44,7 @@ def stow(tmp_path: Path, **changes: Any) -> Any:
     return running(tmp_path, http_port=0, stow=True, **changes)
 
 
+@pytest.mark.slow
 def test_a_dicomweb_client_stores_films_that_are_read(tmp_path: Path) -> None:
     paths = films(tmp_path / "in", 3)
     datasets = [dcmread(path) for path in paths]

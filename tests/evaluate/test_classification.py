@@ -147,6 +147,7 @@ def test_same_seed_same_report() -> None:
     assert first != classification_report(cohort, 0.5, n_resamples=100, seed=2)
 
 
+@pytest.mark.slow
 def test_coverage_of_the_intervals() -> None:
     """Independent patients, true figures known: about 95 % of intervals hold them."""
     truth = {

@@ -12,6 +12,7 @@ from pneumoscope.evaluate import ThresholdRule, choose_threshold
 from .cohorts import binormal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decimals", [12, 1])
 @pytest.mark.parametrize("text", ["sensitivity=0.9", "specificity=0.85", "sensitivity=1"])
 @pytest.mark.parametrize("seed", range(3))

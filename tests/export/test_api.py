@@ -39,6 +39,7 @@ def same(one: Explained, other: Explained) -> None:
     np.testing.assert_allclose(one.heatmap, other.heatmap, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_file_and_its_pixels_are_found_alike(reader: Reader, films: list[Path]) -> None:
     found = reader.find(films[0])
     assert found.finding.image == str(films[0])

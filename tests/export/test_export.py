@@ -25,6 +25,7 @@ def file(run_folder: Path) -> Exported:
     return exported(run_folder)
 
 
+@pytest.mark.slow
 def test_the_file_describes_itself_as_the_bundle(file: Exported, run_folder: Path) -> None:
     folder, info = read_bundle(run_folder)
     written = info.model_copy(update={"export": ExportInfo(precision="float32")})
@@ -83,6 +84,7 @@ def tiny(head: str = "regional") -> Classifier:
     return Classifier(Architecture("mobilenet_v3", head, 64, HALF, HALF)).eval()
 
 
+@pytest.mark.slow
 def test_cells_far_from_the_threshold_stay_numbers(tmp_path: Path) -> None:
     classifier = tiny()
     head = classifier.head
@@ -96,6 +98,7 @@ def test_cells_far_from_the_threshold_stay_numbers(tmp_path: Path) -> None:
     assert np.isfinite(answer["heatmap"]).all() and answer["heatmap"].max() > 0.2
 
 
+@pytest.mark.slow
 def test_a_file_that_answers_otherwise_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 import torch
 
 from pneumoscope.bundles import BundleInfo, OnnxBundle
@@ -21,6 +22,7 @@ from tests.export.bundles import described
 SIZE = 64
 
 
+@pytest.mark.slow
 def test_a_square_weight_and_its_transpose_are_told_apart() -> None:
     """OpenVINO confuses them in a transformer that is wide enough; 48 channels are not."""
     torch.manual_seed(1)

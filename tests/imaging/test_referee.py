@@ -113,6 +113,7 @@ def save(dataset: Dataset, path: Path, syntax: UID) -> None:
     dataset.save_as(path, enforce_file_format=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(16))
 def test_films_of_all_layouts_look_as_dcmtk_draws_them(tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)

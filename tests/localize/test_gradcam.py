@@ -74,6 +74,7 @@ def peer_maps(classifier: Classifier, pixels: Tensor, target: int) -> NDArray[np
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_agrees_with_pytorch_grad_cam(name: str) -> None:
     classifier, pixels = build(name), films(3)
@@ -91,6 +92,7 @@ def test_agrees_with_pytorch_grad_cam(name: str) -> None:
     assert compared >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "vit_b_16"])
 def test_a_batch_is_its_radiographs_one_by_one(name: str) -> None:
     classifier, pixels = build(name), films(4)
@@ -117,6 +119,7 @@ def test_works_where_gradients_are_off() -> None:
     assert low.dtype == torch.float32 and torch.isfinite(low).all()
 
 
+@pytest.mark.slow
 def test_leaves_nothing_behind() -> None:
     classifier, pixels = build("resnet18"), films(2)
     gradcam(classifier, pixels)

@@ -150,6 +150,7 @@ def test_reads_uint8(method: str, backbone: str) -> None:
     torch.testing.assert_close(found, explain(classifier, levels / 255).maps, atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.slow
 @over_pairs
 def test_leaves_nothing_behind(method: str, backbone: str) -> None:
     # Not the shared one: what another method left on it would hide what this one leaves.

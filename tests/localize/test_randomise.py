@@ -35,6 +35,7 @@ def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_everything_is_redrawn_and_sane(backbone: str) -> None:
     classifier = trained(backbone)
@@ -80,6 +81,7 @@ def test_the_baseline_explains_differently() -> None:
     assert compared >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "head", "first", "last"),
     [

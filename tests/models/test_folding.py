@@ -45,6 +45,7 @@ def films() -> Tensor:
 CASES = [(backbone, "linear") for backbone in BACKBONES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "head"), [*CASES, ("mobilenet_v2", "regional")])
 def test_answers_are_the_same(backbone: str, head: str) -> None:
     classifier = trained_like(backbone, head)

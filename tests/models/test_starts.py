@@ -46,6 +46,7 @@ def answers(classifier: Classifier, images: Tensor) -> Tensor:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "build", "prefix"),
     [
@@ -93,6 +94,7 @@ def test_torchvisions_vision_transformer(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize("kind", ["densenet", "resnet"])
 def test_torchxrayvision(kind: str, suffix: str, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def levels(content: bytes) -> NDArray[np.float64]:
     return np.asarray(Image.open(io.BytesIO(content)), dtype=np.float64) / 65535
 
 
+@pytest.mark.slow
 def test_films_get_the_findings_that_python_gives(
     client: TestClient, engine: EngineSettings, films: list[Path]
 ) -> None:

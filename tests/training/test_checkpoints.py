@@ -122,6 +122,7 @@ def test_a_run_whose_bundle_is_missing_trains_nothing_and_writes_it(
     assert ours == theirs
 
 
+@pytest.mark.slow
 def test_a_moved_run_keeps_its_best_epoch(killed: Start, scores: Scores, tmp_path: Path) -> None:
     scores([0.9, 0.8, 0.7])
     moved = killed(2, epochs=3).rename(tmp_path / "moved")
