@@ -74,3 +74,7 @@ class BackboneRecord:
     def automatic(self) -> WeightSource:
         """The source used by `--weights auto`."""
         return self.sources[0]
+
+    def known(self, digest: str) -> WeightSource | None:
+        """The source whose file has this hex SHA-256; None if it is of no known source."""
+        return next((source for source in self.sources if source.sha256 == digest), None)

@@ -192,9 +192,8 @@ def _source_of(
     record: BackboneRecord, automatic: WeightSource, digest: str, path: Path, state: State
 ) -> WeightSource:
     """The source a file is known as, else the automatic one's conventions under its name."""
-    for source in record.sources:
-        if source.sha256 == digest:
-            return source
+    if (known := record.known(digest)) is not None:
+        return known
     gray = is_gray(state)
     return WeightSource(
         name=path.name,

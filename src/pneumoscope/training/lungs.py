@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -76,7 +77,10 @@ def train_lung_net(
             remedy="check that the masks have the radiographs' relative paths",
         )
     loop = SmallLoop(len(train), settings, step)
-    learner = SmallLearner(LungNet, settings, loop.steps, settings.ema_decay, _groups(settings))
+    groups = partial(_groups, weight_decay=settings.weight_decay)
+    learner: SmallLearner[LungNet] = SmallLearner(
+        LungNet, settings, loop.steps, settings.ema_decay, groups
+    )
 
     def learn(rows: NDArray[np.int64], _: np.random.Generator) -> tuple[float]:
         return (learner.step(_loss(learner.network, train, rows, settings.side)),)
@@ -113,18 +117,14 @@ def mean_dice(net: torch.nn.Module, films: LungFilms, side: int) -> float:
     return float(torch.cat(scores).mean())
 
 
-def _groups(settings: LungSettings) -> Callable[[LungNet], list[dict[str, Any]]]:
+def _groups(net: LungNet, weight_decay: float) -> list[dict[str, Any]]:
     """Weights of convolutions decay, nothing else."""
-
-    def groups(net: LungNet) -> list[dict[str, Any]]:
-        weights = [p for p in net.parameters() if p.ndim > 1]
-        others = [p for p in net.parameters() if p.ndim <= 1]
-        return [
-            {"params": weights, "weight_decay": settings.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
-
-    return groups
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    return [
+        {"params": weights, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
 
 
 def _loss(net: LungNet, train: LungFilms, rows: NDArray[np.int64], side: int) -> Tensor:

@@ -107,20 +107,6 @@ class _Raising(Callback):
     rates: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     _mean: float = 0.0
-    _full: list[float] = field(default_factory=list)
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
-        """Remember by how much layers differ."""
-        self._full = [group["lr"] / LOWEST for group in trainer.optimizers[0].param_groups]
-
-    def on_train_batch_start(
-        self, trainer: lightning.Trainer, pl_module: Any, batch: object, batch_idx: int
-    ) -> None:
-        """Set the rate of this step."""
-        rate = LOWEST * (HIGHEST / LOWEST) ** (trainer.global_step / (STEPS - 1))
-        groups = trainer.optimizers[0].param_groups
-        for group, share in zip(groups, self._full, strict=True):
-            group["lr"] = rate * share
 
     def on_train_batch_end(
         self,
@@ -130,11 +116,17 @@ class _Raising(Callback):
         batch: object,
         batch_idx: int,
     ) -> None:
-        """Keep the smoothed loss, corrected for its start at zero as Adam's averages are."""
+        """Keep the smoothed loss, corrected for its start at zero as Adam's averages are.
+
+        Every layer's rate rises by the same factor, so that layers differ as `layer_decay` says.
+        """
         if trainer.global_step == len(self.rates):  # Gradients are still being collected.
             return
         self._mean = _MOMENTUM * self._mean + (1 - _MOMENTUM) * float(outputs["loss"])
-        self.rates.append(LOWEST * (HIGHEST / LOWEST) ** (len(self.rates) / (STEPS - 1)))
+        factor = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
+        self.rates.append(LOWEST * factor ** len(self.rates))
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] *= factor
         self.losses.append(self._mean / (1 - _MOMENTUM ** len(self.rates)))
         if self.listener is not None:
             self.listener(len(self.rates), STEPS)

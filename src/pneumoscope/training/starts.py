@@ -92,8 +92,7 @@ def check(backbone: str, place: Path) -> tuple[Path, str]:
     record, source = start_of(backbone)
     path = file_in(place, source)
     digest = sha256_file(path)
-    known = next((each for each in record.sources if each.sha256 == digest), source)
-    _check_fit(record, known, path)
+    _check_fit(record, record.known(digest) or source, path)
     return path, digest
 
 
