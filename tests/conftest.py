@@ -17,10 +17,23 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+HERE = Path(__file__).parent
+# Their tests wait for other processes: peers on the network, a browser.
+WITH_OTHERS = (HERE / "dicom", HERE / "serve")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no worker is left alone with one at the end."""
+    """Order the tests, and let those fail once that depend on other processes.
+
+    Files with slow tests come first, so that no worker is left alone with one at the end. A test
+    that passed only when repeated is listed as RERUN in the summary: it looks too early, or it has
+    found a race, and is to be mended either way.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        if any(folder in item.path.parents for folder in WITH_OTHERS):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session")

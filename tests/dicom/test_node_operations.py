@@ -82,13 +82,15 @@ def test_a_waiting_queue_and_a_failing_destination_are_seen(tmp_path: Path) -> N
         peer = destination(receiver.port)
         with running(tmp_path, destination=peer, http_port=0, kinds=("sr",)) as node:
             send(node.port, *films(tmp_path / "in", 2))
-            eventually(lambda: receiver.refused >= 3 and node.queue.counts()["results"] == 2)
+            eventually(lambda: node.queue.counts()["results"] == 2)
+            failed = ("pneumoscope_node_send_failures_total", "A700")
+            eventually(lambda: samples(node).get(failed, 0) >= 3)
             found = samples(node)
             page = get(node, "/")[1]
     name = "pneumoscope_node_"
     assert found[(f"{name}queue_films", "results")] == 2
     assert found[(f"{name}queue_oldest_seconds", "results")] > 0
-    assert found[(f"{name}send_failures_total", "A700")] >= 3
+    assert found[failed] >= 3
     assert found[(f"{name}objects_retried_total", "sr")] >= 1
     assert found[(f"{name}destination_up",)] == 0
     assert "status A700, Refused: Out of Resources" in page

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,26 @@ def test_what_cannot_be_delivered_or_read_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "quarantine" / f"{other}.dcm").read_bytes() == b"other"
     counts = queue.counts()
     assert (counts["undeliverable"], counts["quarantine"], counts["done"]) == (1, 1, 2)
+
+
+def test_a_count_sees_each_object_once(tmp_path: Path) -> None:
+    """Also while another thread moves it."""
+    queue = Queue(tmp_path)
+    key, _ = queue.accept(b"film")
+    processed(queue, key, "sr.dcm")
+
+    def move() -> None:
+        for _ in range(50):
+            queue.uncommitted(tmp_path / "results" / key / "sr.dcm")
+            queue.put_back(tmp_path / "uncommitted" / key / "sr.dcm", "results")
+
+    with ThreadPoolExecutor(1) as pool:
+        moving = pool.submit(move)
+        while not moving.done():
+            counts = queue.counts()
+            assert counts["results"] + counts["uncommitted"] == 1
+        moving.result()
+    assert (tmp_path / "results" / key / "sr.dcm").exists()
 
 
 def test_objects_put_back_survive_a_kill_at_any_step(tmp_path: Path) -> None:

@@ -175,29 +175,31 @@ class Queue:
         """
         if film is not None:  # Before the result: without one it means nothing.
             write_text(self.folder / "films" / film, key)
-        files = [path for path in staged.iterdir() if path.suffix == ".dcm"]
-        if not self._film(key).exists():  # Dropped meanwhile.
-            shutil.rmtree(staged)
-            return
-        if files:
+        objects = any(path.suffix == ".dcm" for path in staged.iterdir())
+        if objects:
             write_json(staged / "note.json", dict(note))
-            for path in staged.iterdir():
+            for path in (*staged.iterdir(), staged):
                 _sync(path)
-            _sync(staged)
-            staged.replace(self.folder / "results" / key)
-            _sync(self.folder / "results")
-        else:
-            self._done(key, note)
+        with self._lock:
+            if not self._film(key).exists():  # Dropped meanwhile.
+                objects = False
+            elif objects:
+                staged.replace(self.folder / "results" / key)
+                _sync(self.folder / "results")
+            else:
+                self._done(key, note)
+            self._forget_film(key)
+        if not objects:
             shutil.rmtree(staged)
-        self._forget_film(key)
         self.wake()
 
     def quarantine(self, key: str, note: Mapping[str, Any]) -> None:
         """Keep a film that the model fails on, where nothing tries it again."""
-        self._film(key).replace(self.folder / "quarantine" / f"{key}.dcm")
-        _sync(self.folder / "quarantine")
-        self._done(key, note)
-        self._forget_film(key)
+        with self._lock:
+            self._film(key).replace(self.folder / "quarantine" / f"{key}.dcm")
+            _sync(self.folder / "quarantine")
+            self._done(key, note)
+            self._forget_film(key)
 
     def outgoing(self) -> list[tuple[str, Path]]:
         """Objects that wait for the destination, the oldest films' first."""
@@ -310,8 +312,9 @@ class Queue:
         return len(files)
 
     def counts(self) -> dict[str, int]:
-        """How many films or objects are in each state."""
-        found = Counter(path.parent.name for path in self._all())
+        """How many films or objects are in each state, at one moment: none is counted twice."""
+        with self._lock:
+            found = Counter(path.parent.name for path in self._all())
         return {state: found[state] for state in (*STATES, "done")}
 
     def wait(self, seconds: float) -> None:
