@@ -126,7 +126,7 @@ def test_commands_in_the_pages_exist_with_their_options(page: str, line: str) ->
         return
     command: Any = COMMANDS
     while words and (inner := getattr(command, "commands", {}).get(words[0])):
-        command, words = inner, words[1:]
+        command, words = getattr(inner, "command", inner), words[1:]
     assert command is not COMMANDS, f"{page}: {line}"
     known = {
         option

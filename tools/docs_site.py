@@ -21,6 +21,7 @@ from rich.text import Text
 
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.cli import app
+from pneumoscope.cli.commands import COMMANDS, Later
 from pneumoscope.findings import finding_schema
 from pneumoscope.training.settings import TrainingSettings
 
@@ -115,21 +116,17 @@ def _fields(schema: dict[str, Any]) -> str:
 
 def command_line_page() -> str:
     """The reference of the command line, as Markdown."""
-    group = typer.main.get_command(app)
-    context = typer.Context(group, info_name="pneumoscope")
+    context = typer.Context(typer.main.get_command(app), info_name="pneumoscope")
     lines = [
         "# Command line",
         "",
         "Made from the program itself; `pneumoscope COMMAND --help` shows the same.",
         "",
     ]
-    panel = None
-    for name in group.list_commands(context):  # type: ignore[attr-defined]
-        command = group.get_command(context, name)  # type: ignore[attr-defined]
-        if command.rich_help_panel != panel:
-            panel = command.rich_help_panel
-            lines += [f"## {panel}", ""]
-        lines += _command(name, command, context)
+    for panel, commands in COMMANDS.items():
+        lines += [f"## {panel}", ""]
+        for name, summary in commands.items():
+            lines += _command(name, Later(name, summary, panel).command, context)
     return "\n".join(lines) + "\n"
 
 

@@ -22,6 +22,7 @@ from pneumoscope.assessment.gallery import choose
 from pneumoscope.assessment.measuring import assess
 from pneumoscope.assessment.own_model import OwnModel
 from pneumoscope.cli.app import app
+from pneumoscope.cli.commands import COMMANDS, Later
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.findings import Finding
 from pneumoscope.inference import load_engine
@@ -51,6 +52,7 @@ def fails(result: subprocess.CompletedProcess[str], *words: str) -> None:
 
 def commands(command: object, name: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The names of all commands that are no groups, subcommands included."""
+    command = command.command if isinstance(command, Later) else command
     inner = getattr(command, "commands", {})
     if not inner:
         return [name]
@@ -67,6 +69,13 @@ def test_the_programs_help_lists_every_command() -> None:
     listed = {words[1] for line in top.stdout.splitlines() if len(words := line.split()) > 2}
     assert listed >= {name[0] for name in ALL} and len(ALL) > 20
     assert pneumoscope("--version").stdout.startswith("pneumoscope ")
+
+
+@pytest.mark.parametrize("panel", COMMANDS)
+def test_the_list_says_of_a_command_what_its_page_begins_with(panel: str) -> None:
+    for name, summary in COMMANDS[panel].items():
+        first = Later(name, summary, panel).command.help.partition("\n\n")[0]
+        assert " ".join(first.split()) == summary
 
 
 @pytest.mark.parametrize("name", ALL, ids=" ".join)

@@ -13,35 +13,8 @@ from typing import Annotated
 import typer
 
 from pneumoscope import __version__
-from pneumoscope.cli import (
-    audit,
-    average,
-    benchmark,
-    calibrate,
-    card,
-    check_gate,
-    check_lungs,
-    compare,
-    demo,
-    dicom_fetch,
-    dicom_node,
-    ensemble,
-    evaluate,
-    explain,
-    export,
-    join,
-    phantom,
-    predict,
-    scan,
-    serve,
-    train,
-    train_atlas,
-    train_gate,
-    train_lungs,
-    weights,
-)
+from pneumoscope.cli.commands import Commands
 from pneumoscope.cli.console import errors, let_print_anything, shown
-from pneumoscope.cli.quiet import with_quiet
 from pneumoscope.errors import PneumoscopeError
 from pneumoscope.extras import missing_library
 
@@ -51,6 +24,7 @@ _INTERRUPTED = 130
 
 app = typer.Typer(
     name="pneumoscope",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -59,38 +33,6 @@ app = typer.Typer(
     epilog="A first look: [bold]pneumoscope demo[/bold]. With your own radiographs: "
     "[bold]scan[/bold], [bold]train[/bold], [bold]evaluate[/bold], [bold]predict[/bold].",
 )
-for _panel, _commands in (
-    (
-        "Your radiographs",
-        (
-            scan.scan,
-            join.join,
-            train.train,
-            average.average,
-            ensemble.ensemble,
-            evaluate.evaluate,
-            calibrate.calibrate,
-            compare.compare,
-            predict.predict,
-            serve.serve,
-            export.export,
-            dicom_fetch.dicom_fetch,
-        ),
-    ),
-    ("Can it be trusted?", (explain.explain, audit.audit, card.card)),
-    ("Without data", (demo.demo, phantom.phantom, benchmark.benchmark)),
-    (
-        "Lungs and their density",
-        (train_lungs.train_lungs, check_lungs.check_lungs, train_atlas.train_atlas),
-    ),
-    ("The input gate", (train_gate.train_gate, check_gate.check_gate)),
-):
-    for _command in _commands:
-        app.command(rich_help_panel=_panel)(with_quiet(_command))
-
-
-app.add_typer(dicom_node.app, name="dicom-node", rich_help_panel="Your radiographs")
-app.add_typer(weights.app, name="weights", rich_help_panel="Your radiographs")
 
 
 def _show_version(value: bool) -> None:

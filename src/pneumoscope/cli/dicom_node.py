@@ -22,7 +22,7 @@ _TLS = "Security (TLS: PEM files)"
 _QUEUE = "Queue and retries"
 _HTTP = "Health, metrics, status page (HTTP)"
 
-app = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+app = typer.Typer(add_completion=False, invoke_without_command=True, rich_markup_mode="rich")
 for _command in (status, retry, drop):
     app.command()(_command)
 

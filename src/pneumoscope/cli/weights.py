@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pneumoscope.training.starts import Start
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="List, fetch and check the weights that backbones start from.",

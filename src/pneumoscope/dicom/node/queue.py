@@ -24,8 +24,7 @@ import json
 import os
 import shutil
 import threading
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -224,11 +223,14 @@ class Queue:
         with self._lock:
             if not path.exists():  # Dropped meanwhile.
                 return
-            kept = self.folder / state / path.parent.name
-            kept.mkdir(exist_ok=True)
-            path.replace(kept / path.name)
-            _sync(kept)
+            self._move(path, state)
             self._close_result(path.parent)
+
+    def _move(self, path: Path, state: str) -> None:
+        kept = self.folder / state / path.parent.name
+        kept.mkdir(exist_ok=True)
+        path.replace(kept / path.name)
+        _sync(kept)
 
     def forget(self, path: Path) -> None:
         """Delete an object that waits outside `results`, with its folder if that is the last."""
@@ -244,10 +246,7 @@ class Queue:
             if state == "results":
                 self._send_again(path.parent, [path])
                 return
-            kept = self.folder / state / path.parent.name
-            kept.mkdir(exist_ok=True)
-            path.replace(kept / path.name)
-            _sync(kept)
+            self._move(path, state)
             _remove_if_empty(path.parent)
         self.wake()
 
@@ -314,8 +313,10 @@ class Queue:
     def counts(self) -> dict[str, int]:
         """How many films or objects are in each state, at one moment: none is counted twice."""
         with self._lock:
-            found = Counter(path.parent.name for path in self._all())
-        return {state: found[state] for state in (*STATES, "done")}
+            return {
+                state: sum(1 for _ in (self.folder / state).iterdir())
+                for state in (*STATES, "done")
+            }
 
     def wait(self, seconds: float) -> None:
         """Sleep until something changes, at most so long."""
@@ -326,9 +327,6 @@ class Queue:
         """End all sleep: something changed."""
         with self.changed:
             self.changed.notify_all()
-
-    def _all(self) -> Iterable[Path]:
-        return (path for name in _FOLDERS[1:] for path in (self.folder / name).iterdir())
 
     def _film(self, key: str) -> Path:
         return self.folder / "accepted" / f"{key}.dcm"
