@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pneumoscope.report import ModelCard, ReportContent, contact_sheet
-from pneumoscope.report.html import render_report
-from pneumoscope.report.model_card import render_model_card
+from pneumoscope.report.html import ReportContent, render_report
+from pneumoscope.report.model_card import ModelCard, render_model_card
 from pneumoscope.report.pages import RESEARCH_ONLY, escape_markdown
+from pneumoscope.report.sheet import contact_sheet
 
 METHODS_MEASURED: dict[str, Any] = {
     "gradcam": {"peak_in_box": {"value": 0.7, "low": 0.6, "high": 0.8}},
