@@ -43,7 +43,7 @@ def main() -> None:
 
 def draw(folder: Path, phantoms: int, side: int, films: int) -> Path:
     """A folder of `films` files, of which `phantoms` differ."""
-    from pneumoscope.cohort.phantom import PhantomSettings, write_cohort
+    from pneumoscope.phantom import PhantomSettings, write_cohort
 
     cohort = write_cohort(folder / "phantoms", PhantomSettings(n=phantoms, seed=11, size=side))
     drawn = sorted((cohort.root / "images").iterdir())

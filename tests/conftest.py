@@ -56,7 +56,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a phantom cohort: 60 radiographs of about 128 px."""
-    from pneumoscope.cohort.phantom import PhantomSettings, write_cohort
+    from pneumoscope.phantom import PhantomSettings, write_cohort
 
     folder = tmp_path_factory.mktemp("phantoms") / "cohort"
     write_cohort(folder, PhantomSettings(n=60, seed=3, size=128))

@@ -17,10 +17,10 @@ from pneumoscope import Explained, Reader
 from pneumoscope.assessment.assessment import Assessment
 from pneumoscope.assessment.own_model import OwnModel
 from pneumoscope.bundles import BundleInfo
-from pneumoscope.cohort.phantom import PhantomSettings, write_cohort
 from pneumoscope.errors import EvaluationError, ImageError, SettingsError
 from pneumoscope.findings import Finding, Region
 from pneumoscope.imaging import Radiograph
+from pneumoscope.phantom import PhantomSettings, write_cohort
 from tests.test_docs import ROOT, blocks
 
 

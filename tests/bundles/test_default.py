@@ -57,7 +57,7 @@ def test_a_folder_of_that_name_is_not_meant(
 
 
 def test_python_finds_with_it() -> None:
-    from pneumoscope.sanity import phantom_films
+    from pneumoscope.audit import phantom_films
 
     reader = pneumoscope.load()
     assert reader.runtime.engine in ("onnxruntime", "openvino")

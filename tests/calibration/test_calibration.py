@@ -19,10 +19,10 @@ from pneumoscope.calibration import Target, fit_site, write_calibrated
 from pneumoscope.calibration.graph import with_calibration
 from pneumoscope.cli.app import app
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.cohort.phantom import PhantomSettings, write_cohort
 from pneumoscope.errors import BundleError, EvaluationError, OutputError, SettingsError
 from pneumoscope.evaluate import Predictions, ThresholdRule
 from pneumoscope.inference.onnx_engine import OnnxEngine
+from pneumoscope.phantom import PhantomSettings, write_cohort
 from tests.export.bundles import exported
 
 

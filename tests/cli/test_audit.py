@@ -9,9 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from pneumoscope.audit import TESTS
 from pneumoscope.cli.audit import audit
 from pneumoscope.errors import BundleError, EvaluationError, OutputError
-from pneumoscope.sanity import TESTS
 
 app = typer.Typer()
 app.command()(audit)

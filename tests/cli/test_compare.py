@@ -20,7 +20,7 @@ from rich.console import Console
 from pneumoscope.cli import compare as module
 from pneumoscope.cli.compare import compare
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.comparison.board import Board, RunProgress
+from pneumoscope.comparison.run_progress import Board, RunProgress
 from pneumoscope.errors import CohortError, OutputError, RunError, SettingsError
 from pneumoscope.files import write_json
 

@@ -17,7 +17,8 @@ from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pneumoscope.cohort.phantom import (
+from pneumoscope.errors import OutputError, SettingsError
+from pneumoscope.phantom import (
     KINDS,
     PhantomCohort,
     PhantomSettings,
@@ -27,10 +28,9 @@ from pneumoscope.cohort.phantom import (
     render,
     write_cohort,
 )
-from pneumoscope.cohort.phantom.fields import Frame
-from pneumoscope.cohort.phantom.thorax import lay_out
-from pneumoscope.cohort.phantom.writing import cases, is_positive
-from pneumoscope.errors import OutputError, SettingsError
+from pneumoscope.phantom.fields import Frame
+from pneumoscope.phantom.thorax import lay_out
+from pneumoscope.phantom.writing import cases, is_positive
 
 Rows = list[dict[str, str]]
 SMALL = PhantomSettings(n=30, seed=3, size=96)

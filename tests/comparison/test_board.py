@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pneumoscope.comparison.board import Board, RunProgress, duration_text
+from pneumoscope.comparison.run_progress import Board, RunProgress, duration_text
 from pneumoscope.training.history import Row
 
 

@@ -13,8 +13,8 @@ import torch
 from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.comparison import session
-from pneumoscope.comparison.board import Board
 from pneumoscope.comparison.plan import PlannedRun, make_plan
+from pneumoscope.comparison.run_progress import Board
 from pneumoscope.comparison.session import (
     Outcome,
     Task,

@@ -9,8 +9,6 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pneumoscope.cohort.phantom import PhantomSettings, render
-from pneumoscope.cohort.phantom.writing import cases
 from pneumoscope.density import (
     SIDE,
     Atlas,
@@ -22,6 +20,8 @@ from pneumoscope.density import (
     shipped_prior,
     write_atlases,
 )
+from pneumoscope.phantom import PhantomSettings, render
+from pneumoscope.phantom.writing import cases
 
 ROW, COLUMN = np.mgrid[0:SIDE, 0:SIDE]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.dicom.node import Node, NodeSettings, parse_destination
-from tests.sanity.engines import Films, KnownEngine, heat_on_square
+from tests.audit.engines import Films, KnownEngine, heat_on_square
 
 SECONDS = 0.3
 

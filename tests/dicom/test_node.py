@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from pynetdicom.presentation import build_context
 
 from pneumoscope.dicom import outcome
-from pneumoscope.dicom.node.lines import associate, end
+from pneumoscope.dicom.node.destinations import associate, end
 from pneumoscope.dicom.node.settings import parse_network
 from pneumoscope.dicom.objects import KINDS
 from pneumoscope.dicom.outcome import Outcome
@@ -123,7 +123,7 @@ def test_a_call_that_would_wait_for_ever_is_ended(
 ) -> None:
     """As if the association ended between the question whether it is there, and the call."""
     for name in ("_PATIENCE_SECONDS", "_TIMEOUT_SECONDS"):
-        monkeypatch.setattr(f"pneumoscope.dicom.node.lines.{name}", 0.5)
+        monkeypatch.setattr(f"pneumoscope.dicom.node.destinations.{name}", 0.5)
     (path,) = films(tmp_path, 1)
     contexts = [build_context(dcmread(path).SOPClassUID, "1.2.840.10008.1.2.1")]
     with receiving() as receiver:

@@ -198,7 +198,7 @@ class TestWhyNothingArrives:
     def test_it_is_silent_or_hangs_up(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pneumoscope.dicom.node.lines._TIMEOUT_SECONDS", 0.3)
+        monkeypatch.setattr("pneumoscope.dicom.node.destinations._TIMEOUT_SECONDS", 0.3)
         kept: list[socket.socket] = []
         with listening(kept.append) as port:
             assert failure(tmp_path, port)[0] == "timeout"

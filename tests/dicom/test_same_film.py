@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from pneumoscope.dicom.films import predict_objects
-from pneumoscope.dicom.node.lines import WebLine
+from pneumoscope.dicom.node.destinations import WebLine
 from pneumoscope.dicom.node.sender import arrived, blames_object
 from pneumoscope.dicom.node.settings import WebPeer
 from pneumoscope.dicom.source import read_source

@@ -16,7 +16,7 @@ from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.inference import EngineOutput, Runtime, load_engine, openvino_engine, self_test
 from pneumoscope.inference import selection as selecting
 from pneumoscope.inference.selection import MANY, Candidate, streams_for
-from tests.sanity.engines import info
+from tests.audit.engines import info
 
 GOOD = Quality(radiographs=50, roc_auc=0.9, roc_auc_drop=0.001, heatmap_correlation=0.99)
 ALL = {"float32": GOOD, "bfloat16": GOOD, "int8": GOOD}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.imaging import Orientation, Radiograph
 from pneumoscope.inference import Explained, explain_in, find_in
-from tests.sanity.engines import SIZE, Films, KnownEngine
+from tests.audit.engines import SIZE, Films, KnownEngine
 
 # One white patch on black, a little above the middle of the film's left half: on a film hung the
 # usual way that is the patient's right side.

@@ -14,8 +14,8 @@ from pneumoscope.inference.torch_engine import TorchEngine
 from pneumoscope.localize import method_named
 from pneumoscope.models import precision
 from pneumoscope.models.classifier import Classifier, positive_logit
+from tests.audit.engines import info
 from tests.localize import networks
-from tests.sanity.engines import info
 
 
 def described(classifier: Classifier) -> BundleInfo:

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pneumoscope.cohort.phantom import PhantomSettings, render
-from pneumoscope.cohort.phantom.writing import cases
 from pneumoscope.errors import WeightsError
 from pneumoscope.files import sha256_file
 from pneumoscope.imaging import Radiograph, model_input
@@ -22,6 +20,8 @@ from pneumoscope.lungs import (
     plausible,
     two_largest,
 )
+from pneumoscope.phantom import PhantomSettings, render
+from pneumoscope.phantom.writing import cases
 
 PHANTOM_DICE = 0.94
 Film = tuple[Radiograph, NDArray[np.bool_]]

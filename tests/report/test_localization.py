@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pneumoscope.localize import METHODS
-from pneumoscope.report.localization import (
+from pneumoscope.report.localization_view import (
     ALL,
     Line,
     headline_table,

@@ -23,7 +23,7 @@ from torch import nn
 from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import RunError, SettingsError
-from pneumoscope.training import launch, world
+from pneumoscope.training import data_parallel, launch
 from pneumoscope.training.devices import Devices, Processes, check_shares, find_processes
 from pneumoscope.training.runner import RunListener, resume_run, start_run
 from pneumoscope.training.settings import TrainingSettings, make_settings
@@ -105,11 +105,11 @@ def test_shares_are_disjoint_and_whole(
 ) -> None:
     batch, seen, whole = list(range(count)), [], torch.zeros(count, 2, 3)
     for rank in range(size):
-        monkeypatch.setattr(world, "_rank_and_size", lambda place=(rank, size): place)
-        rows = world.own_rows(count)
+        monkeypatch.setattr(data_parallel, "_rank_and_size", lambda place=(rank, size): place)
+        rows = data_parallel.own_rows(count)
         seen += batch[rows]
         own = torch.ones(len(batch[rows]), 2, 3)
-        placed = world.in_whole_batch(own, count, 0.0)
+        placed = data_parallel.in_whole_batch(own, count, 0.0)
         assert placed.shape == whole.shape and (placed[rows] == 1).all()
         whole += placed
     assert seen == batch and (whole == 1).all()
@@ -164,7 +164,7 @@ from pneumoscope.training.devices import Devices, find_processes
 from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.settings import make_settings
 from pneumoscope.training.whole_batch import see_whole_batches
-from pneumoscope.training.world import joined, process_count
+from pneumoscope.training.data_parallel import joined, process_count
 
 torch.set_num_threads(1)
 torch.manual_seed(5)

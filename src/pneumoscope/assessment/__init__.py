@@ -3,5 +3,5 @@
 Enters: a model or another program's output, a cohort, annotations.
 Leaves: `Assessment` (metrics, predictions, figures, a report), audits, model cards.
 May import: imaging, cohort, findings, bundles, lungs, gate, evaluate, inference, report; training
-and sanity where a function needs them; Pillow. No torch when imported.
+and audit where a function needs them; Pillow. No torch when imported.
 """

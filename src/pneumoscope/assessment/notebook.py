@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.findings.words import RESEARCH_ONLY
-from pneumoscope.report.localization import TRUE_POSITIVES, headline_table
+from pneumoscope.report.localization_view import TRUE_POSITIVES, headline_table
 from pneumoscope.report.numbers import figure_text, metric_name
 
 if TYPE_CHECKING:

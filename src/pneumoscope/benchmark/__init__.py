@@ -2,6 +2,6 @@
 
 Enters: names of backbones, radiographs. Leaves: rates and ratios with their ranges, as tables and
 JSON. Everything is timed by turns in one process, on the same radiographs and the same weights.
-May import: imaging, cohort, bundles, models, localize, inference, export, comparison; torch,
-safetensors, Pillow.
+May import: imaging, cohort, phantom, bundles, models, localize, inference, export, comparison;
+torch, safetensors, Pillow.
 """

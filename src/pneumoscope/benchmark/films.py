@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pneumoscope.cohort.phantom import PhantomSettings, write_cohort
 from pneumoscope.errors import CohortError
 from pneumoscope.imaging import model_input, read_radiograph
+from pneumoscope.phantom import PhantomSettings, write_cohort
 
 # What every peer can open without help.
 _READABLE = {".jpg", ".jpeg", ".png"}

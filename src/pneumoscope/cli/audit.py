@@ -64,7 +64,7 @@ def audit(
     """
     require("train", "the audit")
     console.quiet = console.quiet or json
-    from pneumoscope.assessment.auditing import audit_bundle
+    from pneumoscope.assessment.bundle_audit import audit_bundle
     from pneumoscope.report.card_tables import card_tables
 
     content, known = audit_bundle(

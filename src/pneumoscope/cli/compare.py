@@ -29,8 +29,8 @@ from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
 
 if TYPE_CHECKING:
-    from pneumoscope.comparison.board import Board, RunProgress
     from pneumoscope.comparison.plan import Standing
+    from pneumoscope.comparison.run_progress import Board, RunProgress
     from pneumoscope.comparison.session import Task
     from pneumoscope.report.comparison_content import ComparisonContent
 
@@ -236,7 +236,7 @@ def _by_backbone(given: Sequence[str]) -> dict[str, str]:
 @contextmanager
 def _watched(standings: Sequence[Standing]) -> Iterator[Board]:
     """The board, shown while runs are carried out: a live table, or lines where there is none."""
-    from pneumoscope.comparison.board import duration_text
+    from pneumoscope.comparison.run_progress import duration_text
     from pneumoscope.comparison.session import make_board
 
     def line(run: RunProgress, news: bool) -> None:
@@ -263,7 +263,7 @@ def _watched(standings: Sequence[Standing]) -> Iterator[Board]:
 
 
 def _board_table(board: Board) -> Table:
-    from pneumoscope.comparison.board import duration_text
+    from pneumoscope.comparison.run_progress import duration_text
 
     left = board.seconds_left()
     caption = "" if left is None else f"about {duration_text(left)} left"

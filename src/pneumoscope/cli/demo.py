@@ -36,10 +36,10 @@ def demo(
     from pneumoscope.cli.scan import run_scan
     from pneumoscope.cli.train import run_training
     from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.cohort.phantom import PhantomSettings, write_cohort
     from pneumoscope.cohort.scan import ScanSettings
     from pneumoscope.files import new_folder, write_text
     from pneumoscope.inference import load_engine
+    from pneumoscope.phantom import PhantomSettings, write_cohort
 
     started = time.monotonic()
     new_folder(out)

@@ -34,7 +34,7 @@ def phantom(
       pneumoscope phantom --out shortcut --marker 0.95
     """
     require("evaluate", "phantom")
-    from pneumoscope.cohort.phantom import PhantomSettings, write_cohort
+    from pneumoscope.phantom import PhantomSettings, write_cohort
 
     settings = PhantomSettings(
         n=n, seed=seed, size=size, prevalence=prevalence, marker_label_correlation=marker

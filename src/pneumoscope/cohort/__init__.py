@@ -3,7 +3,7 @@
 Enters: folders of radiographs, a CSV with `image,label[,patient,...]`, or a table of the field;
 annotations in the formats of the field.
 Leaves: `Manifest` (patients, labels, splits), an audit (duplicates, leakage, unreadable files),
-lesions by radiograph, and phantom cohorts with exact lesion masks.
+lesions by radiograph.
 May import: imaging, numpy, scipy, pandas, Pillow, pydicom; nibabel and pycocotools lazily. No
 torch.
 """

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pneumoscope.cohort.audit import Audit, Unreadable
-from pneumoscope.cohort.auditing import Evidence, make_audit
 from pneumoscope.cohort.duplicates import equal_bytes, near_pairs, thumbnail
+from pneumoscope.cohort.evidence import Evidence, make_audit
 from pneumoscope.cohort.formats.choice import UNION, Choice
 from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE
 from pneumoscope.cohort.labels import infer_labels

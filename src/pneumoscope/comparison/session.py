@@ -14,9 +14,9 @@ from pneumoscope.assessment.runs import document_run
 from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.comparison import results
-from pneumoscope.comparison.board import Board, RunProgress
 from pneumoscope.comparison.cost import measure_cost, planned_size, read_cost
 from pneumoscope.comparison.plan import PlannedRun, Standing, clear_remains, standing
+from pneumoscope.comparison.run_progress import Board, RunProgress
 from pneumoscope.errors import (
     BundleError,
     EvaluationError,

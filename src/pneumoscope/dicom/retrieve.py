@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
+from pneumoscope.dicom.node.destinations import associate, end
 from pneumoscope.dicom.node.failures import DestinationError
 from pneumoscope.dicom.node.intake import FILMS, name_of
-from pneumoscope.dicom.node.lines import associate, end
 from pneumoscope.dicom.node.scp import transfer_syntaxes
 from pneumoscope.dicom.node.settings import Peer, TlsFiles
 from pneumoscope.errors import OutputError, PneumoscopeError, SettingsError

@@ -29,7 +29,7 @@ def fetch_study(url: str, folder: Path) -> list[Path]:
     """
     from requests import RequestException
 
-    from pneumoscope.dicom.node.lines import web_client
+    from pneumoscope.dicom.node.destinations import web_client
 
     found = re.fullmatch(r"(https?://[^@]+?)/studies/([0-9.]{1,64})/?", url)
     if found is None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pneumoscope.report.localization import headlines
+from pneumoscope.report.localization_view import headlines
 from pneumoscope.report.localization_words import localization_name, spelt_out
 from pneumoscope.report.numbers import (
     MISSING,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pneumoscope.report import tables
-from pneumoscope.report.localization import localization_view
+from pneumoscope.report.localization_view import localization_view
 from pneumoscope.report.overlap import fitted_on, optimistic, overlap_table
 from pneumoscope.report.pages import render
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pneumoscope.errors import EvaluationError
 from pneumoscope.report.html import Picture
-from pneumoscope.report.localization import ends, headlines, measured, ordered
+from pneumoscope.report.localization_view import ends, headlines, measured, ordered
 from pneumoscope.report.localization_words import localization_name
 from pneumoscope.report.numbers import method_name
 from pneumoscope.report.style import (

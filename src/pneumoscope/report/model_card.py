@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from pneumoscope.report import tables
 from pneumoscope.report.card_tables import card_tables
-from pneumoscope.report.localization import ALL, ANNOTATED, TRUE_POSITIVES, headline_table
+from pneumoscope.report.localization_view import ALL, ANNOTATED, TRUE_POSITIVES, headline_table
 from pneumoscope.report.numbers import figure_text, metric_name, number_text
 from pneumoscope.report.overlap import overlap_sentences
 from pneumoscope.report.pages import render

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from pneumoscope.errors import UnreadableImage, UnsupportedImage
 from pneumoscope.files import atomic_path
 from pneumoscope.findings import Region
-from pneumoscope.report.png import encode_unit, unit_values
+from pneumoscope.imaging.png import encode_unit, unit_values
 
 Box = tuple[float, float, float, float]
 """`x, y, width, height` in pixels of the film, between pixel edges."""

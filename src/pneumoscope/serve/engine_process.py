@@ -156,8 +156,8 @@ def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) ->
 def _answer(item: Explained | Failed, *, settings: EngineSettings) -> Answer:
     from pneumoscope.imaging import is_dicom_file
     from pneumoscope.imaging.display import display_of
+    from pneumoscope.imaging.png import encode_gray16, encode_unit
     from pneumoscope.inference import Failed
-    from pneumoscope.report.png import encode_gray16, encode_unit
     from pneumoscope.serve.display import display_text
 
     if isinstance(item, Failed):

@@ -22,7 +22,7 @@ from pneumoscope.dicom.result import Result
 from pneumoscope.dicom.source import Source, read_source
 from pneumoscope.errors import ImageError
 from pneumoscope.findings import Finding
-from pneumoscope.report.png import unit_values
+from pneumoscope.imaging.png import unit_values
 from pneumoscope.serve.jobs import Answer
 from pneumoscope.serve.reading import Reading
 

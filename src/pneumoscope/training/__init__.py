@@ -2,6 +2,7 @@
 
 Enters: a `Manifest` with train and val splits, `TrainingSettings`.
 Leaves: a run folder: `config.yaml`, `manifest.csv`, `checkpoints/`, `history.csv`, `bundle/`.
-May import: imaging, cohort, bundles, models, evaluate, lungs, density, gate, inference, lightning.
+May import: imaging, cohort, phantom, bundles, models, evaluate, lungs, density, gate, inference;
+lightning.
 All of its modules but `settings` import torch.
 """

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
-from pneumoscope.cohort.phantom import PhantomSettings, render
-from pneumoscope.cohort.phantom.writing import cases
 from pneumoscope.gate import KINDS
+from pneumoscope.phantom import PhantomSettings, render
+from pneumoscope.phantom.writing import cases
 from pneumoscope.training.gate_negatives import Gray, synthetic
 from pneumoscope.training.gate_others import OtherPictures
 

@@ -26,11 +26,11 @@ from pneumoscope.models.heads import RegionalHead
 from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.data import Batch
+from pneumoscope.training.data_parallel import gathered, in_whole_batch, own_rows, process_count
 from pneumoscope.training.frozen import FrozenEarly, frozen_early
 from pneumoscope.training.loss import FocalLoss, outside_lungs, taught_cells
 from pneumoscope.training.parameters import parameter_groups
 from pneumoscope.training.settings import TrainingSettings
-from pneumoscope.training.world import gathered, in_whole_batch, own_rows, process_count
 
 
 class ClassifierModule(lightning.LightningModule):

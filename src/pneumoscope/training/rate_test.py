@@ -24,11 +24,11 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import RunError
 from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training.cache import Progress
+from pneumoscope.training.data_parallel import World
 from pneumoscope.training.devices import Processes
 from pneumoscope.training.listener import RunListener
 from pneumoscope.training.runner import check_split, prepare_run
 from pneumoscope.training.settings import TrainingSettings
-from pneumoscope.training.world import World
 
 LOWEST, HIGHEST, STEPS = 1e-6, 1e-1, 100
 # The first losses say nothing yet, and the test ends where the loss is so many times its lowest.

@@ -25,6 +25,7 @@ from pneumoscope.training.bundling import make_bundle
 from pneumoscope.training.cache import cached_lungs, cached_pixels
 from pneumoscope.training.checkpoints import BEST, CHECKPOINTS, next_epoch, read_checkpoint
 from pneumoscope.training.data import Batch, PixelDataset, even_draws, plain_loader, train_loader
+from pneumoscope.training.data_parallel import World, joined
 from pneumoscope.training.devices import (
     Devices,
     Processes,
@@ -51,7 +52,6 @@ from pneumoscope.training.trainer import (
     told_as_run_errors,
 )
 from pneumoscope.training.whole_batch import see_whole_batches
-from pneumoscope.training.world import World, joined
 
 __all__ = [
     "CONFIG",

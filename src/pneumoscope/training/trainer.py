@@ -29,12 +29,12 @@ from pneumoscope.errors import OutputError, RunError
 from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training.checkpoints import BEST, CHECKPOINTS, LAST, LastEpoch, WholeFiles
 from pneumoscope.training.data import Batch
+from pneumoscope.training.data_parallel import lost_another
 from pneumoscope.training.devices import Processes
 from pneumoscope.training.history import History, Row, StepCounter
 from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.settings import TrackerName, TrainingSettings
 from pneumoscope.training.trackers import make_loggers
-from pneumoscope.training.world import lost_another
 
 HISTORY = "history.csv"
 

@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pneumoscope.training.world import own_rows, process_count
+from pneumoscope.training.data_parallel import own_rows, process_count
 
 
 def see_whole_batches(module: nn.Module) -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from pneumoscope.dicom.node.destinations import associate, end, watched
 from pneumoscope.dicom.node.failures import ENDED, DestinationError, Failure
-from pneumoscope.dicom.node.lines import associate, end, watched
 from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.loop import Loop
 from pneumoscope.dicom.node.queue import Queue

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from pneumoscope.dicom.node.destinations import NOT_SUPPORTED, line_to
 from pneumoscope.dicom.node.failures import DestinationError, Failure, status_words
-from pneumoscope.dicom.node.lines import NOT_SUPPORTED, line_to
 from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.loop import Loop
 from pneumoscope.dicom.node.queue import Queue
