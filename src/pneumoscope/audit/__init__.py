@@ -3,8 +3,8 @@
 Enters: a loaded bundle, and a sample of radiographs (`AuditFilm`) of a cohort or drawn as phantoms.
 Leaves: `Audit`: five tests, each with figures, 95 % patient-level intervals, a verdict by a limit
 stated beforehand, and warnings in plain words.
-May import: imaging, lungs, cohort, phantom, findings, bundles, models, localize, evaluate, inference;
-torch, scikit-image.
+May import: imaging, lungs, cohort, phantom, findings, bundles, models, localize, evaluate,
+inference; torch, scikit-image.
 
 Inside: `randomisation` draws the network's weights anew, `deletion` removes the hottest pixels
 (`imputation` fills them), `marker` stamps a token into a corner, `places` looks where heat lies,
