@@ -20,7 +20,7 @@ from pneumoscope.dicom.result import NOT_VERIFIED, Report, Result
 from pneumoscope.dicom.source import Source, read_source
 from pneumoscope.dicom.validation import check_file, report_regions, state_regions
 from pneumoscope.errors import OutputError, SettingsError, UnsupportedImage
-from pneumoscope.findings import Gate, Zone
+from pneumoscope.findings import Gate, Region, Zone
 from tests.dicom.films import BOX, CODES, NAME, PATIENT, film, info, result
 from tests.imaging.films import lookup_table
 
@@ -134,7 +134,7 @@ def test_objects_are_new_ones_of_the_same_study(tmp_path: Path) -> None:
         assert made.ContributingEquipmentSequence[0].ContributionDescription == NOT_VERIFIED
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
         uids = {made[keyword].value for made in objects.values()}
-        assert len(uids) == 4
+        assert len(uids) == len(KINDS)
         assert source[keyword].value not in uids
 
 
@@ -269,6 +269,8 @@ def test_boxes_and_heat_lie_on_the_stored_pixels(tmp_path: Path, turns: int) -> 
         np.testing.assert_array_equal(inside, original)
     segment = highdicom.seg.segread(tmp_path / "out" / "seg.dcm")
     np.testing.assert_array_equal(segment.pixel_array.reshape(original.shape) == 255, original)
+    regions = highdicom.seg.segread(tmp_path / "out" / "regions.dcm")
+    np.testing.assert_array_equal(regions.pixel_array.reshape(original.shape) == 1, original)
     measures = segment.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert [float(value) for value in measures.PixelSpacing] == [0.3, 0.1]
     capture = objects["sc"]
@@ -278,6 +280,46 @@ def test_boxes_and_heat_lie_on_the_stored_pixels(tmp_path: Path, turns: int) -> 
     white = (colour == 255).all(axis=2)
     edges = np.nonzero(white.any(axis=1))[0], np.nonzero(white.any(axis=0))[0]
     assert (edges[0].max(), edges[1].max()) == (rows.max(), columns.max())
+
+
+def test_regions_are_masks_of_their_own_heat(tmp_path: Path) -> None:
+    """A wedge in its box, and the corner of another region that reaches into that box."""
+    first = Region(x=10, y=20, width=12, height=12, score=0.9)
+    other = Region(x=20, y=28, width=20, height=20, score=0.6)
+    made = result(film(tmp_path / "film.dcm"), regions=(first, other))
+    heat = np.zeros_like(made.heatmap)
+    wedge = np.tril(np.ones((12, 12), dtype=bool))
+    wedge[:, 8:] = False
+    heat[20:32, 10:22][wedge] = 0.9
+    heat[28:48, 20:40] = 0.6
+    made.heatmap[:] = heat
+    image: Any = written(tmp_path, made, "regions")["regions"]
+    assert image.SegmentationType == "BINARY"
+    masks = image.pixel_array.reshape(2, *heat.shape) == 1
+    np.testing.assert_array_equal(masks[0], heat == np.float32(0.9))
+    np.testing.assert_array_equal(masks[1], heat == np.float32(0.6))
+    report = dcmread(written(tmp_path, made, "sr")["sr"].filename)
+    uids = {item.UID for item in walk(report) if item.ValueType == "UIDREF"}
+    assert {segment.TrackingUID for segment in image.SegmentSequence} < uids
+    assert [segment.SegmentLabel for segment in image.SegmentSequence] == ["Region 1", "Region 2"]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_each_group_of_a_report_has_coordinates(tmp_path: Path, state: str) -> None:
+    """The group about the film those of its edge: a viewer that wants some must not fail."""
+    made = result(film(tmp_path / "film.dcm"), **STATES[state][0])
+    report = dcmread(written(tmp_path, made, "sr")["sr"].filename)
+    groups = [
+        item for item in walk(report) if item.ConceptNameCodeSequence[0].CodeValue == "125007"
+    ]
+    assert len(groups) == 1 + len(made.finding.regions)
+    drawn = [[item for item in walk(group) if item.ValueType == "SCOORD"] for group in groups]
+    assert all(len(items) == 1 for items in drawn)
+    edge = np.reshape(drawn[0][0].GraphicData, (-1, 2))
+    height, width = made.pixels.shape
+    assert edge.tolist() == [[0, 0], [width, 0], [width, height], [0, height], [0, 0]]
+    image = drawn[0][0].ContentSequence[0].ReferencedSOPSequence[0]
+    assert image.ReferencedSOPInstanceUID == made.source.dataset.SOPInstanceUID
 
 
 def coded(path: Path) -> list[tuple[str, str]]:
@@ -306,7 +348,7 @@ def test_a_report_answers_present_absent_indeterminate_or_not_evaluated(
     assert [value for name, value in found if name == PNEUMONIA] == [answer] * (1 + regions)
     finding = [value for name, value in found if name == FINDING]
     assert finding == ([PNEUMONIA] * (1 + regions) if state == "present" else [])
-    assert ("seg" in objects) == (state == "present")
+    assert ("seg" in objects) == ("regions" in objects) == (state == "present")
     numbers = {
         item.ConceptNameCodeSequence[0].CodeMeaning: float(
             item.MeasuredValueSequence[0].NumericValue
@@ -428,7 +470,7 @@ def test_a_colour_film_gets_no_presentation_state(tmp_path: Path) -> None:
     dataset.SamplesPerPixel, dataset.PlanarConfiguration = 3, 0
     dataset.PhotometricInterpretation = "RGB"
     dataset.save_as(path)
-    assert set(written(tmp_path, result(path))) == {"sc", "seg", "sr"}
+    assert set(written(tmp_path, result(path))) == {"sc", "seg", "regions", "sr"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -41,7 +41,7 @@ def dicom_node(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 11112,
     dicom_output: Annotated[
-        str, typer.Option(help="Objects: sc, seg, sr, gsps, or all.")
+        str, typer.Option(help="Objects: sc, seg, regions, sr, gsps, or all.")
     ] = "sc,sr",
     gate: Annotated[
         bool,

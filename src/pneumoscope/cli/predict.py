@@ -91,7 +91,7 @@ def predict(
         ),
     ] = "findings",
     dicom_output: Annotated[
-        str, typer.Option(help="Objects of --format dicom: sc, seg, sr, gsps, or all.")
+        str, typer.Option(help="Objects of --format dicom: sc, seg, regions, sr, gsps, or all.")
     ] = "sc,sr",
     gate: Annotated[
         bool,

@@ -11,18 +11,19 @@ from pneumoscope.dicom.deidentify import Pseudonyms
 from pneumoscope.dicom.presentation_state import presentation_state
 from pneumoscope.dicom.result import Result
 from pneumoscope.dicom.secondary_capture import secondary_capture
-from pneumoscope.dicom.segmentation import segmentation
+from pneumoscope.dicom.segmentation import region_segmentation, segmentation
 from pneumoscope.dicom.structured_report import structured_report
 from pneumoscope.dicom.validation import check_file
 from pneumoscope.errors import OutputError, SettingsError
 from pneumoscope.files import atomic_path
 
-Kind = Literal["sc", "seg", "sr", "gsps"]
+Kind = Literal["sc", "seg", "regions", "sr", "gsps"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_KINDS: tuple[Kind, ...] = ("sc", "sr")
 _MAKERS: dict[Kind, Callable[[Result], Any]] = {
     "sc": secondary_capture,
     "seg": segmentation,
+    "regions": region_segmentation,
     "sr": structured_report,
     "gsps": presentation_state,
 }
@@ -47,13 +48,16 @@ def parse_kinds(text: str) -> tuple[Kind, ...]:
 def kinds_for(result: Result, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
     """Those of `kinds` that there can be for a film.
 
-    A presentation state is for gray films; a segmentation for films where the disease is asserted.
+    A presentation state is for gray films; segmentations for films where the disease is asserted,
+    that of regions where there are any.
     """
     none: set[Kind] = set()
     if result.source.dataset.SamplesPerPixel != 1:
         none.add("gsps")
     if result.verdict != "present":
-        none.add("seg")
+        none |= {"seg", "regions"}
+    if not result.finding.regions:
+        none.add("regions")
     return tuple(kind for kind in kinds if kind not in none)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from pneumoscope import __version__
 from pneumoscope.dicom.presentation_state import corners
 from pneumoscope.dicom.result import MANUFACTURER, NOT_VERIFIED, Result, series
-from pneumoscope.dicom.structured_report import comprehensive
+from pneumoscope.dicom.structured_report import comprehensive, whole_film
 from pneumoscope.findings import Region
 
 _PRESENT, _ABSENT = ("52101004", "Present"), ("272519000", "Absent")
@@ -117,6 +117,7 @@ def _film_group(result: Result, reading: PersonReading, said: str) -> Any:
             )
         ],
     )
+    group[0].ContentSequence.append(whole_film(result))
     finding = result.finding
     agrees = "agrees" if reading.label == finding.label else "disagrees"
     beside = f"The reader {agrees} with {finding.model}: {finding.label or 'not assessed'}."

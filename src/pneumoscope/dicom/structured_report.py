@@ -22,7 +22,7 @@ from pneumoscope.dicom.result import (
     Verdict,
     series,
 )
-from pneumoscope.findings import ENGLISH, Zone, indeterminate
+from pneumoscope.findings import ENGLISH, Region, Zone, indeterminate
 
 _ANSWERS: dict[Verdict, tuple[str, str]] = {
     "present": ("52101004", "Present"),
@@ -176,8 +176,39 @@ def _film_group(result: Result) -> Any:
             )
         ],
     )
-    group[0].ContentSequence.extend(_comments(result))
+    group[0].ContentSequence.extend([whole_film(result), *_comments(result)])
     return group
+
+
+def whole_film(result: Result) -> Any:
+    """The film's edge as coordinates, for the group about it (TID 1501 is extensible).
+
+    Not an "Image Region", which would make a region of the film. OHIF 3.12 ends with an error where
+    a group has no coordinates at all.
+    """
+    from highdicom.sr import (
+        ContentSequence,
+        RelationshipTypeValues,
+        ScoordContentItem,
+        SourceImageForRegion,
+    )
+    from pydicom.sr.codedict import codes
+
+    source = result.source.dataset
+    height, width = result.pixels.shape
+    area = Region(x=0, y=0, width=width, height=height, score=0)
+    item = ScoordContentItem(
+        name=codes.DCM.SourceOfMeasurement,
+        graphic_type="POLYLINE",
+        graphic_data=corners(area),
+        relationship_type=RelationshipTypeValues.CONTAINS,
+    )
+    image = SourceImageForRegion(
+        referenced_sop_class_uid=source.SOPClassUID,
+        referenced_sop_instance_uid=source.SOPInstanceUID,
+    )
+    item.ContentSequence = ContentSequence([image])
+    return item
 
 
 def _answer(result: Result) -> Any:

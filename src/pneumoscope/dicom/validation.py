@@ -20,7 +20,13 @@ def check_file(path: Path, kind: str, result: Result) -> str | None:
 
     Whatever the readers raise is wrong, too: an object that they refuse is no use to anybody.
     """
-    checks = {"sc": _capture, "seg": _segmentation, "sr": _report, "gsps": _state}
+    checks = {
+        "sc": _capture,
+        "seg": _segmentation,
+        "regions": _region_masks,
+        "sr": _report,
+        "gsps": _state,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -63,6 +69,21 @@ def _segmentation(path: Path, result: Result) -> str | None:
     heat = image.pixel_array.reshape(result.heatmap.shape) / image.MaximumFractionalValue
     if np.abs(heat - result.heatmap).max() > _HALF_STEP:
         return "another heatmap"
+    return _identity(image, result)
+
+
+def _region_masks(path: Path, result: Result) -> str | None:
+    from highdicom.seg import segread
+
+    image = segread(path)
+    height, width = result.heatmap.shape
+    masks = image.pixel_array.reshape(-1, height, width)
+    outside = [
+        mask.sum() - mask[one.y : one.y + one.height, one.x : one.x + one.width].sum()
+        for mask, one in zip(masks, result.finding.regions, strict=True)
+    ]
+    if any(outside) or not masks.any(axis=(1, 2)).all():
+        return "other regions"
     return _identity(image, result)
 
 

@@ -264,7 +264,7 @@ async def put_reading(request: Request, key: str) -> Reading:
     },
 )
 async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Response:
-    """DICOM objects of the finding in a ZIP file: some of sc, seg, sr, gsps, or all.
+    """DICOM objects of the finding in a ZIP file: some of sc, seg, regions, sr, gsps, or all.
 
     They belong to the film's patient and study, and name both. Only for films that were DICOM.
     """
