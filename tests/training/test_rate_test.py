@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from pneumoscope.cli.app import app
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.errors import RunError
+from pneumoscope.errors import RunError, SettingsError
 from pneumoscope.training import rate_test
 from pneumoscope.training.listener import RunListener
 from pneumoscope.training.rate_test import HIGHEST, LOWEST, STEPS, find_learning_rate
@@ -71,3 +71,16 @@ def test_the_command_draws_and_keeps_no_run(manifest_file: Path, tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir()] == ["rate.png"]
     again = CliRunner().invoke(app, command)
     assert again.exit_code != 0 and "exists already" in str(again.exception)
+
+
+@pytest.mark.parametrize(
+    "others", [["--folds", "3"], ["--devices", "2"], ["--nodes", "2"], ["--tracker", "wandb"]]
+)
+def test_what_it_cannot_do_is_refused(
+    manifest_file: Path, tmp_path: Path, others: list[str]
+) -> None:
+    picture = tmp_path / "rate.png"
+    arguments = ["train", str(manifest_file), "--find-rate", str(picture), *others]
+    with pytest.raises(SettingsError, match=others[0]):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert not picture.exists()

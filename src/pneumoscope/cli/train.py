@@ -167,16 +167,18 @@ def train(
         _checked(preset, overrides)
     require("train", "training")
     trackers = _trackers(tracker or [])
+    one_device = devices is None and nodes is None
     if find_rate is not None:
-        if cohort is None or folds is not None or devices is not None or nodes is not None:
+        if cohort is None or folds is not None or not one_device or trackers:
             raise SettingsError(
-                "--find-rate looks at a new training on one device",
-                remedy="give the cohort, without --resume, --folds, --devices and --nodes",
+                "--find-rate looks at a new training on one device, and tracks none",
+                remedy="give the cohort, without --resume, --folds, --devices, --nodes and "
+                "--tracker",
             )
         _find_rate(cohort, _checked(preset, overrides), find_rate)
         return
     if folds is not None:
-        if cohort is None or devices is not None or nodes is not None or trackers:
+        if cohort is None or not one_device or trackers:
             raise SettingsError(
                 "--folds trains on one device and goes on by itself",
                 remedy="give the cohort and --out again, without --resume, --devices, --nodes and "
