@@ -7,7 +7,8 @@ Leaves: a folder of ordinary runs, each measured on one split; `ModelScores` for
 May import: imaging, cohort, bundles, lungs, models, evaluate, inference, training, report; torch,
 Pillow.
 
-Inside: `plan` says which runs there are and where each stands, `session` carries them out, `board`
-tells how far they are, `results` keeps what was measured, `cost` and `peak_memory` what it costs,
-`sheet` draws. Nothing is imported here: the process that measures memory needs little of this room.
+Inside: `plan` says which runs there are and where each stands, `session` carries them out,
+`run_progress` tells how far they are, `results` keeps what was measured, `cost` and `peak_memory`
+what it costs, `sheet` draws. Nothing is imported here: the process that measures memory needs
+little of this room.
 """
