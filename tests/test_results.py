@@ -83,6 +83,21 @@ def test_the_page_on_speed_quotes_what_was_measured() -> None:
             ]
 
 
+@pytest.mark.parametrize(
+    ("name", "table"), [("predict", "| share |"), ("predict-without-amx", "EPYC with AVX2 alone")]
+)
+def test_the_page_on_speed_quotes_the_whole_commands(name: str, table: str) -> None:
+    text = (RESULTS.parent / "docs" / "performance.md").read_text().split(table, 1)[1]
+    measured = json.loads((RESULTS / "speed" / f"{name}.json").read_text())
+    for label, figures in measured["bundles"].items():
+        for kind, command in figures["commands"].items():
+            share = command["share"]
+            low, high = f"{share['low']:.3g}", f"{share['high']:.3g}"
+            row = f"| {label.split(',')[0]}, onnxruntime float32 | {kind} | "
+            (line,) = [one for one in text.split("\n\n`predict`", 1)[0].splitlines() if row in one]
+            assert f"| {share['median']:.3g} ({low} to {high}) |" in line
+
+
 def _row(text: str, name: str, table: str) -> str:
     """The row of a backbone in the first table behind a text."""
     behind = text.split(table, 1)[1]
