@@ -120,7 +120,8 @@ def measure(command: list[str], out: Path, films: int, kill: float) -> dict[str,
 def watch(command: list[str], out: Path, films: int, kill_at: int) -> Run:
     """Run a command, or kill it and its processes once so many radiographs are done."""
     run, written, began = Run(), Written(out), time.monotonic()
-    marks = [films * share // 10 for share in (1, 3, 5, 7, 9)]
+    kept = written.count()
+    marks = [mark for share in (1, 3, 5, 7, 9) if (mark := films * share // 10) > kept]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         while process.poll() is None:
             family = descendants(process.pid)

@@ -98,6 +98,24 @@ def test_the_page_on_speed_quotes_the_whole_commands(name: str, table: str) -> N
             assert f"| {share['median']:.3g} ({low} to {high}) |" in line
 
 
+def test_the_page_on_archives_quotes_what_was_measured() -> None:
+    text = (RESULTS.parent / "docs" / "scale.md").read_text()
+    ways = json.loads((RESULTS / "speed" / "scale.json").read_text())["ways"]
+    for name, command in (("predict", "predict"), ("ray", "predict --engine ray")):
+        found = ways[name]
+        assert found["findings"] == found["different"] == found["radiographs"] == 20_000
+        row = f"| `{command}` | {found['radiographs_per_second']:.3g} | "
+        row += f"{found['processor_ms_per_radiograph']:.3g} | "
+        first, *_ = found["resident_mib"][0].values()
+        *_, last = found["resident_mib"][-1].values()
+        assert f"{row}{first:,}, {last:,}" in text
+        assert f"| {found['kept_after_the_kill']:,} |" in text
+    extra = (
+        ways["ray"]["processor_ms_per_radiograph"] - ways["predict"]["processor_ms_per_radiograph"]
+    )
+    assert f"cost {extra:.1f} ms per radiograph" in text
+
+
 def _row(text: str, name: str, table: str) -> str:
     """The row of a backbone in the first table behind a text."""
     behind = text.split(table, 1)[1]
