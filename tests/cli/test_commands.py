@@ -78,6 +78,20 @@ def test_the_list_says_of_a_command_what_its_page_begins_with(panel: str) -> Non
         assert " ".join(first.split()) == summary
 
 
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("dicom-", ["dicom-fetch", "dicom-node"]), ("predict --thr", ["--threshold", "--threads"])],
+)
+def test_a_shell_completes_commands_and_their_options(words: str, offered: list[str]) -> None:
+    asked = {
+        "_PNEUMOSCOPE_COMPLETE": "complete_bash",
+        "COMP_WORDS": f"pneumoscope {words}",
+        "COMP_CWORD": str(len(words.split())),
+    }
+    done = CliRunner().invoke(app, [], env=asked, prog_name="pneumoscope")
+    assert done.output.split() == offered
+
+
 @pytest.mark.parametrize("name", ALL, ids=" ".join)
 def test_every_command_has_a_page_with_an_example(name: tuple[str, ...]) -> None:
     page = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "200"})
