@@ -16,7 +16,7 @@ from pneumoscope.errors import BundleError, MissingExtra, SettingsError
 from pneumoscope.export import Agreement, Exported, export_onnx, network
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.models.classifier import Architecture, Classifier
-from pneumoscope.models.registry import BACKBONES, HALF
+from pneumoscope.models.registry import HALF
 from tests.export.bundles import exported, exported_small, write_small
 
 
@@ -67,14 +67,18 @@ def test_the_answers_are_consistent(file: Exported) -> None:
 @pytest.mark.parametrize(
     ("backbone", "head", "heatmap"),
     [
-        # In `test_gradient` every backbone has every head; here one of each kind of tail.
+        # In `test_gradient` every backbone has every head; here one of each kind of tail, and the
+        # default.
         *((b, "linear", "gradcam") for b in ("resnet18", "mobilenet_v3")),
         *((b, "mlp", "gradcam+mirror") for b in ("densenet121", "vit_b_16")),
-        *((b, "regional", "regional+mirror+lungs") for b in BACKBONES),
+        *(
+            (b, "regional", "regional+mirror+lungs")
+            for b in ("efficientnet_lite0", "densenet121", "vit_b_16")
+        ),
         ("resnet18", "regional", "gradcam"),
     ],
 )
-def test_every_backbone_and_head_answers_as_torch(backbone: str, head: str, heatmap: str) -> None:
+def test_each_kind_of_tail_answers_as_torch(backbone: str, head: str, heatmap: str) -> None:
     found = exported_small(backbone, head, heatmap).agreement
     assert found.probability <= 1e-4 and found.correlation >= 0.9999 and found.heatmap <= 0.01
 
