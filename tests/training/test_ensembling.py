@@ -94,11 +94,12 @@ def test_members_are_drawn_anew_one_by_one() -> None:
     assert all(torch.equal(value, before[n]) for n, value in ensemble.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("members", "heatmap"),
     [
         (("convnext", "vit", "linear"), "gradcam+mirror"),
-        pytest.param(("convnext", "vit", "regional"), "regional", marks=pytest.mark.slow),
+        (("convnext", "vit", "regional"), "regional"),
     ],
 )
 def test_a_bundle_is_loaded_and_exported(
