@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,8 @@ def watch(command: list[str], out: Path, films: int, kill_at: int) -> Run:
                 run.mib[done] = round(resident)
             if done >= kill_at:
                 for pid in family:
-                    os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # It has ended meanwhile.
+                        os.kill(pid, signal.SIGKILL)
                 break
             time.sleep(_SECONDS_BETWEEN)
         errors = process.communicate()[1].decode()

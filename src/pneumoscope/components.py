@@ -56,6 +56,13 @@ class Parts:
             np.maximum.at(found, self.part, each[::2].astype(np.float64))
         return found
 
+    def mask(self, number: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """A part's pixels in the mask's shape (height, width)."""
+        found, own = np.zeros(shape, dtype=bool), self.part == number
+        for row, start, end in zip(self.row[own], self.start[own], self.end[own], strict=True):
+            found[row, start:end] = True
+        return found
+
     def solidity(self, number: int) -> float:
         """A part's area over the area of its convex hull, of pixels taken as squares."""
         own = self.part == number

@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pneumoscope import __version__
-from pneumoscope.dicom.presentation_state import corners
 from pneumoscope.dicom.result import MANUFACTURER, NOT_VERIFIED, Result, series
-from pneumoscope.dicom.structured_report import comprehensive, whole_film
+from pneumoscope.dicom.structured_report import comprehensive, film_group, image_region
 from pneumoscope.findings import Region
 
 _PRESENT, _ABSENT = ("52101004", "Present"), ("272519000", "Absent")
@@ -97,64 +96,30 @@ def _answer(result: Result, reading: PersonReading) -> Any:
 
 
 def _film_group(result: Result, reading: PersonReading, said: str) -> Any:
-    from highdicom.sr import (
-        CodedConcept,
-        FindingSite,
-        MeasurementsAndQualitativeEvaluations,
-        SourceImageForMeasurementGroup,
-        TrackingIdentifier,
-    )
+    from highdicom.sr import CodedConcept, FindingSite, TrackingIdentifier
 
-    source = result.source.dataset
-    group = MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=result.uid("reading", said), identifier="film"),
-        finding_sites=[FindingSite(CodedConcept("39607008", "SCT", "Lung"))],
-        qualitative_evaluations=[_answer(result, reading)],
-        source_images=[
-            SourceImageForMeasurementGroup(
-                referenced_sop_class_uid=source.SOPClassUID,
-                referenced_sop_instance_uid=source.SOPInstanceUID,
-            )
-        ],
-    )
-    group[0].ContentSequence.append(whole_film(result))
     finding = result.finding
     agrees = "agrees" if reading.label == finding.label else "disagrees"
     beside = f"The reader {agrees} with {finding.model}: {finding.label or 'not assessed'}."
-    for text in (NOT_VERIFIED, beside, reading.note):
-        if text:
-            group[0].ContentSequence.append(_comment(text))
-    return group
+    return film_group(
+        result,
+        [text for text in (NOT_VERIFIED, beside, reading.note) if text],
+        tracking_identifier=TrackingIdentifier(uid=result.uid("reading", said), identifier="film"),
+        finding_sites=[FindingSite(CodedConcept("39607008", "SCT", "Lung"))],
+        qualitative_evaluations=[_answer(result, reading)],
+    )
 
 
 def _box_group(result: Result, reading: PersonReading, said: str, number: int) -> Any:
-    from highdicom.sr import (
-        ImageRegion,
-        PlanarROIMeasurementsAndQualitativeEvaluations,
-        SourceImageForRegion,
-        TrackingIdentifier,
-    )
+    from highdicom.sr import PlanarROIMeasurementsAndQualitativeEvaluations, TrackingIdentifier
 
     x, y, width, height = reading.boxes[number]
-    source, name = result.source.dataset, f"box {number + 1}"
-    image = SourceImageForRegion(
-        referenced_sop_class_uid=source.SOPClassUID,
-        referenced_sop_instance_uid=source.SOPInstanceUID,
-    )
+    name = f"box {number + 1}"
     box = Region(x=x, y=y, width=width, height=height, score=0)
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=result.uid("reading", name, said), identifier=name
         ),
-        referenced_region=ImageRegion("POLYLINE", corners(box), source_image=image),
+        referenced_region=image_region(result, box),
         qualitative_evaluations=[_answer(result, reading)],
-    )
-
-
-def _comment(text: str) -> Any:
-    from highdicom.sr import RelationshipTypeValues, TextContentItem
-    from pydicom.sr.codedict import codes
-
-    return TextContentItem(
-        name=codes.DCM.Comment, value=text, relationship_type=RelationshipTypeValues.CONTAINS
     )

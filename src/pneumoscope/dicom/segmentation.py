@@ -22,6 +22,7 @@ from pneumoscope import __version__
 from pneumoscope.components import connected_parts
 from pneumoscope.dicom.result import MANUFACTURER, Result, series
 from pneumoscope.findings import Region
+from pneumoscope.findings.regions import region_level
 
 STEPS = 255
 _NOMINAL_THICKNESS = 1.0
@@ -63,7 +64,8 @@ def region_segmentation(result: Result) -> Any:
         _segment(result, number, f"Region {number}", f"region {number}", _WHERE)
         for number in range(1, len(regions) + 1)
     ]
-    masks = np.stack([_mask(result, region) for region in regions], axis=-1)[None]
+    level = region_level(result.heatmap, result.info.region_threshold)
+    masks = np.stack([_mask(result, region, level) for region in regions], axis=-1)[None]
     return _image(
         result,
         masks.astype(np.uint8),
@@ -75,23 +77,16 @@ def region_segmentation(result: Result) -> Any:
     )
 
 
-def _mask(result: Result, region: Region) -> NDArray[np.bool_]:
-    """(height, width) the pixels of a region; its whole box where no heat says which."""
+def _mask(result: Result, region: Region, level: float) -> NDArray[np.bool_]:
+    """(height, width) the pixels of a region; its whole box where no heat reaches the level."""
     rows = slice(region.y, region.y + region.height)
     columns = slice(region.x, region.x + region.width)
     heat = result.heatmap[rows, columns]
-    # As in `findings.positive_regions`.
-    level = min(result.info.region_threshold, float(result.heatmap.max()) / 2)
     parts = connected_parts(heat >= level, corners=True)
-    inside = np.zeros(heat.shape, dtype=bool)
-    if level > 0 and len(parts.area):
-        own = parts.part == int(parts.highest(heat).argmax())
-        for row, start, end in zip(parts.row[own], parts.start[own], parts.end[own], strict=True):
-            inside[row, start:end] = True
-    else:
-        inside[:] = True
     mask = np.zeros(result.heatmap.shape, dtype=bool)
-    mask[rows, columns] = inside
+    # Parts of other regions may reach into the box.
+    own = int(parts.highest(heat).argmax()) if len(parts.area) else None
+    mask[rows, columns] = True if own is None else parts.mask(own, heat.shape)
     return mask
 
 

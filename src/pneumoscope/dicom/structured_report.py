@@ -10,6 +10,7 @@ no public scheme has are in the private scheme of this program.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pneumoscope import __version__
@@ -155,60 +156,77 @@ def _algorithm(result: Result) -> Any:
 
 def _film_group(result: Result) -> Any:
     """The answer, probability, threshold and decision, about the whole film."""
-    from highdicom.sr import (
-        MeasurementsAndQualitativeEvaluations,
-        SourceImageForMeasurementGroup,
-        TrackingIdentifier,
-    )
+    from highdicom.sr import TrackingIdentifier
 
-    source = result.source.dataset
-    group = MeasurementsAndQualitativeEvaluations(
+    return film_group(
+        result,
+        _comments(result),
         tracking_identifier=TrackingIdentifier(uid=result.uid("film"), identifier="film"),
         finding_type=result.disease() if result.verdict == "present" else None,
         finding_sites=[_site_of_film(result)],
         algorithm_id=_algorithm(result),
         measurements=_measurements(result) or None,
         qualitative_evaluations=[_answer(result), *_evaluations(result)],
+    )
+
+
+def film_group(result: Result, comments: Iterable[str], **attributes: Any) -> Any:
+    """A group about the whole film: its image, its edge, and text for people.
+
+    TID 1501 is extensible. The edge is no "Image Region", which would make a region of the film;
+    OHIF 3.12 ends with an error where a group has no coordinates at all.
+
+    Args:
+        result: what the report tells.
+        comments: the group's comments.
+        attributes: of highdicom's group.
+    """
+    from highdicom.sr import (
+        ContentSequence,
+        MeasurementsAndQualitativeEvaluations,
+        RelationshipTypeValues,
+        ScoordContentItem,
+        SourceImageForMeasurementGroup,
+    )
+    from pydicom.sr.codedict import codes
+
+    source = result.source.dataset
+    group = MeasurementsAndQualitativeEvaluations(
         source_images=[
             SourceImageForMeasurementGroup(
                 referenced_sop_class_uid=source.SOPClassUID,
                 referenced_sop_instance_uid=source.SOPInstanceUID,
             )
         ],
+        **attributes,
     )
-    group[0].ContentSequence.extend([whole_film(result), *_comments(result)])
+    height, width = result.pixels.shape
+    edge = ScoordContentItem(
+        name=codes.DCM.SourceOfMeasurement,
+        graphic_type="POLYLINE",
+        graphic_data=corners(Region(x=0, y=0, width=width, height=height, score=0)),
+        relationship_type=RelationshipTypeValues.CONTAINS,
+    )
+    edge.ContentSequence = ContentSequence([_source_image(result)])
+    group[0].ContentSequence.extend([edge, *map(_comment, comments)])
     return group
 
 
-def whole_film(result: Result) -> Any:
-    """The film's edge as coordinates, for the group about it (TID 1501 is extensible).
+def image_region(result: Result, region: Region) -> Any:
+    """A region's box as coordinates on the film."""
+    from highdicom.sr import ImageRegion
 
-    Not an "Image Region", which would make a region of the film. OHIF 3.12 ends with an error where
-    a group has no coordinates at all.
-    """
-    from highdicom.sr import (
-        ContentSequence,
-        RelationshipTypeValues,
-        ScoordContentItem,
-        SourceImageForRegion,
-    )
-    from pydicom.sr.codedict import codes
+    return ImageRegion("POLYLINE", corners(region), source_image=_source_image(result))
+
+
+def _source_image(result: Result) -> Any:
+    from highdicom.sr import SourceImageForRegion
 
     source = result.source.dataset
-    height, width = result.pixels.shape
-    area = Region(x=0, y=0, width=width, height=height, score=0)
-    item = ScoordContentItem(
-        name=codes.DCM.SourceOfMeasurement,
-        graphic_type="POLYLINE",
-        graphic_data=corners(area),
-        relationship_type=RelationshipTypeValues.CONTAINS,
-    )
-    image = SourceImageForRegion(
+    return SourceImageForRegion(
         referenced_sop_class_uid=source.SOPClassUID,
         referenced_sop_instance_uid=source.SOPInstanceUID,
     )
-    item.ContentSequence = ContentSequence([image])
-    return item
 
 
 def _answer(result: Result) -> Any:
@@ -289,14 +307,14 @@ def _evaluations(result: Result) -> list[Any]:
     ]
 
 
-def _comments(result: Result) -> list[Any]:
-    """Text for people, as the group's comments (TID 1501 is extensible)."""
+def _comments(result: Result) -> list[str]:
+    """Text for people."""
     finding = result.finding
     meaning = None
     if finding.probability is not None:
         meaning = f"Probability: that the radiograph shows {result.info.labels[1]}, calibrated."
     texts = (NOT_VERIFIED, finding.summary, meaning, *finding.notes)
-    return [_comment(text) for text in texts if text]
+    return [text for text in texts if text]
 
 
 def _comment(text: str) -> Any:
@@ -311,26 +329,19 @@ def _comment(text: str) -> Any:
 def _region_groups(result: Result) -> list[Any]:
     """A group per region: its box on the film, its site, and the highest heat in it."""
     from highdicom.sr import (
-        ImageRegion,
         Measurement,
         PlanarROIMeasurementsAndQualitativeEvaluations,
-        SourceImageForRegion,
         TrackingIdentifier,
     )
     from pydicom.sr.codedict import codes
 
-    source = result.source.dataset
     groups = []
     for number, region in enumerate(result.finding.regions, start=1):
         name = f"region {number}"
-        image = SourceImageForRegion(
-            referenced_sop_class_uid=source.SOPClassUID,
-            referenced_sop_instance_uid=source.SOPInstanceUID,
-        )
         site = _site(region.zone)
         group = PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=TrackingIdentifier(uid=result.uid(name), identifier=name),
-            referenced_region=ImageRegion("POLYLINE", corners(region), source_image=image),
+            referenced_region=image_region(result, region),
             finding_type=result.disease() if result.verdict == "present" else None,
             finding_sites=None if site is None else [site],
             algorithm_id=_algorithm(result),

@@ -74,8 +74,13 @@ def positive_regions(heatmap: NDArray[np.floating[Any]], *, threshold: float = 0
         heatmap: (h, w) in [0, 1], on the film's grid.
         threshold: heat from which a pixel belongs to a region, above 0, at most 1.
     """
+    return find_regions(heatmap, threshold=region_level(heatmap, threshold))
+
+
+def region_level(heatmap: NDArray[np.floating[Any]], threshold: float) -> float:
+    """The heat from which `positive_regions` takes a pixel; arguments as there."""
     half = float(heatmap.max()) / 2 if heatmap.size else 0.0
-    return find_regions(heatmap, threshold=min(threshold, half) if half > 0 else threshold)
+    return min(threshold, half) if half > 0 else threshold
 
 
 def _parts(
