@@ -150,7 +150,8 @@ def train(
         settings: of `train --show-config`, for instance `epochs=4, backbone="resnet18"`.
 
     Returns:
-        The run's folder, for `load`; `metrics.json` and `report.html` in it are of val.
+        The run's folder, for `load`; `metrics.json` and `report.html` in it are of val. With
+        several `findings` each has such a folder, `findings/NAME` in it.
 
     Raises:
         MissingExtra: the extra `train` is not installed.
@@ -165,7 +166,8 @@ def train(
 
     chosen = make_settings(preset, **settings)
     result = start_run(_manifest(cohort), chosen, Path(out), RunListener(epoch=epoch))
-    document_run(result.folder, result.history)
+    for folder in result.findings or (result.folder,):
+        document_run(folder, result.history)
     return result.folder
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pneumoscope.cohort import Manifest, ScanSettings, scan
 from pneumoscope.cohort.formats.choice import Choice
-from pneumoscope.cohort.formats.cohorts import ABSENT, NEITHER, cohort_rows
+from pneumoscope.cohort.formats.cohorts import NEITHER, NO_FILE, cohort_rows
 from pneumoscope.errors import CohortError
 from tests.cohort.films import film, save
 
@@ -119,7 +119,7 @@ def test_nih_by_finding(tmp_path: Path) -> None:
     assert list(Manifest.read(path).table["patient"]) == ["00000002", "00000003"]
     heart = Choice(positive="Cardiomegaly|Effusion", negative="no finding")
     found = cohort_rows(path, heart, tmp_path)
-    assert found is not None and found.left_out == {NEITHER: 1, ABSENT: 1}
+    assert found is not None and found.left_out == {NEITHER: 1, NO_FILE: 1}
     assert labels(path, heart) == {images[0]: "PNEUMONIA", images[1]: "NORMAL"}
 
 

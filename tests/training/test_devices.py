@@ -171,18 +171,23 @@ torch.manual_seed(5)
 pixels = torch.randint(0, 256, (6, 1, 64, 64), dtype=torch.uint8)
 lungs = torch.randint(0, 256, (6, 1, 20, 20), dtype=torch.uint8)
 
-def step(head, preset, whole):
+both = torch.tensor([[0, 1], [1, -1], [0, 0], [1, 1], [0, -1], [1, 0]])
+
+def step(head, preset, findings, whole):
     torch.manual_seed(0)
     classifier = Classifier(Architecture("mobilenet_v3", head, 64, HALF, HALF)).double()
     normalise = classifier.normalise
     classifier.normalise = lambda images: normalise(images.double())
     settings = make_settings(preset, head=head, weights="none")
-    module = ClassifierModule(classifier, settings, torch.tensor([1.4, 0.6]))
+    alpha = torch.tensor([[1.4, 0.6], [0.5, 1.5]])[:findings]
+    module = ClassifierModule(classifier, settings, alpha, findings=findings)
     module.log = lambda *_, **__: None
     if whole:
-        see_whole_batches(classifier)
+        for each in module.classifiers:
+            see_whole_batches(each)
     known = lungs if preset == "default" else None
-    loss = module.train().training_step(Batch(pixels, torch.arange(6) % 2, known), 0)
+    targets = both if findings == 2 else torch.arange(6) % 2
+    loss = module.train().training_step(Batch(pixels, targets, known), 0)
     loss.backward()
     found = {"loss": loss.detach().double(), **{n: p.grad for n, p in module.named_parameters()}}
     if whole:
@@ -192,7 +197,9 @@ def step(head, preset, whole):
     buffers = {n: b.double() for n, b in module.named_buffers() if b is not None}
     return {**found, **buffers}
 
-cases = (("regional", "default"), ("mlp", "paper"))
+cases = [
+    (*kind, findings) for kind in (("regional", "default"), ("mlp", "paper")) for findings in (1, 2)
+]
 alone = [step(*case, False) for case in cases]
 with joined(find_processes(Devices())):
     for case, expected in zip(cases, alone):
@@ -222,7 +229,7 @@ def test_a_step_of_two_is_the_step_of_one() -> None:
     for process in processes:
         differences = [float(line) for line in process.communicate(timeout=300)[0].split()]
         assert process.returncode == 0
-        assert len(differences) == 2 and max(differences) < 1e-4
+        assert len(differences) == 4 and max(differences) < 1e-4
 
 
 def settings() -> TrainingSettings:

@@ -94,7 +94,7 @@ def _gradients(backbone: str, *, quick: bool) -> tuple[float, dict[str, Tensor],
         loss = module.training_step(Batch(pixels, targets, None), 0)
     else:
         torch.manual_seed(settings.seed * 1_000_003)
-        loss = module.loss(module.classifier(pixels.float() / 255), targets)
+        loss = module.losses[0](module.classifier(pixels.float() / 255), targets)
     loss.backward()  # type: ignore[no-untyped-call]
     found = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
     return float(loss.detach()), found, list(module.state_dict())

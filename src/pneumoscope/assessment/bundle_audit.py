@@ -127,7 +127,7 @@ def _radiographs(
 ) -> _Sample:
     from pneumoscope.audit import cohort_films, table_scores
 
-    model.check(manifest.labels)
+    manifest = model.labelled(manifest)
     part, size = manifest.subset(split), model.info.architecture.size
     with stage("Reading radiographs") as update:
         films, unreadable = cohort_films(part, numbers[0], seed, size, update)

@@ -42,7 +42,7 @@ def assess(
 
     Args:
         subject: what is measured.
-        manifest: the cohort; its labels must be the subject's.
+        manifest: the cohort; its labels, or a column of a finding, must be the subject's.
         annotations: lesions or lungs, to measure localization by.
         split: train, val, test or all.
         methods: further heatmaps to measure beside the subject's own.
@@ -55,7 +55,7 @@ def assess(
         CohortError: the split is empty, or an annotation cannot be used.
         SettingsError: a method is not known.
     """
-    subject.check(manifest.labels)
+    manifest = subject.labelled(manifest)
     part = manifest.subset(split)
     if missing := [name for name in by if name not in part.table.columns]:
         raise EvaluationError(

@@ -123,9 +123,10 @@ class OtherProgram:
             name=predictions.stem,
         )
 
-    def check(self, labels: tuple[str, str]) -> None:
-        """Take the cohort's labels: the probability is that of the positive one."""
-        self._labels = labels
+    def labelled(self, manifest: Manifest) -> Manifest:
+        """The cohort itself: the probability is that of its positive label."""
+        self._labels = manifest.labels
+        return manifest
 
     def beside(self, methods: Sequence[str]) -> tuple[str, ...]:
         """All heatmaps but the first.

@@ -42,17 +42,20 @@ class OwnModel:
         self.region_threshold = self.info.region_threshold
         self.splits: Mapping[str, Mapping[str, int]] = self.info.training.splits
 
-    def check(self, labels: tuple[str, str]) -> None:
-        """Refuse a cohort whose labels are not the bundle's.
+    def labelled(self, manifest: Manifest) -> Manifest:
+        """The cohort with the bundle's labels, which may be a column of one of several findings.
 
         Raises:
-            EvaluationError: they differ.
+            EvaluationError: it has other labels.
         """
-        if labels != self.info.labels:
+        own = self.info.labels
+        found = manifest.labelled(own)
+        if found.labels != own:
             raise EvaluationError(
-                f"the cohort's labels {labels} are not the bundle's {self.info.labels}",
+                f"the cohort's labels {found.labels} are not the bundle's {own}",
                 remedy="rename the cohort's labels",
             )
+        return found
 
     def beside(self, methods: Sequence[str]) -> tuple[str, ...]:
         """See `compared`; engines without torch explain by the bundle's own method alone."""

@@ -23,7 +23,7 @@ def document_run(
     """Measure a run's bundle on val; write `metrics.json`, `report.html` and the model card.
 
     Args:
-        folder: of the run, with its bundle.
+        folder: of the run or of one of its findings, with its bundle.
         history: a row of figures for each epoch; may be empty.
         progress: called with (done, total) radiographs measured.
 

@@ -38,11 +38,11 @@ class Subject(Protocol):
         """Heat from which a pixel belongs to a region."""
         ...
 
-    def check(self, labels: tuple[str, str]) -> None:
-        """Take the labels of the cohort, negative first.
+    def labelled(self, manifest: Manifest) -> Manifest:
+        """The cohort with the labels that this subject tells apart.
 
         Raises:
-            EvaluationError: they differ.
+            EvaluationError: it has none of them.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ INFO_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "MODEL_CARD.md"
 ONNX_FILE = "model.onnx"
+FINDINGS = "findings"
 # The list of what was seen takes eight bytes for each radiograph.
 _MAX_INFO_BYTES = 32 << 20
 MAX_AUC_DROP = 0.003
@@ -251,12 +253,29 @@ def find_bundle(path: Path, *, weights: bool = False) -> Path:
             path=path,
             remedy="give a bundle's folder, a run, or a file of pneumoscope export (.onnx)",
         )
+    if several := finding_folders(path):
+        raise BundleError(
+            f"holds a bundle for each of {len(several)} findings",
+            path=path,
+            remedy=f"give one of them: {', '.join(map(str, several))}",
+        )
     raise BundleError(
         f"holds no {INFO_FILE}",
         path=path,
         remedy="give a bundle, or a run whose training has finished "
         "(pneumoscope train --out RUN --resume finishes one)",
     )
+
+
+def finding_folder(run: Path, finding: str) -> Path:
+    """The folder, in a run of several findings, of one of them; what it holds is that of a run."""
+    return run / FINDINGS / re.sub(r"[^\w.-]+", "_", finding)
+
+
+def finding_folders(run: Path) -> list[Path]:
+    """The folders of a run's findings that have a bundle; none in a run of one finding."""
+    found = (run / FINDINGS).glob(f"*/bundle/{INFO_FILE}")
+    return sorted(path.parent.parent for path in found)
 
 
 def read_bundle(path: Path, *, weights: bool = False) -> tuple[Path, BundleInfo]:

@@ -170,7 +170,7 @@ def evaluate(
                 "Grad-CAM and weights drawn anew are left out. Give the bundle's folder to see "
                 "them.[/dim]"
             )
-    subject.check(manifest.labels)
+    manifest = subject.labelled(manifest)
     if annotations is None and (wanted or heatmaps):
         option = "--heatmaps" if heatmaps else "--methods"
         console.print(

@@ -125,6 +125,7 @@ def predict(
     Writes [bold]findings.jsonl[/bold] (one line each), [bold]heatmaps/[/bold] (16-bit PNG on the
     radiograph's own pixels) and [bold]overlays/[/bold]. A bad file becomes a line with an error.
     Run the same command again after an interruption: it continues, and reads changed files again.
+    A run of several findings has a folder in [bold]--out[/bold] for each.
 
     The exit code is 0 if any file was assessed, 3 if none was, and 2 if the command cannot run.
 
@@ -136,6 +137,14 @@ def predict(
       pneumoscope predict s3://archive/ --bundle model.onnx --engine ray --out s3://findings
       pneumoscope predict study/ --format dicom --dicom-output sc,sr --out objects
     """
+    chosen = dict(locals())
+    from pneumoscope.bundles import finding_folders
+
+    if several := finding_folders(bundle):
+        for finding in several:
+            console.print(f"Finding: [bold]{shown(finding.name)}[/bold]")
+            predict(**{**chosen, "bundle": finding, "out": f"{out.rstrip('/')}/{finding.name}"})
+        return
     console.quiet = console.quiet or json
     if output == "dicom":
         from pneumoscope.dicom.objects import parse_kinds

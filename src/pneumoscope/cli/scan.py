@@ -44,6 +44,15 @@ def scan(
         ),
     ] = None,
     negative: NegativeOption = None,
+    findings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B=C|D",
+            help="Several findings, each a column of the manifest for train --findings. A word of "
+            "the table names it; several words of one finding are joined by |.",
+            show_default=False,
+        ),
+    ] = None,
     readers: ReadersOption = "union",
     label_column: LabelColumnOption = None,
     images: ImagesOption = None,
@@ -72,6 +81,7 @@ def scan(
       pneumoscope scan chest_xray --out cohort.csv
       pneumoscope scan stage_2_train_labels.csv --out rsna.csv
       pneumoscope scan train.csv --positive 'Consolidation|Lung Opacity' --readers majority
+      pneumoscope scan Data_Entry_2017.csv --findings 'Effusion,Opacity=Pneumonia|Consolidation'
       pneumoscope scan chest_xray --keep-official --out official.csv
       pneumoscope scan films.csv --patient-pattern '^(P[0-9]+)_'
     """
@@ -92,6 +102,7 @@ def scan(
         readers=readers,
         label_column=label_column,
         images=images,
+        findings=findings,
     )
     show_audit(run_scan(path, out, settings).audit)
     console.print(

@@ -19,6 +19,7 @@ from pneumoscope.cli.console import (
     show_metrics,
     shown,
 )
+from pneumoscope.cli.options import names
 from pneumoscope.errors import OutputError, SettingsError
 from pneumoscope.extras import require
 
@@ -58,6 +59,15 @@ def train(
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated."),
+    ] = None,
+    findings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Learn these columns of the manifest (see scan --findings) instead of its label: "
+            "one backbone, a bundle for each.",
+            show_default=False,
+        ),
     ] = None,
     teacher: Annotated[
         Path | None,
@@ -131,6 +141,7 @@ def train(
       pneumoscope train cohort.csv --set size=320 --set batch_size=16 --out large
       pneumoscope train cohort.csv --teacher run --out student
       pneumoscope train cohort.csv --folds 5 --out folds
+      pneumoscope train nih.csv --findings Effusion,Opacity --out several
       pneumoscope train cohort.csv --backbone convnext_tiny --find-rate rate.png
       pneumoscope train --out run --resume
       pneumoscope train cohort.csv --devices 2
@@ -144,6 +155,7 @@ def train(
         "weights": weights,
         "epochs": epochs,
         "seed": seed,
+        "findings": None if findings is None else names(findings),
         "teacher": None if teacher is None else str(teacher),
     }
     overrides = {**chosen, **parse_settings(set_ or [])}
@@ -186,18 +198,23 @@ def train(
             )
         _cross_validate(cohort, out, preset, overrides, folds)
         return
-    metrics = run_training(
+    measured = run_training(
         cohort, out, preset, overrides, devices=devices, nodes=nodes, trackers=trackers
     )
-    if metrics is None:
+    if not measured:
         return
-    show_metrics(f"{metrics['model']} on val", metrics)
-    console.print(
-        f"Bundle: [bold]{shown(out / 'bundle')}[/bold]   Report: {shown(out / 'report.html')}"
-    )
+    for folder, metrics in measured.items():
+        name = metrics["model"] if folder == out else f"{metrics['model']}, {folder.name},"
+        show_metrics(f"{name} on val", metrics)
+        bundle, report = shown(folder / "bundle"), shown(folder / "report.html")
+        console.print(f"Bundle: [bold]{bundle}[/bold]   Report: {report}")
     console.print("[dim]Val chose the epoch and the threshold: measure on test with[/dim]")
-    command = f"  pneumoscope evaluate {quoted(out / 'manifest.csv')} --bundle {quoted(out)}"
-    console.print(command, soft_wrap=True)
+    for folder in measured:
+        table = quoted(folder / "manifest.csv")
+        command = f"  pneumoscope evaluate {table} --bundle {quoted(folder)}"
+        console.print(
+            command if folder == out else f"{command} --out test-{folder.name}", soft_wrap=True
+        )
     console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 
@@ -254,11 +271,12 @@ def run_training(
     devices: str | None = None,
     nodes: int | None = None,
     trackers: Sequence[TrackerName] = (),
-) -> dict[str, Any] | None:
+) -> dict[Path, dict[str, Any]]:
     """Train, or resume without a cohort, then measure on val.
 
     Returns:
-        The val metrics; None where another process of the same run has them.
+        The val metrics by folder: of the run or, of several findings, of each; none where another
+        process of the same run has them.
     """
     from pneumoscope.assessment.runs import document_run
     from pneumoscope.training.devices import Devices
@@ -288,9 +306,12 @@ def run_training(
             settings = make_settings(preset, **overrides)
             result = start_run(Manifest.read(cohort), settings, out, listener, chosen, trackers)
     if not chosen.leads:
-        return None
-    with progress("Measuring on val") as update:
-        return document_run(result.folder, result.history, update)
+        return {}
+    measured = {}
+    for folder in result.findings or (out,):
+        with progress("Measuring on val") as update:
+            measured[folder] = document_run(folder, result.history, update)
+    return measured
 
 
 def _find_rate(cohort: Path, settings: TrainingSettings, picture: Path) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
-from pneumoscope.cohort.formats.words import truth, without_truth_values
+from pneumoscope.cohort.formats.finding_columns import ABSENT, PRESENT, FindingColumns
+from pneumoscope.cohort.formats.words import (
+    NONE_FOUND,
+    SOME_FOUND,
+    finding_key,
+    truth,
+    without_truth_values,
+)
 from pneumoscope.cohort.manifest import COLUMNS, split_name
 from pneumoscope.cohort.sidecar import read_sidecar
 from pneumoscope.cohort.split import EXCLUDED
@@ -81,9 +88,29 @@ def list_cohort(path: Path, choice: Choice | None = None, images: Path | None = 
 
 
 def _worded(listing: Listing, choice: Choice) -> Listing:
+    if choice.findings is not None:
+        return listing if listing.format else _with_columns(listing, choice.findings)
     if choice.positive is None or truth(choice.positive):
         listing.table["label"] = without_truth_values(listing.table["label"])
     return listing
+
+
+def _with_columns(listing: Listing, wanted: FindingColumns) -> Listing:
+    """The radiographs of label folders, with a column for each finding that is a label."""
+    labels = listing.table["label"]
+    keys = list(map(finding_key, labels))
+    for name in wanted.missing(keys):
+        raise CohortError(
+            f"holds no label folder {name!r}",
+            path=listing.root,
+            remedy=f"choose with --findings among {', '.join(sorted(set(labels)))}",
+        )
+    table = listing.table.copy()
+    for name in wanted.columns:
+        table[name] = [PRESENT if key in wanted.keys(name) else ABSENT for key in keys]
+    found = (table[list(wanted.columns)] == PRESENT).any(axis=1)
+    table["label"] = [SOME_FOUND if one else NONE_FOUND for one in found]
+    return replace(listing, table=table)
 
 
 def _from_csv(path: Path, choice: Choice, images: Path | None) -> Listing:

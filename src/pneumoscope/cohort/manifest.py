@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
+from pneumoscope.cohort.formats.finding_columns import state_of
 from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, truth, without_truth_values
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.patients import bare_key, dicom_patient_id, identify
@@ -189,6 +191,55 @@ class Manifest:
         """int64 (radiographs,): 1 for the positive label, 0 for the negative."""
         return np.asarray(self.table["label"] == self.labels[1], dtype=np.int64)
 
+    def states(self, findings: Sequence[str]) -> NDArray[np.int64]:
+        """int64 (radiographs, findings): 1 present, 0 absent, -1 not known.
+
+        Args:
+            findings: columns that say so, as `scan --findings` writes them.
+
+        Raises:
+            CohortError: there is no such column, or a cell says something else.
+        """
+        columns = []
+        for name in findings:
+            if name in COLUMNS or name not in self.table:
+                extra = [str(column) for column in self.table if column not in COLUMNS]
+                raise CohortError(
+                    f"the cohort has no column of a finding {name!r}",
+                    path=self.root,
+                    remedy="make it with `pneumoscope scan --findings`, or choose among "
+                    f"{', '.join(extra) or 'none'}",
+                )
+            cells = self.table[name].fillna("").astype(str)
+            known = {cell: state_of(cell) for cell in cells.unique()}
+            columns.append(cells.map(known).to_numpy(np.int64))
+        return np.stack(columns, axis=1)
+
+    def of_finding(self, name: str) -> Manifest:
+        """The radiographs of which a finding is known, labelled `no NAME` or `NAME`.
+
+        Args:
+            name: as of `states`.
+
+        Raises:
+            CohortError: as of `states`, or it is known of no radiograph.
+        """
+        states = self.states([name])[:, 0]
+        if (states < 0).all():
+            raise CohortError(f"{name} is not known of any radiograph", path=self.root)
+        labels = absence(name), name
+        table = self.table[states >= 0].reset_index(drop=True)
+        table["label"] = [labels[state] for state in states[states >= 0]]
+        return replace(self, table=table, labels=labels)
+
+    def labelled(self, labels: tuple[str, str]) -> Manifest:
+        """This cohort with other labels, if one of its columns is of that finding; else itself."""
+        name = labels[1]
+        is_column = name in self.table.columns and name not in COLUMNS
+        if labels == self.labels or labels[0] != absence(name) or not is_column:
+            return self
+        return self.of_finding(name)
+
     def weights(self) -> NDArray[np.float32] | None:
         """Weight of each radiograph in training, from the column `weight`; None without one.
 
@@ -266,6 +317,11 @@ class Manifest:
         ):
             total.update((json.dumps(fields, ensure_ascii=True) + "\n").encode())
         return total.hexdigest()
+
+
+def absence(finding: str) -> str:
+    """The label of radiographs without a finding, where that is one of several."""
+    return f"no {finding}"
 
 
 def _read(path: Path, choice: Choice, root: Path) -> tuple[pd.DataFrame, bool]:

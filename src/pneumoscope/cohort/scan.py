@@ -16,7 +16,8 @@ from pneumoscope.cohort.audit import Audit, Unreadable
 from pneumoscope.cohort.duplicates import equal_bytes, near_pairs, thumbnail
 from pneumoscope.cohort.evidence import Evidence, make_audit
 from pneumoscope.cohort.formats.choice import UNION, Choice
-from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE
+from pneumoscope.cohort.formats.finding_columns import FindingColumns
+from pneumoscope.cohort.formats.words import NEGATIVE, NONE_FOUND, POSITIVE, SOME_FOUND
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.layout import OFFICIAL, Listing, list_cohort
 from pneumoscope.cohort.manifest import SEED, Manifest, ordered_columns
@@ -59,6 +60,8 @@ class ScanSettings:
         readers: of several readers `union`, `majority` or one by name, see `Choice`.
         label_column: the column with the labels, for a table that is no known format.
         images: the folder of the radiographs, if it is not the table's.
+        findings: several findings, each to become a column of the manifest, as
+            `FindingColumns.parse` reads them; no radiograph is left out that says anything of them.
 
     Raises:
         SettingsError: a value is out of range.
@@ -75,15 +78,22 @@ class ScanSettings:
     readers: str = UNION
     label_column: str | None = None
     images: Path | None = None
+    findings: str | None = None
 
     @property
     def choice(self) -> Choice:
         """What is taken from a table of the field."""
-        return Choice(self.positive, self.negative, self.readers, self.label_column)
+        several = None if self.findings is None else FindingColumns.parse(self.findings)
+        return Choice(self.positive, self.negative, self.readers, self.label_column, several)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fractions", check_fractions(self.fractions))
         compile_pattern(self.patient_pattern)
+        if self.choice.findings is not None and (self.positive or self.negative):
+            raise SettingsError(
+                "several findings have no single positive and negative label",
+                remedy="leave positive and negative out, or findings",
+            )
         if self.workers is not None and self.workers < 1:
             raise SettingsError(f"{self.workers} workers cannot read files", remedy="use 1 or more")
 
@@ -170,6 +180,8 @@ def scan(
 
 def _labels(listing: Listing, positive: str | None, path: Path) -> tuple[str, str]:
     found = set(listing.table["label"])
+    if found <= {NONE_FOUND, SOME_FOUND}:
+        return NONE_FOUND, SOME_FOUND
     try:
         # Findings and truth values that became NORMAL and PNEUMONIA are no labels themselves.
         return infer_labels(

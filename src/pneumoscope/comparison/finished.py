@@ -63,17 +63,17 @@ def compare_finished(
             raise SettingsError(f"'{name}' is no name of a model", remedy="use letters and digits")
     if len(models) < 2:
         raise SettingsError("there is one model only", remedy="give --model twice or more")
-    part = manifest.subset(split)
-    if len(set(part.targets().tolist())) < 2:
-        raise EvaluationError(
-            f"split '{split}' holds one label only", path=part.root, remedy="choose another split"
-        )
     loaded = {
         name: OwnModel(load_engine(path, every_method=annotations is not None))
         for name, path in models.items()
     }
     for model in loaded.values():
-        model.check(manifest.labels)
+        manifest = model.labelled(manifest)
+    part = manifest.subset(split)
+    if len(set(part.targets().tolist())) < 2:
+        raise EvaluationError(
+            f"split '{split}' holds one label only", path=part.root, remedy="choose another split"
+        )
     new_folder(out)
     found = {}
     for name, model in loaded.items():

@@ -24,6 +24,7 @@ from pneumoscope.comparison.plan import (
     occupied,
     standing,
 )
+from pneumoscope.errors import SettingsError
 from pneumoscope.evaluate import Predictions
 from pneumoscope.evaluate.classification import classification_report
 from pneumoscope.files import write_json, write_text
@@ -81,6 +82,12 @@ def cross_validate(
         RunError: a folder holds a run with other settings or data; or see `start_run`.
         OutputError: `out` holds something else, or another process is at work there.
     """
+    if len(settings.findings) > 1:
+        raise SettingsError(
+            "cross-validation is of one finding", remedy="give one, and a folder for each"
+        )
+    for name in settings.findings:
+        manifest = manifest.of_finding(name)
     parts = fold_manifests(manifest, count)
     check_folder(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -40,6 +40,7 @@ _OWN = {
     "seed": "--seeds",
     "weights": "--weights",
     "preset": "--preset",
+    "findings": "a cohort of one finding (pneumoscope scan --positive)",
 }
 
 

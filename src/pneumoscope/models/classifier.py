@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +74,14 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(architecture.mean).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(shape), persistent=False)
 
+    def sibling(self) -> Classifier:
+        """A classifier with a new head on this one's backbone, which both share."""
+        other = copy.copy(self)
+        other.__dict__["_modules"] = dict(self._modules)
+        head = build_head(self.architecture.head, self.backbone.num_features, NUM_CLASSES)
+        other.head = head.to(next(self.head.parameters()))
+        return other
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 1, size, size), uint8 or in [0, 1], to normalised RGB (B, 3, size, size)."""
         scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
@@ -106,12 +115,16 @@ class Classifier(nn.Module):
         Raises:
             SettingsError: the head is another one.
         """
+        return self.cells_of(self.features(pixels))
+
+    def cells_of(self, features: Tensor) -> Tensor:
+        """Features to a regional head's log-odds per cell (B, h, w); raises as `cells`."""
         if not isinstance(self.head, RegionalHead):
             raise SettingsError(
                 f"the head '{self.architecture.head}' has no map of its own",
                 remedy="train with the head 'regional'",
             )
-        return self.head.evidence(self.features(pixels))
+        return self.head.evidence(features)
 
 
 def positive_logit(logits: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ def write_joined(
         settings,
         record,
         selected_epoch=selected_epoch,
-        val_logits=predict_logits(module.eval(), dataset, 2 * settings.batch_size),
+        val_logits=predict_logits(module.eval(), dataset, 2 * settings.batch_size)[:, 0],
         val_targets=dataset.targets.numpy(),
         members=members,
     )

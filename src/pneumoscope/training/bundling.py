@@ -103,7 +103,7 @@ def make_bundle(
                 "data_digest": digest,
                 "splits": {split: split_counts(manifest, split) for split in SPLITS},
                 "weights": weights.to_dict(),
-                "settings": settings.model_dump(),
+                "settings": settings.model_dump(mode="json"),
                 "selected_epoch": selected_epoch,
                 "versions": _versions(settings.guided),
             },

@@ -17,7 +17,7 @@ class Batch(NamedTuple):
 
     Attributes:
         pixels: (B, 1, size, size) uint8.
-        targets: (B,) class indices.
+        targets: (B,) class indices; (B, F) of several findings, -1 where one is not known.
         guides: (B, C, g, g) uint8 if the settings need them: 255 times the probability of lung
             and, with a teacher, 255 times its map.
         weights: (B,) weight of each radiograph in the loss; None for 1.
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
 
 class PixelDataset(Dataset[Batch]):
-    """Pixels (N, size, size) uint8 and targets (N,), fetched a whole batch at a time.
+    """Pixels (N, size, size) uint8 and targets (N,) or (N, F), fetched a whole batch at a time.
 
     `guides` are (N, C, g, g) uint8 and `weights` (N,), both as `Batch` has them.
     """

@@ -9,15 +9,16 @@ import pneumoscope.models  # noqa: F401
 import ctypes
 import math
 import platform
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 
 from pneumoscope.errors import RunError
 from pneumoscope.models.backbones import QuickOnProcessors
@@ -41,9 +42,11 @@ class ClassifierModule(lightning.LightningModule):
     Args:
         classifier: to train.
         settings: of the run.
-        alpha: (2,) weight of each class in the loss; None for 1.
+        alpha: (2,) weight of each class in the loss, (F, 2) of several findings; None for 1.
         val_sets: the set that each val radiograph is of; None for one set. Each set counts alike in
             the val ROC-AUC.
+        findings: how many there are; each beyond the first has a sibling of the classifier, with a
+            head of its own. Loss and val figures are means over findings.
     """
 
     def __init__(
@@ -52,12 +55,15 @@ class ClassifierModule(lightning.LightningModule):
         settings: TrainingSettings,
         alpha: Tensor | None,
         val_sets: NDArray[np.str_] | None = None,
+        findings: int = 1,
     ) -> None:
         super().__init__()
         self._val_sets = val_sets
         self.classifier = classifier
+        self.siblings = nn.ModuleList(classifier.sibling() for _ in range(findings - 1))
         self.settings = settings
-        self.loss = FocalLoss(settings.focal_gamma, alpha)
+        alphas = [None] * findings if alpha is None else alpha.reshape(findings, 2)
+        self.losses = nn.ModuleList(FocalLoss(settings.focal_gamma, each) for each in alphas)
         self.augment = augmentation(
             settings.augmentation, settings.mirror, settings.hide_outside, settings.amounts
         )
@@ -66,6 +72,11 @@ class ClassifierModule(lightning.LightningModule):
         for layer in self._frozen:
             layer.requires_grad_(False)
         self._early: FrozenEarly | None = None
+
+    @property
+    def classifiers(self) -> list[Classifier]:
+        """One for each finding, in their order; all share one backbone."""
+        return [self.classifier, *(cast(Classifier, each) for each in self.siblings)]
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training; frozen layers keep their statistics, too."""
@@ -109,13 +120,31 @@ class ClassifierModule(lightning.LightningModule):
 
     def _loss(self, batch: Batch, rows: slice) -> Tensor:
         """Loss of this process' rows; the mean over processes is that of the whole batch."""
-        pixels, targets, guides = batch.pixels[rows], batch.targets[rows], batch.guides
+        features = self.classifier.features(batch.pixels[rows])
         weights = None if batch.weights is None else batch.weights[rows]
+        columns = by_finding(batch.targets[rows], weights)
+        parts = [
+            self._finding_loss(classifier, loss, features, column, batch, rows)
+            for classifier, loss, column in zip(self.classifiers, self.losses, columns, strict=True)
+        ]
+        return torch.stack(parts).mean()
+
+    def _finding_loss(
+        self,
+        classifier: Classifier,
+        loss: nn.Module,
+        features: Tensor,
+        column: tuple[Tensor, Tensor | None],
+        batch: Batch,
+        rows: slice,
+    ) -> Tensor:
+        targets, weights = column
+        guides = batch.guides
         if guides is None:
-            plain: Tensor = self.loss(self.classifier(pixels), targets, weights)
+            plain: Tensor = loss(classifier.classify(features), targets, weights)
             return plain
-        cells = self.classifier.cells(pixels)
-        guided: Tensor = self.loss(RegionalHead.pool(cells), targets, weights)
+        cells = classifier.cells_of(features)
+        guided: Tensor = loss(RegionalHead.pool(cells), targets, weights)
         # A part of the sum over the whole batch's lungs: other processes' cells, at -inf, are
         # surely healthy.
         whole = in_whole_batch(cells, len(guides), -math.inf)
@@ -135,16 +164,27 @@ class ClassifierModule(lightning.LightningModule):
         pixels, targets = batch.pixels[rows], batch.targets[rows]
         if not len(pixels):
             # Several processes share a last batch of very few.
-            self._val.append((torch.empty(0, 2), targets.cpu()))
+            self._val.append((torch.empty(0, len(self.classifiers), 2), targets.cpu()))
             return
         with self._frozen_applied():
-            logits = self.classifier(pixels).float()
+            logits = self._logits(pixels)
             if self.settings.mirror:
-                logits = (logits + self.classifier(pixels.flip(-1)).float()) / 2
+                logits = (logits + self._logits(pixels.flip(-1))) / 2
         self._val.append((logits.cpu(), targets.cpu()))
 
+    def log_odds(self, pixels: Tensor) -> Tensor:
+        """Pixels (B, 1, size, size) to the log-odds (B, F) of each finding."""
+        return positive_logit(self._logits(pixels).flatten(0, 1)).view(len(pixels), -1)
+
+    def _logits(self, pixels: Tensor) -> Tensor:
+        """Logits (B, F, 2) of all findings, float32."""
+        if not self.siblings:
+            return self.classifier(pixels).float()[:, None]  # type: ignore[no-any-return]
+        features = self.classifier.features(pixels)
+        return torch.stack([each.classify(features).float() for each in self.classifiers], dim=1)
+
     def on_validation_epoch_end(self) -> None:
-        """Log val loss, accuracy at probability .5 and ROC-AUC."""
+        """Log val loss, accuracy at probability .5 and ROC-AUC; means over findings."""
         # Batch by batch, and in each the processes' rows in their order.
         parts = [part for batch in zip(*gathered(self._val), strict=True) for part in batch]
         logits = torch.cat([part for part, _ in parts])
@@ -155,20 +195,36 @@ class ClassifierModule(lightning.LightningModule):
                 "training diverged: the network's output became NaN",
                 remedy="lower the learning rate: --set learning_rate=...",
             )
+        rows = [
+            self._figures(loss, logits[:, number], column)
+            for number, (loss, column) in enumerate(
+                zip(self.losses, targets.reshape(len(targets), -1).unbind(1), strict=True)
+            )
+        ]
+        self.log_dict({name: float(np.mean([row[name] for row in rows])) for name in rows[0]})
+
+    def _figures(self, loss: nn.Module, logits: Tensor, targets: Tensor) -> dict[str, float]:
+        """Figures of one finding on those val radiographs of which it is known."""
+        known = targets >= 0
+        logits, targets = logits[known], targets[known]
+        sets = None if self._val_sets is None else self._val_sets[known.numpy()]
         score = positive_logit(logits)
-        figures = {
-            "val_loss": float(self.loss(logits.to(self.device), targets.to(self.device))),
+        return {
+            "val_loss": float(loss(logits.to(self.device), targets.to(self.device))),
             "val_accuracy": float(((score > 0).long() == targets).float().mean()),
-            "val_roc_auc": mean_roc_auc(targets.numpy(), score.numpy(), self._val_sets),
+            "val_roc_auc": mean_roc_auc(targets.numpy(), score.numpy(), sets),
         }
-        self.log_dict(figures)
 
     def configure_optimizers(self) -> Any:
         """The optimizer and its schedule per step."""
         settings = self.settings
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind(
-            parameter_groups(self.classifier, settings), lr=settings.learning_rate, fused=True
+            parameter_groups(
+                self.classifier, settings, [each.head for each in self.classifiers[1:]]
+            ),
+            lr=settings.learning_rate,
+            fused=True,
         )
         if settings.schedule == "constant":
             return optimizer
@@ -180,6 +236,21 @@ class ClassifierModule(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+def by_finding(targets: Tensor, weights: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Class indices (B,) and weights (B,) of each finding; what is not known weighs nothing.
+
+    Args:
+        targets: (B,) of one finding; (B, F) of several, -1 where one is not known.
+        weights: (B,) of the radiographs; None for 1.
+    """
+    if targets.dim() == 1:
+        yield targets, weights
+        return
+    for column in targets.unbind(1):
+        known = (column >= 0).float()
+        yield column.clamp(min=0), known if weights is None else known * weights
 
 
 def mean_roc_auc(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -11,11 +12,18 @@ from pneumoscope.models.classifier import Classifier
 from pneumoscope.training.settings import TrainingSettings
 
 
-def parameter_groups(classifier: Classifier, settings: TrainingSettings) -> list[dict[str, Any]]:
+def parameter_groups(
+    classifier: Classifier, settings: TrainingSettings, heads: Iterable[nn.Module] = ()
+) -> list[dict[str, Any]]:
     """The parameters that are trained, as groups for torch's optimizers.
 
     With `layer_decay` below 1 a layer's rate is that of the layer above times this (BEiT, arXiv
-    2106.08254, appendix); timm says which parameters are of one layer. The head has the full rate.
+    2106.08254, appendix); timm says which parameters are of one layer. Heads have the full rate.
+
+    Args:
+        classifier: backbone and head.
+        settings: of the run.
+        heads: those of further findings on the same backbone.
 
     Raises:
         SettingsError: timm knows no order of this backbone's layers.
@@ -25,7 +33,8 @@ def parameter_groups(classifier: Classifier, settings: TrainingSettings) -> list
     spare = settings.optimizer == "adamw"
     below = {} if settings.layer_decay == 1 else _layers_above(classifier, settings.backbone)
     groups: dict[tuple[bool, int], list[nn.Parameter]] = {}
-    for name, parameter in classifier.named_parameters():
+    further = [("", parameter) for head in heads for parameter in head.parameters()]
+    for name, parameter in (*classifier.named_parameters(), *further):
         if parameter.requires_grad:
             undecayed = spare and parameter.ndim <= 1
             groups.setdefault((undecayed, below.get(name, 0)), []).append(parameter)

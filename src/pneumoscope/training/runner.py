@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from pneumoscope.bundles import BundleInfo, read_bundle
+from pneumoscope.bundles import BundleInfo, finding_folder, read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import BundleError, RunError
 from pneumoscope.files import new_folder
-from pneumoscope.models.classifier import Classifier, positive_logit
+from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.normalisation import is_folded, unfold
 from pneumoscope.models.weights import WeightRecord, pretrained_classifier
 from pneumoscope.training.bundling import make_bundle
@@ -74,11 +74,19 @@ CONFIG, MANIFEST = "config.yaml", "manifest.csv"
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A finished run: its folder, its bundle, and the history of its epochs."""
+    """A finished run.
+
+    Attributes:
+        folder: of the run.
+        bundle: of its finding; of several, the first one's.
+        history: a row for each epoch.
+        findings: of several, the folder of each, with its bundle; else empty.
+    """
 
     folder: Path
     bundle: BundleInfo
     history: list[Row]
+    findings: tuple[Path, ...] = ()
 
 
 def start_run(
@@ -108,12 +116,15 @@ def start_run(
         SettingsError: the batches cannot be shared by the devices.
         WeightsError, SettingsError: the backbone or its weights cannot be had.
     """
+    if len(settings.findings) == 1:
+        manifest = manifest.of_finding(settings.findings[0])
     for split in ("train", "val"):
-        check_split(manifest, split)
+        for view in _views(manifest, settings):
+            check_split(view, split)
     processes = _processes(devices, manifest, settings)
     if processes.local_rank is None:
         task = partial(start_run, manifest, settings, out, trackers=trackers)
-        return _launched(task, processes, listener, out)
+        return _launched(task, processes, listener, out, settings)
     with joined(processes) as world, told_as_run_errors(out):
         with world.turn():
             # Built before the folder, so that a refused backbone or weights file leaves none
@@ -153,14 +164,15 @@ def resume_run(
             )
     listener = listener or RunListener()
     settings, manifest = read_settings(out / CONFIG), Manifest.read(out / MANIFEST)
-    finished = _finished(out)
+    finished = _finished(out, settings)
     if finished is not None:
         _tell(listener, settings.epochs, settings.epochs)
         return finished
     done = next_epoch(out, settings.epochs)
     processes = _processes(devices, manifest, settings)
     if processes.local_rank is None:
-        return _launched(partial(resume_run, out, trackers=trackers), processes, listener, out)
+        task = partial(resume_run, out, trackers=trackers)
+        return _launched(task, processes, listener, out, settings)
     with joined(processes) as world, told_as_run_errors(out):
         if world.leads:
             _tell(listener, done, settings.epochs)
@@ -172,12 +184,12 @@ def _tell(listener: RunListener, done: int, epochs: int) -> None:
         listener.resumed(done, epochs)
 
 
-def _finished(out: Path) -> RunResult | None:
-    """A run whose bundle is written and whole; None for one with something left to do."""
-    if not (out / "bundle").is_dir():
+def _finished(out: Path, settings: TrainingSettings) -> RunResult | None:
+    """A run whose bundles are written and whole; None for one with something left to do."""
+    if not all((folder / "bundle").is_dir() for folder in _folders(out, settings)):
         return None
     try:
-        return _found(out)
+        return _found(out, settings)
     except BundleError:
         return None
 
@@ -192,17 +204,41 @@ def _processes(
 
 
 def _launched(
-    task: Callable[..., RunResult], processes: Processes, listener: RunListener | None, out: Path
+    task: Callable[..., RunResult],
+    processes: Processes,
+    listener: RunListener | None,
+    out: Path,
+    settings: TrainingSettings,
 ) -> RunResult:
     """The run of processes that are started for it."""
     launch(task, processes, listener or RunListener(), out)
-    return _found(out)
+    return _found(out, settings)
 
 
-def _found(folder: Path) -> RunResult:
+def _found(folder: Path, settings: TrainingSettings) -> RunResult:
     """A run that another process has finished."""
-    _, info = read_bundle(folder)
-    return RunResult(folder, info, read_history(folder / HISTORY))
+    parts = _folders(folder, settings)
+    infos = [read_bundle(part / "bundle")[1] for part in parts]
+    return _result(folder, parts, infos)
+
+
+def _result(folder: Path, parts: Sequence[Path], infos: Sequence[BundleInfo]) -> RunResult:
+    history = read_history(folder / HISTORY)
+    return RunResult(folder, infos[0], history, () if len(parts) == 1 else tuple(parts))
+
+
+def _folders(folder: Path, settings: TrainingSettings) -> list[Path]:
+    """The folder of each finding's bundle; of one finding, the run itself."""
+    if len(settings.findings) < 2:
+        return [folder]
+    return [finding_folder(folder, name) for name in settings.findings]
+
+
+def _views(manifest: Manifest, settings: TrainingSettings) -> list[Manifest]:
+    """The manifest as each finding labels it."""
+    if len(settings.findings) < 2:
+        return [manifest]
+    return [manifest.of_finding(name) for name in settings.findings]
 
 
 def check_split(manifest: Manifest, split: str) -> None:
@@ -214,7 +250,7 @@ def check_split(manifest: Manifest, split: str) -> None:
     present = set(manifest.subset(split).targets().tolist())
     if len(present) < 2:
         raise RunError(
-            f"split '{split}' holds one class only",
+            f"split '{split}' holds one class only ({manifest.labels[min(present)]})",
             remedy="give more radiographs, or other splits",
         )
 
@@ -254,7 +290,7 @@ def _run(
     with world.turn():
         if world.leads:
             return _finish(folder, manifest, settings, ready.module, ready.val, start[1])
-        return _found(folder)
+        return _found(folder, settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,18 +322,20 @@ def prepare_run(
     # The first process of a machine fills its cache, the others find it filled.
     with world.turn(per_node=True):
         pixels = cached_pixels(manifest.subset("all"), settings.size, progress=listener.decoding)
-        train, val = (_dataset(manifest, pixels, split) for split in ("train", "val"))
+        train, val = (_dataset(manifest, pixels, split, settings) for split in ("train", "val"))
         train.weights = manifest.subset("train").weights()
         if settings.guided:
             train.guides = _guides(settings, train.pixels, listener)
     if weights.sha256 is not None and is_folded(classifier.backbone.network):
         unfold(classifier, _some(train))
-    if world.processes.size > 1:
-        see_whole_batches(classifier)
-    alpha = balanced_alpha(train.targets) if settings.class_weights else None
+    alpha = _alpha(train.targets) if settings.class_weights else None
     table = manifest.subset("val").table
     sets = table["cohort"].to_numpy(np.str_) if "cohort" in table else None
-    module = ClassifierModule(classifier, settings, alpha, sets)
+    count = max(len(settings.findings), 1)
+    module = ClassifierModule(classifier, settings, alpha, sets, count)
+    if world.processes.size > 1:
+        for each in module.classifiers:
+            see_whole_batches(each)
     batches = train_loader(
         train,
         batch_size=settings.batch_size,
@@ -348,36 +386,56 @@ def _finish(
     checkpoint = read_checkpoint(best)
     module.load_state_dict(checkpoint["state_dict"])
     module.eval().cpu()
-    info = make_bundle(
-        folder / "bundle",
-        module.classifier,
-        manifest,
-        settings,
-        weights,
-        selected_epoch=int(checkpoint["epoch"]),
-        val_logits=predict_logits(module, val, 2 * settings.batch_size),
-        val_targets=val.targets.numpy(),
-    )
-    return RunResult(folder, info, read_history(folder / HISTORY))
+    logits = predict_logits(module, val, 2 * settings.batch_size)
+    targets = val.targets.numpy().reshape(len(val), -1)
+    parts, infos = _folders(folder, settings), []
+    for part, view, classifier, own, stated in zip(
+        parts, _views(manifest, settings), module.classifiers, logits.T, targets.T, strict=True
+    ):
+        if part != folder:
+            part.mkdir(parents=True, exist_ok=True)
+            view.write(part / MANIFEST)
+        infos.append(
+            make_bundle(
+                part / "bundle",
+                classifier,
+                view,
+                settings,
+                weights,
+                selected_epoch=int(checkpoint["epoch"]),
+                val_logits=own[stated >= 0],
+                val_targets=stated[stated >= 0],
+            )
+        )
+    return _result(folder, parts, infos)
 
 
 def predict_logits(
     module: ClassifierModule, dataset: PixelDataset, batch_size: int
 ) -> NDArray[np.float64]:
-    """Log-odds (N,) of the positive class, before calibration, in float32 arithmetic."""
+    """Log-odds (N, F) of each finding, before calibration, in float32 arithmetic."""
     parts = []
     early = module.frozen_stand_in()
     with torch.inference_mode(), nullcontext() if early is None else early.applied():
         for batch in plain_loader(dataset, batch_size=batch_size):
-            logits = positive_logit(module.classifier(batch.pixels)).double()
+            logits = module.log_odds(batch.pixels).double()
             if module.settings.mirror:
-                mirrored = positive_logit(module.classifier(batch.pixels.flip(-1))).double()
-                logits = (logits + mirrored) / 2
+                logits = (logits + module.log_odds(batch.pixels.flip(-1)).double()) / 2
             parts.append(logits.numpy())
     return np.concatenate(parts)
 
 
-def _dataset(manifest: Manifest, pixels: NDArray[np.uint8], split: str) -> PixelDataset:
+def _dataset(
+    manifest: Manifest, pixels: NDArray[np.uint8], split: str, settings: TrainingSettings
+) -> PixelDataset:
     table = manifest.subset("all").table
     rows = np.flatnonzero((table["split"] == split).to_numpy())
-    return PixelDataset(pixels[rows], manifest.subset(split).targets())
+    part, several = manifest.subset(split), len(settings.findings) > 1
+    return PixelDataset(pixels[rows], part.states(settings.findings) if several else part.targets())
+
+
+def _alpha(targets: Tensor) -> Tensor:
+    """The weight of each class, (2,), or (F, 2) of several findings."""
+    columns = targets.reshape(len(targets), -1).unbind(1)
+    found = torch.stack([balanced_alpha(column[column >= 0]) for column in columns])
+    return found if targets.dim() > 1 else found[0]

@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from pneumoscope.bundles import HeatmapSpec
+from pneumoscope.bundles import HeatmapSpec, finding_folder
 from pneumoscope.errors import SettingsError
 from pneumoscope.files import write_text
 from pneumoscope.training.amounts import Amounts
@@ -82,6 +82,9 @@ class TrainingSettings(BaseModel):
     # On this share of train radiographs what is outside the lungs is hidden, so that the label is
     # not learnt from markers, lines or the body's shape; as `lung_guidance`, for `regional` only.
     hide_outside: Annotated[float, Field(ge=0, le=1)] = 0.0
+    # Columns of the manifest, as `scan --findings` writes them, to learn instead of its label: one
+    # backbone with a head for each.
+    findings: tuple[str, ...] = ()
     # A bundle whose maps, times the density factor, teach every cell (self-training): the network
     # learns to be local. Training starts from its weights unless `weights` names others.
     teacher: str | None = None
@@ -107,6 +110,23 @@ class TrainingSettings(BaseModel):
     def _one_way_to_draw(cls, value: float, others: ValidationInfo) -> float:
         if value > 0 and others.data.get("balanced_sampler"):
             raise ValueError("cannot be used with balanced_sampler, which draws in its own way")
+        return value
+
+    @field_validator("findings")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+        if len({finding_folder(Path(), name) for name in value}) < len(value):
+            raise ValueError("names two findings alike")
+        for name in ("balanced_sampler", "even_sets") if len(value) > 1 else ():
+            if others.data.get(name):
+                raise ValueError(f"cannot be several with {name}, which draws by one label")
+        return value
+
+    @field_validator("teacher")
+    @classmethod
+    def _of_one_finding(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value is not None and len(others.data.get("findings", ())) > 1:
+            raise ValueError("tells of one finding; train each finding by itself")
         return value
 
     @field_validator("amounts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from pneumoscope.cohort.formats.finding_columns import FindingColumns
 from pneumoscope.cohort.formats.marks import FieldFile, Mark
 from pneumoscope.cohort.formats.words import finding_key, split_names
 from pneumoscope.errors import CohortError
@@ -22,18 +23,27 @@ class Choice:
         readers: of several readers `union` (any of them), `majority` (more than half of them), or
             the name of one.
         label_column: the column with the labels, for a table that is no known format.
+        findings: several findings, each to become a column of its own; see `FindingColumns`.
     """
 
     positive: str | None = None
     negative: str | None = None
     readers: str = UNION
     label_column: str | None = None
+    findings: FindingColumns | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Every finding that was named."""
+        named = (*split_names(self.positive or ""), *split_names(self.negative or ""))
+        return named if self.findings is None else (*named, *self.findings.words)
 
     @property
     def maps_labels(self) -> bool:
         """Whether labels are sorted into positive, negative and left out."""
         named = self.positive is not None and len(split_names(self.positive)) > 1
-        return named or self.negative is not None or self.label_column is not None
+        several = self.findings is not None
+        return named or several or self.negative is not None or self.label_column is not None
 
     def of(self, file: FieldFile) -> Rule:
         """The rule for a file: what was chosen, else what its format proposes.

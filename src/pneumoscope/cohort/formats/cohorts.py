@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from pneumoscope.cohort.formats.choice import Choice, Rule
+from pneumoscope.cohort.formats.finding_columns import ABSENT, PRESENT, UNKNOWN, FindingColumns
 from pneumoscope.cohort.formats.marks import FieldFile, Mark
 from pneumoscope.cohort.formats.names import NameIndex
 from pneumoscope.cohort.formats.tables import read_plain_table, read_table_of_the_field
-from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE
+from pneumoscope.cohort.formats.words import (
+    NEGATIVE,
+    NONE_FOUND,
+    POSITIVE,
+    SOME_FOUND,
+    finding_key,
+)
 from pneumoscope.cohort.patients import from_name
 from pneumoscope.cohort.tables import read_rows, safe_image_path
 from pneumoscope.errors import CohortError
 from pneumoscope.imaging import is_radiograph_file
 
 NEITHER = "with neither a positive nor a negative finding"
-ABSENT = "without a file of their name"
+NOTHING_KNOWN = "of which no finding is known"
+NO_FILE = "without a file of their name"
 _RESERVED = frozenset({"image", "label", "patient", "sha256", "width", "height"})
 
 
@@ -98,12 +106,17 @@ def found_files(images: Sequence[str], table: Path, root: Path) -> list[str]:
 
 
 def _rows(file: FieldFile, choice: Choice, root: Path) -> CohortRows:
-    labels = _labels(file, choice)
     left_out = dict(file.left_out)
+    if choice.findings is None:
+        states: dict[str, dict[str, str]] = {}
+        labels, unlabelled = _labels(file, choice), NEITHER
+    else:
+        states = _states(file, choice, choice.findings)
+        labels, unlabelled = overall_labels(states), NOTHING_KNOWN
     named = [name for name in file.facts if labels.get(name)]
-    _count(left_out, NEITHER, len(file.facts) - len(named))
+    _count(left_out, unlabelled, len(file.facts) - len(named))
     found = find_files(named, file.path, root)
-    _count(left_out, ABSENT, sum(not files for files in found))
+    _count(left_out, NO_FILE, sum(not files for files in found))
     _count(left_out, "with two files of their name", sum(len(files) > 1 for files in found))
     used = [(name, files[0]) for name, files in zip(named, found, strict=True) if len(files) == 1]
     if not used:
@@ -120,6 +133,7 @@ def _rows(file: FieldFile, choice: Choice, root: Path) -> CohortRows:
             "image": image,
             "label": labels[name],
             "patient": _patient(image, file.facts[name]),
+            **states.get(name, {}),
         }
         for name, image in used
     ]
@@ -131,6 +145,8 @@ def _rows(file: FieldFile, choice: Choice, root: Path) -> CohortRows:
 def _described(file: FieldFile, choice: Choice) -> str:
     """The format, and the findings that count as positive and negative."""
     parts = [file.format]
+    if choice.findings is not None:
+        return f"{file.format}; findings: {', '.join(choice.findings.columns)}"
     for name, chosen, own in (
         ("positive", choice.positive, file.positive),
         ("negative", choice.negative, file.negative),
@@ -158,6 +174,53 @@ def _labels(file: FieldFile, choice: Choice) -> dict[str, str]:
         for image, positive in said.items()
         if positive is not None
     }
+
+
+def overall_labels(states: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Whether any finding is present, of each image of which something is known."""
+    return {
+        image: SOME_FOUND if PRESENT in own.values() else NONE_FOUND
+        for image, own in states.items()
+        if set(own.values()) != {UNKNOWN}
+    }
+
+
+def _states(file: FieldFile, choice: Choice, wanted: FindingColumns) -> dict[str, dict[str, str]]:
+    """What each image's cell of each finding says.
+
+    A file that states absences, as one with a column for each finding, says nothing by silence
+    (unless it states that there is no finding), and neither does a list of boxes; in a list of what
+    is present, silence is absence.
+
+    Raises:
+        CohortError: none of a column's words is a finding of the file.
+    """
+    named = {finding_key(mark.finding): mark.finding for mark in file.marks if mark.finding}
+    for name in wanted.missing(named):
+        listed = ", ".join(sorted(named.values())[:20]) or "none"
+        raise CohortError(
+            f"is {file.format}, which has no finding {name!r}",
+            path=file.path,
+            remedy=f"choose with --findings among its findings: {listed}",
+        )
+    marks: dict[str, list[Mark]] = {}
+    for mark in file.marks:
+        marks.setdefault(mark.image, []).append(mark)
+    boxes_alone = bool(file.positive) and not file.negative
+    is_list = all(mark.present for mark in file.marks) and not boxes_alone
+    readers = choice.of(file).readers
+    none = frozenset(map(finding_key, (*file.negative, "No Finding")))
+    cells: dict[str, dict[str, str]] = {image: {} for image in marks}
+    for name in wanted.columns:
+        rule = Rule(wanted.keys(name), frozenset(), readers)
+        nothing = Rule(none, frozenset(), readers)
+        for image, own in marks.items():
+            said = rule.label(own)
+            silent = said is None and not any(rule.wants(mark) for mark in own)
+            if is_list or (silent and nothing.label(own)):
+                said = bool(said)
+            cells[image][name] = UNKNOWN if said is None else PRESENT if said else ABSENT
+    return cells
 
 
 def _words(file: FieldFile, rule: Rule) -> bool:

@@ -277,12 +277,15 @@ class _Reading:
                     f"a column {choice.label_column!r}", "name another with --label-column"
                 )
             return column, {}
-        named = [*split_names(choice.positive or ""), *split_names(choice.negative or "")]
         finding = self._first(_FINDINGS)
-        generic = not self._format.columns and finding is None
+        own_columns = choice.findings is not None and self._at.keys() & set(
+            map(finding_key, choice.findings.words)
+        )
+        generic = not self._format.columns and (finding is None or own_columns)
         if not self._format.wide and not generic:
             return finding, {}
-        wanted = {*map(finding_key, (*self._format.positive, *self._format.negative, *named))}
+        proposed = (*self._format.positive, *self._format.negative)
+        wanted = {*map(finding_key, (*proposed, *choice.words))}
         header = self._rows.header
         return None, {header[self._at[key]]: self._at[key] for key in wanted & self._at.keys()}
 

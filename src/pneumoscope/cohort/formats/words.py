@@ -8,6 +8,9 @@ from collections.abc import Iterable
 NEGATIVE, POSITIVE = "NORMAL", "PNEUMONIA"
 """The labels that a cohort gets where its table has findings or yes and no."""
 
+NONE_FOUND, SOME_FOUND = "no finding", "finding"
+"""The labels of a cohort with a column for each of several findings."""
+
 _TRUTH = {
     **dict.fromkeys(("1", "1.0", "yes", "y", "true", "t", "positive", "present"), True),
     **dict.fromkeys(("0", "0.0", "no", "n", "false", "f", "negative", "absent"), False),
