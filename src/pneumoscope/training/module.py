@@ -106,17 +106,21 @@ class ClassifierModule(lightning.LightningModule):
         """Loss of one batch of uint8 pixels (B, 1, H, W)."""
         count = self.settings.accumulate
         drawn = self.global_step * count + batch_idx % count
-        torch.manual_seed(self.settings.seed * 1_000_003 + drawn)
+        loss = self.batch_loss(batch, self.settings.seed * 1_000_003 + drawn)
+        count = len(batch.targets)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
+        return loss
+
+    def batch_loss(self, batch: Batch, seed: int) -> Tensor:
+        """Loss of this process' rows of a batch, augmented as the seed says."""
+        torch.manual_seed(seed)
         # In bfloat16 resampling loses what it moves, and some of its steps give no numbers at all.
         with torch.autocast(self.device.type, enabled=False):
             pixels, guides = self.augment(batch.pixels, batch.guides)
         moved = batch._replace(pixels=pixels, guides=guides)
         quick = QuickOnProcessors() if self.device.type == "cpu" else nullcontext()
         with quick, self._frozen_applied():
-            loss = self._loss(moved, own_rows(len(pixels)))
-        count = len(batch.targets)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
-        return loss
+            return self._loss(moved, own_rows(len(pixels)))
 
     def _loss(self, batch: Batch, rows: slice) -> Tensor:
         """Loss of this process' rows; the mean over processes is that of the whole batch."""

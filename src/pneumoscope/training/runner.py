@@ -32,6 +32,7 @@ from pneumoscope.training.devices import (
     check_shares,
     find_processes,
 )
+from pneumoscope.training.gpu_memory import check_memory
 from pneumoscope.training.history import Row, read_history
 from pneumoscope.training.launch import launch
 from pneumoscope.training.listener import RunListener
@@ -129,7 +130,7 @@ def start_run(
         with world.turn():
             # Built before the folder, so that a refused backbone or weights file leaves none
             # behind.
-            start = _start(settings)
+            start = _start(settings, processes)
             if world.leads:
                 new_folder(out)
                 write_settings(out / CONFIG, settings)
@@ -176,7 +177,8 @@ def resume_run(
     with joined(processes) as world, told_as_run_errors(out):
         if world.leads:
             _tell(listener, done, settings.epochs)
-        return _run(out, manifest, settings, _start(settings), listener, world, trackers)
+        start = _start(settings, processes)
+        return _run(out, manifest, settings, start, listener, world, trackers)
 
 
 def _tell(listener: RunListener, done: int, epochs: int) -> None:
@@ -255,13 +257,15 @@ def check_split(manifest: Manifest, split: str) -> None:
         )
 
 
-def _start(settings: TrainingSettings) -> tuple[Classifier, WeightRecord]:
-    """The classifier as it is before the first step."""
+def _start(settings: TrainingSettings, processes: Processes) -> tuple[Classifier, WeightRecord]:
+    """The classifier as it is before the first step, of which a step fits into memory."""
     torch.manual_seed(settings.seed)
     classifier, weights = pretrained_classifier(
         settings.backbone, settings.head, settings.size, settings.start
     )
-    return classifier.to(memory_format=torch.channels_last), weights  # type: ignore[call-overload]
+    laid = classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    check_memory(laid, settings, processes)
+    return laid, weights
 
 
 def _run(
@@ -318,7 +322,7 @@ def prepare_run(
         world: the processes of the run.
         start: the classifier as it is before the first step; None to build it.
     """
-    classifier, weights = start or _start(settings)
+    classifier, weights = start or _start(settings, world.processes)
     # The first process of a machine fills its cache, the others find it filled.
     with world.turn(per_node=True):
         pixels = cached_pixels(manifest.subset("all"), settings.size, progress=listener.decoding)
