@@ -17,7 +17,7 @@ from pydicom.uid import generate_uid
 from pneumoscope.api import Reader
 from pneumoscope.cli.predict import predict_files
 from pneumoscope.dicom.films import predict_objects
-from pneumoscope.report.findings_folder import file_name
+from pneumoscope.inference.findings_folder import file_name
 from tests.dicom.films import film
 from tests.dicom.node_process import engine
 

@@ -15,7 +15,7 @@ from pneumoscope.files import atomic_path, write_json
 from pneumoscope.findings import Region, positive_regions
 from pneumoscope.findings.words import RESEARCH_ONLY
 from pneumoscope.inference import Engine, Explained, explain_files
-from pneumoscope.report.findings_folder import file_name
+from pneumoscope.inference.findings_folder import file_name
 from pneumoscope.report.numbers import method_name
 from pneumoscope.report.side_by_side import Panel, Point, side_by_side
 

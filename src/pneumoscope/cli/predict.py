@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.findings import Finding
     from pneumoscope.imaging import Limits
     from pneumoscope.inference import Engine, Explained, Failed
-    from pneumoscope.report.findings_folder import FindingsFolder
+    from pneumoscope.inference.findings_folder import FindingsFolder
 
 _SHOWN, _NAMED = 20, 5
 # Of a line of findings: the probability; it with all gaps; the least that is left for words.
@@ -272,7 +272,7 @@ def predict_files(
     """Explain files into a folder of findings, in the files' order, and return the folder."""
     from pneumoscope.imaging import DEFAULT_LIMITS, read_radiograph
     from pneumoscope.inference import Failed, find_in, process_files
-    from pneumoscope.report.findings_folder import FindingsFolder, digests_now
+    from pneumoscope.inference.findings_folder import FindingsFolder, digests_now
 
     used = engine.info.threshold if threshold is None else threshold
     settings = {"model": engine.info.model_id, "threshold": used, "gate": gate}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.findings import Finding
     from pneumoscope.imaging import Limits
     from pneumoscope.inference import Engine, Explained, Failed
-    from pneumoscope.report.findings_folder import FindingsFolder
+    from pneumoscope.inference.findings_folder import FindingsFolder
 
 SELECTION = "selection.jsonl"
 
@@ -71,7 +71,7 @@ def predict_objects(
     from pneumoscope.dicom.selection import refuse_unless_chest_film
     from pneumoscope.findings import Finding
     from pneumoscope.inference import process_files
-    from pneumoscope.report.findings_folder import FindingsFolder, digests_now
+    from pneumoscope.inference.findings_folder import FindingsFolder, digests_now
 
     wanted = parse_kinds(kinds)
     pseudonyms = None if key is None else Pseudonyms.from_file(key)

@@ -1,9 +1,10 @@
 """Inference: from a bundle and files to findings.
 
 Enters: a bundle or run folder; paths of radiographs.
-Leaves: `Engine` (logits and raw maps for a batch), explained radiographs with their `Finding`.
-May import: imaging, lungs, density, gate, findings, bundles; report where a result is shown. Torch
-only inside `torch_engine`, which is imported when a bundle needs it.
+Leaves: `Engine` (logits and raw maps for a batch), explained radiographs with their `Finding`, the
+folder that `predict` writes.
+May import: imaging, lungs, density, gate, findings, bundles; report where a result is shown or
+written. Torch only inside `torch_engine`, which is imported when a bundle needs it.
 """
 
 from pneumoscope.inference.engine import RANDOMISED, Engine, EngineOutput, Runtime

@@ -17,7 +17,6 @@ from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from pneumoscope.errors import OutputError
 from pneumoscope.files import atomic_path, sha256_file, write_json, write_text, writing
@@ -101,7 +100,7 @@ class FindingsFolder:
                 for line in stream:
                     try:
                         yield Finding.model_validate_json(line), f"{line.rstrip()}\n"
-                    except ValidationError:
+                    except ValueError:  # Of pydantic, among others.
                         continue
 
     def add(

@@ -11,7 +11,7 @@ import pytest
 
 from pneumoscope.errors import OutputError
 from pneumoscope.findings import Finding, Gate, completed
-from pneumoscope.report.findings_folder import FindingsFolder
+from pneumoscope.inference.findings_folder import FindingsFolder
 from pneumoscope.report.overlay import load_heatmap
 
 SETTINGS = {"model": "m", "threshold": 0.5}
