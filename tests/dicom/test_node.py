@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from pynetdicom.presentation import build_context
 
 from pneumoscope.dicom import outcome
-from pneumoscope.dicom.node.destinations import associate, end
+from pneumoscope.dicom.node.destinations import associate, end, watched
 from pneumoscope.dicom.node.settings import parse_network
 from pneumoscope.dicom.objects import KINDS
 from pneumoscope.dicom.outcome import Outcome
@@ -122,8 +122,7 @@ def test_a_call_that_would_wait_for_ever_is_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if the association ended between the question whether it is there, and the call."""
-    for name in ("_PATIENCE_SECONDS", "_TIMEOUT_SECONDS"):
-        monkeypatch.setattr(f"pneumoscope.dicom.node.destinations.{name}", 0.5)
+    monkeypatch.setattr("pneumoscope.dicom.node.destinations._TIMEOUT_SECONDS", 0.5)
     (path,) = films(tmp_path, 1)
     contexts = [build_context(dcmread(path).SOPClassUID, "1.2.840.10008.1.2.1")]
     with receiving() as receiver:
@@ -135,6 +134,34 @@ def test_a_call_that_would_wait_for_ever_is_ended(
         thread.start()
         thread.join(60)
         assert not thread.is_alive()
+
+
+class Stuck(threading.Thread):
+    """An association that lives, and whose call returns when it is killed."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.killed = threading.Event()
+
+    def run(self) -> None:
+        self.killed.wait()
+
+    def kill(self) -> None:
+        self.killed.set()
+
+
+def test_a_call_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pneumoscope.dicom.node.destinations._PATIENCE_SECONDS", 1.0)
+    association = Stuck()
+    association.start()
+    with watched(association):
+        assert association.killed.wait(60)
+    quick = Stuck()
+    quick.start()
+    with watched(quick):
+        pass
+    assert not quick.killed.wait(2)
+    quick.kill()
 
 
 def test_strangers_are_turned_away(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ _CLASSES = (
 """Secondary Capture, Segmentation, Comprehensive SR, Grayscale Softcopy Presentation State."""
 _TIMEOUT_SECONDS = 30.0
 _PATIENCE_SECONDS = 3 * _TIMEOUT_SECONDS
+_LOOK_SECONDS = 0.5
 
 
 class Line(Protocol):
@@ -137,17 +138,26 @@ def associate(
 
 @contextmanager
 def watched(association: Any) -> Iterator[None]:
-    """Kill an association during which a call does not return in time, so that it does.
+    """Kill an association during which a call would never return, so that it does.
 
-    If the peer ends an association at the moment of a call, pynetdicom 3.0 may wait for ever.
+    A call of pynetdicom 3.0 waits until the association's own thread pauses. If the peer ends the
+    association at that moment, the thread is gone and pauses no more. While a call is at work the
+    thread lives, so a dead one says that the call waits for ever. Any other call has its time.
     """
-    timer = threading.Timer(_PATIENCE_SECONDS, association.kill)
-    timer.daemon = True
-    timer.start()
+    done = threading.Event()
+    threading.Thread(target=_watch, args=(association, done), daemon=True).start()
     try:
         yield
     finally:
-        timer.cancel()
+        done.set()
+
+
+def _watch(association: Any, done: threading.Event) -> None:
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while not done.wait(_LOOK_SECONDS):
+        if time.monotonic() >= until or not association.is_alive():
+            association.kill()
+            return
 
 
 def end(association: Any) -> None:
