@@ -38,6 +38,7 @@ def read_cohort(
     label_column: str | None = None,
     readers: str = "union",
     images: AnyPath | None = None,
+    findings: str | None = None,
 ) -> Manifest:
     """Read a manifest of `scan`, a CSV with `image,label`, or a table of the field.
 
@@ -48,15 +49,20 @@ def read_cohort(
         label_column: the column with the labels, for a table that is no known format.
         readers: of several readers `union`, `majority` or one by name.
         images: the folder of the radiographs, if it is not the table's.
+        findings: several findings instead of `positive` and `negative`, each a column of the
+            cohort, such as `Effusion,Opacity=Pneumonia|Consolidation`.
 
     Raises:
         CohortError: the table cannot be used.
+        SettingsError: `findings` names none.
     """
     require("evaluate", "read_cohort")
     from pneumoscope.cohort.formats.choice import Choice
+    from pneumoscope.cohort.formats.finding_columns import FindingColumns
     from pneumoscope.cohort.manifest import Manifest
 
-    choice = Choice(positive, negative, readers, label_column)
+    several = None if findings is None else FindingColumns.parse(findings)
+    choice = Choice(positive, negative, readers, label_column, several)
     return Manifest.read(Path(path), choice=choice, images=_path(images))
 
 

@@ -12,6 +12,7 @@ from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.formats.cohorts import NO_FILE, NOTHING_KNOWN, cohort_rows
 from pneumoscope.cohort.formats.finding_columns import FindingColumns
 from pneumoscope.errors import CohortError, SettingsError
+from pneumoscope.workflow import read_cohort
 from tests.cohort.films import film, save
 from tests.cohort.test_field_tables import CHEXPERT, NIH, NIH_BOXES, VINDR, VINDR_LABELS, lay
 
@@ -138,3 +139,10 @@ def test_names_that_are_none(text: str) -> None:
 def test_findings_have_no_single_positive_label() -> None:
     with pytest.raises(SettingsError, match="no single positive and negative label"):
         ScanSettings(findings="a", positive="b")
+
+
+def test_a_table_read_as_a_cohort_has_the_columns(tmp_path: Path) -> None:
+    path = lay(tmp_path, "entry.csv", NIH, "00000001_001.png", "00000002_000.png")
+    cohort = read_cohort(path, findings="Emphysema,Opacity=Pneumonia|Infiltration")
+    assert cohort.states(["Emphysema", "Opacity"]).tolist() == [[1, 0], [0, 0]]
+    assert cohort.labels == ("no finding", "finding") and len(cohort) == 2
