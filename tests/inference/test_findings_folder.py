@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pneumoscope.errors import OutputError
 from pneumoscope.findings import Finding, Gate, completed
+from pneumoscope.imaging.png import unit_values
 from pneumoscope.inference.findings_folder import FindingsFolder
-from pneumoscope.report.overlay import load_heatmap
 
 SETTINGS = {"model": "m", "threshold": 0.5}
 NAMES = [f"film-{index}.png" for index in range(40)]
@@ -44,7 +45,8 @@ def test_threads_may_add_in_any_order(tmp_path: Path) -> None:
     assert [line["image"] for line in lines(tmp_path)] == NAMES
     assert [item.image for item in folder.first(3)] == NAMES[:3]
     for item in added:
-        saved = load_heatmap(tmp_path / str(item.heatmap))
+        with Image.open(tmp_path / str(item.heatmap)) as image:
+            saved = unit_values(image)
         np.testing.assert_allclose(saved, heat, atol=1e-5)
     assert len(list((tmp_path / "overlays").glob("*.jpg"))) == len(NAMES)
 

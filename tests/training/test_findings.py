@@ -17,9 +17,11 @@ from pneumoscope.comparison.plan import make_plan
 from pneumoscope.errors import BundleError, CohortError, RunError, SettingsError
 from pneumoscope.models.classifier import Architecture, Classifier
 from pneumoscope.models.registry import HALF
-from pneumoscope.training.data import Batch
+from pneumoscope.training.data import Batch, PixelDataset
+from pneumoscope.training.data_parallel import World
+from pneumoscope.training.devices import Processes
 from pneumoscope.training.module import ClassifierModule, by_finding
-from pneumoscope.training.runner import resume_run, start_run
+from pneumoscope.training.runner import RunListener, prepare_run, resume_run, start_run
 from pneumoscope.training.settings import TrainingSettings, make_settings, read_settings
 
 PIXELS = torch.randint(0, 256, (6, 1, 64, 64), dtype=torch.uint8)
@@ -153,6 +155,18 @@ def test_a_run_has_a_bundle_for_each(cohort: Manifest, tmp_path: Path) -> None:
     (result.findings[1] / "bundle/bundle.json").unlink()
     assert resume_run(out).findings == result.findings
     assert read_bundle(result.findings[1])[1] == infos[1]
+
+
+def test_what_a_step_learns_from(cohort: Manifest) -> None:
+    train = cohort.subset("train")
+    for findings in (("Clear",), ("Lung/Opacity", "Clear")):
+        ready = prepare_run(cohort, settings(*findings), RunListener(), World(Processes()))
+        dataset = ready.batches.dataset
+        assert isinstance(dataset, PixelDataset)
+        states = train.states(findings)
+        known = states[states[:, 0] >= 0, 0] if len(findings) == 1 else states
+        assert np.array_equal(dataset.targets.numpy(), known)
+        assert len(ready.module.classifiers) == len(findings)
 
 
 @pytest.mark.slow

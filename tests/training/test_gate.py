@@ -14,7 +14,6 @@ from pneumoscope.gate import KINDS, InputGate
 from pneumoscope.training.gate import (
     GateSettings,
     choose_threshold,
-    train_gate_net,
     train_gate_nets,
 )
 from pneumoscope.training.gate_films import Sources, bent, draw, phantoms, placed, sources
@@ -152,7 +151,8 @@ def test_a_tiny_run_learns_and_its_file_answers_as_the_network(
 ) -> None:
     rows: list[dict[str, float]] = []
     settings = GateSettings(side=32, stored_side=64, epochs=8, batch_size=16, seed=1)
-    net = train_gate_net(Sources(films), settings, epoch=rows.append)
+    nothing = [np.zeros(0, dtype=bool)]
+    (net,) = train_gate_nets(Sources(films), settings, nothing, epoch=rows.append)
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert export_gate([net, net], 32, tmp_path / "gate.onnx") < 1e-4
 
@@ -171,7 +171,7 @@ def test_settings_and_empty_cohorts_are_refused() -> None:
     with pytest.raises(SettingsError, match="positive"):
         GateSettings(epochs=0)
     with pytest.raises(RunError, match="no radiograph"):
-        train_gate_net(Sources(np.zeros((0, 128, 128), dtype=np.uint8)), GateSettings())
+        train_gate_nets(Sources(np.zeros((0, 128, 128), dtype=np.uint8)), GateSettings(), [])
 
 
 def test_exposure_and_contrast_do_not_matter_to_the_network() -> None:

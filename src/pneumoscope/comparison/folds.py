@@ -32,7 +32,7 @@ from pneumoscope.inference import load_engine
 from pneumoscope.training.cache import Progress
 from pneumoscope.training.history import read_history
 from pneumoscope.training.listener import RunListener
-from pneumoscope.training.runner import HISTORY, resume_run, start_run
+from pneumoscope.training.runner import HISTORY, relabelled, resume_run, start_run
 from pneumoscope.training.settings import TrainingSettings
 
 PREDICTIONS, METRICS = "predictions.csv", "metrics.json"
@@ -86,8 +86,7 @@ def cross_validate(
         raise SettingsError(
             "cross-validation is of one finding", remedy="give one, and a folder for each"
         )
-    for name in settings.findings:
-        manifest = manifest.of_finding(name)
+    manifest = relabelled(manifest, settings)
     parts = fold_manifests(manifest, count)
     check_folder(out)
     out.mkdir(parents=True, exist_ok=True)

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 
-from pneumoscope.errors import UnreadableImage, UnsupportedImage
 from pneumoscope.files import atomic_path
 from pneumoscope.findings import Region
-from pneumoscope.imaging.png import encode_unit, unit_values
+from pneumoscope.imaging.png import encode_unit
 
 Box = tuple[float, float, float, float]
 """`x, y, width, height` in pixels of the film, between pixel edges."""
@@ -183,25 +182,6 @@ def save_heatmap(path: Path, heatmap: NDArray[np.floating[Any]]) -> None:
     content = encode_unit(heatmap)
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-
-
-def load_heatmap(path: Path) -> NDArray[np.float32]:
-    """Read what `save_heatmap` wrote: (h, w) in [0, 1], within 1/131070 of what was saved.
-
-    Raises:
-        UnreadableImage: the file is missing, truncated or no image.
-        UnsupportedImage: the image is not a 16-bit grayscale PNG.
-    """
-    remedy = "give a heatmap written by this program"
-    try:
-        with Image.open(path) as image:
-            if image.format != "PNG" or image.mode not in ("I;16", "I"):
-                raise UnsupportedImage("is not a 16-bit grayscale PNG", path=path, remedy=remedy)
-            return unit_values(image)
-    except FileNotFoundError as error:
-        raise UnreadableImage("does not exist", path=path, remedy=remedy) from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise UnreadableImage("cannot be read as an image", path=path, remedy=remedy) from error
 
 
 @lru_cache(maxsize=1)

@@ -49,29 +49,6 @@ class GateSettings(SmallSettings):
     phantoms: int = 250
 
 
-def train_gate_net(
-    sources: Sources,
-    settings: GateSettings,
-    *,
-    epoch: Callable[[Row], None] | None = None,
-    step: Callable[[int, int], None] | None = None,
-) -> GateNet:
-    """Train; the averaged network, in evaluation mode.
-
-    Args:
-        sources: upright frontal chest films of `stored_side`, and pictures of other things.
-        settings: how.
-        epoch: called with each finished epoch's figures: epoch (from 0), loss, accuracy (on the
-            pictures trained on), seconds.
-        step: called with (steps taken, steps in all).
-
-    Raises:
-        RunError: there are no films, or the loss became NaN.
-    """
-    everything = np.zeros(len(sources.others), dtype=bool)
-    return train_gate_nets(sources, settings, [everything], epoch=epoch, step=step)[0]
-
-
 def train_gate_nets(
     sources: Sources,
     settings: GateSettings,
@@ -83,11 +60,15 @@ def train_gate_nets(
     """Train several networks on the same drawn pictures, as cross-validation needs them.
 
     Args:
-        sources: as of `train_gate_net`.
+        sources: upright frontal chest films of `stored_side`, and pictures of other things.
         settings: how; each network gets the same.
         unseen: for each network bool (M,), the other pictures that it is not trained on.
-        epoch: as of `train_gate_net`; the mean over the networks.
-        step: as of `train_gate_net`.
+        epoch: called with each finished epoch's figures: epoch (from 0), loss, accuracy (on the
+            pictures trained on), seconds; the means over the networks.
+        step: called with (steps taken, steps in all).
+
+    Returns:
+        The averaged networks, in evaluation mode.
 
     Raises:
         RunError: there are no films, or the loss became NaN.

@@ -27,7 +27,7 @@ from pneumoscope.training.cache import Progress
 from pneumoscope.training.data_parallel import World
 from pneumoscope.training.devices import Processes
 from pneumoscope.training.listener import RunListener
-from pneumoscope.training.runner import check_split, prepare_run
+from pneumoscope.training.runner import check_split, prepare_run, relabelled
 from pneumoscope.training.settings import TrainingSettings
 
 LOWEST, HIGHEST, STEPS = 1e-6, 1e-1, 100
@@ -66,7 +66,7 @@ def find_learning_rate(
         RunError: train holds one class only, or the loss never falls.
     """
     listener = listener or RunListener()
-    check_split(manifest, "train")
+    check_split(relabelled(manifest, settings), "train")
     settings = settings.model_copy(update={"schedule": "constant", "learning_rate": LOWEST})
     ready = prepare_run(manifest, settings, listener, World(Processes()))
     raising = _Raising(listener.step)

@@ -117,8 +117,7 @@ def start_run(
         SettingsError: the batches cannot be shared by the devices.
         WeightsError, SettingsError: the backbone or its weights cannot be had.
     """
-    if len(settings.findings) == 1:
-        manifest = manifest.of_finding(settings.findings[0])
+    manifest = relabelled(manifest, settings)
     for split in ("train", "val"):
         for view in _views(manifest, settings):
             check_split(view, split)
@@ -236,6 +235,16 @@ def _folders(folder: Path, settings: TrainingSettings) -> list[Path]:
     return [finding_folder(folder, name) for name in settings.findings]
 
 
+def relabelled(manifest: Manifest, settings: TrainingSettings) -> Manifest:
+    """The manifest as a run takes it: one finding, if that is all it learns, becomes the label.
+
+    Raises:
+        CohortError: as of `Manifest.of_finding`.
+    """
+    alone = len(settings.findings) == 1
+    return manifest.of_finding(settings.findings[0]) if alone else manifest
+
+
 def _views(manifest: Manifest, settings: TrainingSettings) -> list[Manifest]:
     """The manifest as each finding labels it."""
     if len(settings.findings) < 2:
@@ -322,6 +331,7 @@ def prepare_run(
         world: the processes of the run.
         start: the classifier as it is before the first step; None to build it.
     """
+    manifest = relabelled(manifest, settings)
     classifier, weights = start or _start(settings, world.processes)
     # The first process of a machine fills its cache, the others find it filled.
     with world.turn(per_node=True):
