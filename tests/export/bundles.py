@@ -55,16 +55,24 @@ def write_small(folder: Path, classifier: Classifier, heatmap: str) -> BundleInf
     return write_bundle(folder, described(classifier.architecture, heatmap), [WEIGHTS_FILE])
 
 
+# What was written once, until the process ends.
+_KEPT = tempfile.TemporaryDirectory(prefix="pneumoscope-tests-")
+
+
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(dir=_KEPT.name))
+
+
 @functools.cache
 def exported(run_folder: Path) -> Exported:
     """The run's bundle as a file, written once; to be read only."""
-    return export_onnx(run_folder, Path(tempfile.mkdtemp()) / "model.onnx")
+    return export_onnx(run_folder, _folder() / "model.onnx")
 
 
 @functools.cache
 def exported_small(backbone: str, head: str, heatmap: str) -> Exported:
     """A small random classifier as a file, written once; to be read only."""
-    folder, classifier = Path(tempfile.mkdtemp()), small(backbone, head)
+    folder, classifier = _folder(), small(backbone, head)
     write_small(folder / "bundle", classifier, heatmap)
     return export_onnx(folder / "bundle", folder / "model.onnx")
 
