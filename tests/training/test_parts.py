@@ -282,12 +282,18 @@ def test_lungs_are_segmented_once(phantoms: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
-def test_augmentation_is_never_in_bfloat16(preset: str) -> None:
+def test_augmentation_is_never_in_bfloat16(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = Classifier(Architecture("resnet18", "linear", 64, HALF, HALF))
     module = ClassifierModule(classifier, make_settings(preset, head="linear"), None)
     pixels = torch.randint(0, 256, (8, 1, 64, 64), dtype=torch.uint8)
     seen: list[torch.Tensor] = []
-    module.classifier.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    features = classifier.features
+
+    def watched(pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(pixels)
+        return features(pixels)
+
+    monkeypatch.setattr(classifier, "features", watched)
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     for precise in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not precise):
