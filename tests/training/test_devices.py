@@ -180,11 +180,13 @@ def step(head, preset, findings, whole):
     classifier.normalise = lambda images: normalise(images.double())
     settings = make_settings(preset, head=head, weights="none")
     alpha = torch.tensor([[1.4, 0.6], [0.5, 1.5]])[:findings]
+    if whole:
+        see_whole_batches(classifier)
     module = ClassifierModule(classifier, settings, alpha, findings=findings)
     module.log = lambda *_, **__: None
     if whole:
-        for each in module.classifiers:
-            see_whole_batches(each)
+        for each in module.classifiers[1:]:
+            see_whole_batches(each.head)
     known = lungs if preset == "default" else None
     targets = both if findings == 2 else torch.arange(6) % 2
     loss = module.train().training_step(Batch(pixels, targets, known), 0)

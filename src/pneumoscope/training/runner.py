@@ -346,10 +346,12 @@ def prepare_run(
     table = manifest.subset("val").table
     sets = table["cohort"].to_numpy(np.str_) if "cohort" in table else None
     count = max(len(settings.findings), 1)
+    if world.processes.size > 1:
+        see_whole_batches(classifier)
     module = ClassifierModule(classifier, settings, alpha, sets, count)
     if world.processes.size > 1:
-        for each in module.classifiers:
-            see_whole_batches(each)
+        for each in module.classifiers[1:]:
+            see_whole_batches(each.head)
     batches = train_loader(
         train,
         batch_size=settings.batch_size,

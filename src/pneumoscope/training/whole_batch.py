@@ -20,21 +20,48 @@ from pneumoscope.training.data_parallel import own_rows, process_count
 
 
 def see_whole_batches(module: nn.Module) -> None:
-    """Turn a module's batch normalisation and dropout, in place, into those of whole batches.
+    """Replace a module's batch normalisation and dropout by layers that see whole batches.
 
-    Weights, buffers and their names stay as they are, and so does what is computed in eval mode.
+    Weights, buffers and their names stay as they are, and so does what is computed in eval mode. To
+    be called before anything else refers to the layers.
     """
-    for layer in module.modules():
-        if isinstance(layer, _BatchNorm):
-            layer.__class__ = WholeBatchNorm
-        elif type(layer) is nn.Dropout:
-            layer.__class__ = WholeDropout
-        elif type(layer) is nn.Dropout2d:
-            layer.__class__ = WholeDropout2d
+    for name, layer in module.named_children():
+        whole = _whole(layer)
+        if whole is None:
+            see_whole_batches(layer)
+        else:
+            setattr(module, name, whole.train(layer.training))
+
+
+def _whole(layer: nn.Module) -> nn.Module | None:
+    """What takes a layer's place; None for a layer that stays."""
+    if isinstance(layer, WholeBatchNorm):
+        return None
+    if isinstance(layer, _BatchNorm):
+        return WholeBatchNorm(layer)
+    if type(layer) is nn.Dropout:
+        return WholeDropout(layer.p)
+    if type(layer) is nn.Dropout2d:
+        return WholeDropout2d(layer.p)
+    return None
 
 
 class WholeBatchNorm(_BatchNorm):
-    """Batch normalisation over all processes' rows; each has as many."""
+    """Batch normalisation over all processes' rows; each has as many.
+
+    Args:
+        layer: whose place it takes, with its weights and buffers.
+    """
+
+    def __init__(self, layer: _BatchNorm) -> None:
+        with torch.device("meta"):
+            super().__init__(layer.num_features, layer.eps, layer.momentum)
+        for name, parameter in layer.named_parameters(recurse=False):
+            self.register_parameter(name, parameter)
+        for name, buffer in layer.named_buffers(recurse=False):
+            self.register_buffer(name, buffer)
+        for name, part in layer.named_children():
+            self.add_module(name, part)
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, ...) to the same shape; `drop` and `act`, which timm's layers have, come after."""
