@@ -27,7 +27,7 @@ from pneumoscope.inference import (
 )
 from pneumoscope.inference.explain import explain_in, find_in
 from pneumoscope.inference.finishing import calibrated_probability
-from pneumoscope.inference.heatmaps import Anatomy, anatomy_of, on_film_scale
+from pneumoscope.inference.heatmaps import NO_ANATOMY, Anatomy, anatomy_of, on_film_scale
 from pneumoscope.lungs import LungSegmenter
 
 GRADCAM = HeatmapSpec("gradcam")
@@ -289,3 +289,15 @@ def test_regions_of_a_large_film_are_those_of_its_heatmap(
     right = max(region.x + region.width for region in item.finding.regions)
     bottom = max(region.y + region.height for region in item.finding.regions)
     assert right <= 777 and bottom <= 1303
+
+
+def test_where_no_lungs_were_found_nothing_is_hidden_and_nothing_is_lung() -> None:
+    letterbox = Letterbox.fit(64, 64, 64)
+    pixels, nowhere = np.zeros((64, 64), np.uint8), np.zeros((16, 16), np.float32)
+    none = anatomy_of(pixels, nowhere, letterbox, density=True)
+    assert not none.found and none.mask is None
+    assert none.lungs is not None and (none.lungs == 1).all()
+    assert none.density is not None and (none.density == 1).all()
+    assert NO_ANATOMY.mask is None
+    seen = Anatomy(np.array([[0.2, 0.5]], np.float32), None)
+    assert seen.mask is not None and seen.mask.tolist() == [[False, True]]

@@ -131,11 +131,8 @@ def _panel(
 
 
 def _lungs(item: Explained) -> NDArray[np.bool_] | None:
-    """Where the lungs are; None where none were found, which `explain_files` writes as ones."""
-    if item.lungs is None:
-        return None
-    mask = item.lungs >= 0.5
-    return None if mask.all() or not mask.any() else mask
+    """Where the lungs are; None where none were found."""
+    return item.lungs >= 0.5 if item.lungs is not None and item.lungs_found else None
 
 
 def peak_of(heatmap: NDArray[np.float32]) -> Point | None:

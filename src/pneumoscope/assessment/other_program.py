@@ -29,7 +29,7 @@ from pneumoscope.evaluate.calibration import chance_calibration_error
 from pneumoscope.findings import Finding, completed
 from pneumoscope.imaging import Radiograph, model_input
 from pneumoscope.inference import Explained, Failed
-from pneumoscope.inference.heatmaps import anatomy_of, on_film_scale
+from pneumoscope.inference.heatmaps import NO_ANATOMY, Anatomy, anatomy_of, on_film_scale
 from pneumoscope.lungs import LungSegmenter
 from pneumoscope.report.numbers import method_name
 
@@ -173,6 +173,7 @@ class OtherProgram:
             notes=film.notes,
         )
         odds = np.clip(probability, _LEAST, 1 - _LEAST)
+        anatomy = self._anatomy(film) if lungs else NO_ANATOMY
         return Explained(
             image,
             film,
@@ -182,7 +183,8 @@ class OtherProgram:
                 decided, self._labels, heatmap=heatmap, region_threshold=self.region_threshold
             ),
             {each: self._heat(each, image, film) for each in others},
-            self._lungs(film) if lungs else None,
+            None if anatomy.lungs is None else film.orientation.stored(anatomy.lungs),
+            lungs_found=anatomy.found,
         )
 
     def _heat(self, name: str, image: str, film: Radiograph) -> NDArray[np.float32]:
@@ -202,12 +204,11 @@ class OtherProgram:
     def _segmenter(self) -> LungSegmenter:
         return LungSegmenter.load()
 
-    def _lungs(self, film: Radiograph) -> NDArray[np.float32] | None:
-        """Probability of lung on the stored pixels; one everywhere where none were found."""
+    def _anatomy(self, film: Radiograph) -> Anatomy:
+        """The lungs on the upright radiograph."""
         pixels, letterbox = model_input(film.upright(), self._segmenter.info.side)
         (grid,) = self._segmenter.segment(pixels[None])
-        lungs = anatomy_of(pixels, grid, letterbox, density=False).lungs
-        return None if lungs is None else film.orientation.stored(lungs)
+        return anatomy_of(pixels, grid, letterbox, density=False)
 
     def fitted(self, predictions: Predictions) -> dict[str, Any]:
         """No calibration and no review band of its own: what chance alone would show as ECE."""

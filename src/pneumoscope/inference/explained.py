@@ -29,8 +29,9 @@ class Explained:
             and if the gate flagged it.
         finding: probability, decision, regions.
         others: heatmaps of further methods, as they were asked for.
-        lungs: (height, width) float32 in [0, 1], probability of lung (one everywhere where none
-            were found); None if nobody asked.
+        lungs: (height, width) float32 in [0, 1], probability of lung, one everywhere where none
+            were found; None if nobody asked.
+        lungs_found: whether lungs were found, if somebody asked.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Explained:
     finding: Finding
     others: Mapping[str, NDArray[np.float32]]
     lungs: NDArray[np.float32] | None
+    lungs_found: bool = True
 
     def __repr__(self) -> str:
         height, width = self.heatmap.shape

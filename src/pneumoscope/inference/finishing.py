@@ -30,7 +30,6 @@ from pneumoscope.lungs import LungSegmenter
 # Regions are found on at most so many pixels along a side for one of the model's input.
 _REGION_PIXELS = 2
 # What counts as lung.
-_LUNG = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +96,7 @@ def explained_of(entry: Scored | Failed) -> Explained | Failed:
         _located(entry, _decided(entry), gate, grid, (anatomy, heatmap)),
         others,
         None if anatomy.lungs is None else stored(anatomy.lungs),
+        lungs_found=anatomy.found,
     )
 
 
@@ -121,7 +121,7 @@ def _located(
     else:
         anatomy = _anatomy(entry, grid, coarse)
         heatmap = _heatmap(entry, entry.task.own, anatomy, coarse)
-    found = _completed(entry, finding, gate, coarse, heatmap, anatomy.lungs)
+    found = _completed(entry, finding, gate, coarse, heatmap, anatomy.mask)
     return on_stored_pixels(enlarged(found, coarse, whole), entry.item.radiograph)
 
 
@@ -141,6 +141,7 @@ def _not_judged(entry: Scored, gate: Gate | None) -> Explained:
         _completed(entry, _decided(entry), gate, entry.item.letterbox),
         dict.fromkeys(map(str, task.others), nothing),
         None if task.segmenter is None else np.ones_like(film.pixels),
+        lungs_found=False,
     )
 
 
@@ -165,16 +166,13 @@ def _completed(
     gate: Gate | None,
     letterbox: Letterbox,
     heatmap: NDArray[np.float32] | None = None,
-    lungs: NDArray[np.float32] | None = None,
+    lungs: NDArray[np.bool_] | None = None,
 ) -> Finding:
     """The finding with regions on the pixels of `letterbox`, their zones and its plain line."""
-    # One everywhere means that none were found.
-    known = lungs is not None and bool(lungs.min() < _LUNG)
-    mask = lungs >= _LUNG if lungs is not None and known else None
     inside = None
-    if finding.positive and mask is not None:
+    if finding.positive and lungs is not None:
         raw = entry.output.maps[entry.task.own][entry.index]
-        inside = share_inside(raw, mask, letterbox)
+        inside = share_inside(raw, lungs, letterbox)
     info, film = entry.task.engine.info, entry.item.radiograph
     weak = [each.words for each in info.weaknesses if each.concerns(film.view, film.age)]
     return completed(
@@ -182,7 +180,7 @@ def _completed(
         info.labels,
         gate=gate,
         heatmap=heatmap,
-        lungs=mask,
+        lungs=lungs,
         in_lungs=inside,
         region_threshold=info.region_threshold,
         weaknesses=weak,

@@ -16,6 +16,8 @@ from pneumoscope.lungs import LungSegmenter, plausible
 
 # Below this share of a logit a map is rounding noise, and stretching it to [0, 1] would paint it.
 _NO_EVIDENCE = 1e-6
+# From this probability on a pixel is lung.
+_LUNG = 0.5
 
 Maps = NDArray[np.float32]
 
@@ -76,14 +78,21 @@ class Anatomy:
     """What is known of a film's lungs.
 
     Attributes:
-        lungs: (height, width) probability of lung on the film's grid; one everywhere where no
-            lungs were found, None if nobody looked.
+        lungs: (height, width) factor of heatmaps on the film's grid: the probability of lung, or
+            one everywhere where no lungs were found; None if nobody looked.
         density: (SIDE, SIDE) density factor on the model's square; one everywhere where no lungs
             were found, None if nobody looked.
+        found: whether lungs were found.
     """
 
     lungs: Maps | None
     density: Maps | None
+    found: bool = True
+
+    @property
+    def mask(self) -> NDArray[np.bool_] | None:
+        """Where the lungs are, (height, width); None where none were found or nobody looked."""
+        return self.lungs >= _LUNG if self.lungs is not None and self.found else None
 
 
 NO_ANATOMY = Anatomy(None, None)
@@ -104,10 +113,10 @@ def anatomy_of(
         density: whether the factor is needed.
     """
     lungs = letterbox.to_film(grid)
-    if plausible(lungs >= 0.5):
+    if plausible(lungs >= _LUNG):
         return Anatomy(lungs, shipped_prior().factor(pixels, grid) if density else None)
     nothing = np.ones((SIDE, SIDE), dtype=np.float32)
-    return Anatomy(np.ones_like(lungs), nothing if density else None)
+    return Anatomy(np.ones_like(lungs), nothing if density else None, found=False)
 
 
 def film_heatmap(
