@@ -82,6 +82,8 @@ def test_plain_tables_by_list_by_class_and_by_column(tmp_path: Path) -> None:
     wide = tmp_path / "b.csv"
     wide.write_text("image,label,a,b\n1.png,x,1,\n2.png,y,0,-1\n")
     assert cells(wide, "a,b") == {"1": "1,,finding", "2": "0,,no finding"}
+    wide.write_text("image,label,a,b\n1.png,PNEUMONIA,1,0\n2.png,NORMAL,0,0\n")
+    assert cells(wide, "a,b") == {"1": "1,0,finding", "2": "0,0,no finding"}
     with pytest.raises(CohortError, match=r"no finding 'c'.*among its findings: a, b, none"):
         cells(listed, "a,c")
 

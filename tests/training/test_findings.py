@@ -202,3 +202,13 @@ def test_findings_that_cannot_be_learnt(cohort: Manifest, tmp_path: Path) -> Non
 def test_settings_that_do_not_go_together(chosen: dict[str, object], problem: str) -> None:
     with pytest.raises(SettingsError, match=problem):
         make_settings(**chosen)  # type: ignore[arg-type]
+
+
+def test_the_packages_bundle_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for run in ("default", "other"):
+        bundle = tmp_path / run / "findings" / "a" / "bundle"
+        bundle.mkdir(parents=True)
+        (bundle / "bundle.json").touch()
+    assert finding_folders(Path("default")) == []
+    assert finding_folders(Path("other")) == [Path("other/findings/a")]

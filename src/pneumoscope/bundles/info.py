@@ -274,6 +274,8 @@ def finding_folder(run: Path, finding: str) -> Path:
 
 def finding_folders(run: Path) -> list[Path]:
     """The folders of a run's findings that have a bundle; none in a run of one finding."""
+    if run == DEFAULT:  # The package's own, whatever folder has that name.
+        return []
     found = (run / FINDINGS).glob(f"*/bundle/{INFO_FILE}")
     return sorted(path.parent.parent for path in found)
 

@@ -138,7 +138,7 @@ def scan(
     """
     settings = settings or ScanSettings()
     listing = list_cohort(path, settings.choice, settings.images)
-    labels = _labels(listing, settings.positive, path)
+    labels = _labels(listing, settings, path)
     if settings.keep_official:
         _check_official(listing.official or [], path)
     read = _read_all(listing, settings.workers, progress)
@@ -178,10 +178,10 @@ def scan(
     return ScanResult(manifest, make_audit(manifest, evidence))
 
 
-def _labels(listing: Listing, positive: str | None, path: Path) -> tuple[str, str]:
-    found = set(listing.table["label"])
-    if found <= {NONE_FOUND, SOME_FOUND}:
+def _labels(listing: Listing, settings: ScanSettings, path: Path) -> tuple[str, str]:
+    if settings.findings is not None:
         return NONE_FOUND, SOME_FOUND
+    found, positive = set(listing.table["label"]), settings.positive
     try:
         # Findings and truth values that became NORMAL and PNEUMONIA are no labels themselves.
         return infer_labels(

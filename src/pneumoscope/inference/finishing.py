@@ -29,7 +29,6 @@ from pneumoscope.lungs import LungSegmenter
 
 # Regions are found on at most so many pixels along a side for one of the model's input.
 _REGION_PIXELS = 2
-# What counts as lung.
 
 
 @dataclass(frozen=True, slots=True)

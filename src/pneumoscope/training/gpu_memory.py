@@ -13,7 +13,6 @@ from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training.data import Batch
 from pneumoscope.training.devices import Processes
 from pneumoscope.training.module import ClassifierModule
-from pneumoscope.training.parameters import parameter_groups
 from pneumoscope.training.settings import TrainingSettings
 
 _GUIDE = 64
@@ -81,9 +80,7 @@ def _step(
     """One step with all that it keeps in memory, of a batch of black radiographs."""
     findings = max(len(settings.findings), 1)
     module = ClassifierModule(classifier, settings, None, findings=findings).to(device).train()
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    heads = [each.head for each in module.classifiers[1:]]
-    optimizer = kind(parameter_groups(module.classifier, settings, heads), lr=0.0)
+    optimizer = module.make_optimizer()
     low = computes_in_bfloat16(settings.precision)
     with torch.autocast(device.type, torch.bfloat16, enabled=low):
         loss = module.batch_loss(_black(settings, device, count, findings), seed=0)

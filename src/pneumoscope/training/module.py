@@ -219,17 +219,17 @@ class ClassifierModule(lightning.LightningModule):
             "val_roc_auc": mean_roc_auc(targets.numpy(), score.numpy(), sets),
         }
 
-    def configure_optimizers(self) -> Any:
-        """The optimizer and its schedule per step."""
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer of all heads and of what learns of the backbone."""
         settings = self.settings
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-        optimizer = kind(
-            parameter_groups(
-                self.classifier, settings, [each.head for each in self.classifiers[1:]]
-            ),
-            lr=settings.learning_rate,
-            fused=True,
-        )
+        heads = [each.head for each in self.classifiers[1:]]
+        groups = parameter_groups(self.classifier, settings, heads)
+        return kind(groups, lr=settings.learning_rate, fused=True)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and its schedule per step."""
+        settings, optimizer = self.settings, self.make_optimizer()
         if settings.schedule == "constant":
             return optimizer
         total = int(self.trainer.estimated_stepping_batches)

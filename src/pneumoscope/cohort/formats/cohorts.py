@@ -11,7 +11,7 @@ import pandas as pd
 
 from pneumoscope.cohort.formats.choice import Choice, Rule
 from pneumoscope.cohort.formats.finding_columns import ABSENT, PRESENT, UNKNOWN, FindingColumns
-from pneumoscope.cohort.formats.marks import FieldFile, Mark
+from pneumoscope.cohort.formats.marks import FieldFile
 from pneumoscope.cohort.formats.names import NameIndex
 from pneumoscope.cohort.formats.tables import read_plain_table, read_table_of_the_field
 from pneumoscope.cohort.formats.words import (
@@ -65,7 +65,8 @@ def cohort_rows(path: Path, choice: Choice, root: Path) -> CohortRows | None:
         if {"image", "label"} <= set(rows.header) and choice.label_column is None:
             column = rows.header.index("label")
             labels = {row[column].strip() for row in rows.rows}
-            if not choice.maps_labels or labels <= {NEGATIVE, POSITIVE}:
+            sorted_already = choice.findings is None and labels <= {NEGATIVE, POSITIVE}
+            if not choice.maps_labels or sorted_already:
                 return None
         file = read_plain_table(path, choice)
     return _rows(file, choice, root)
@@ -161,10 +162,7 @@ def _described(file: FieldFile, choice: Choice) -> str:
 
 def _labels(file: FieldFile, choice: Choice) -> dict[str, str]:
     """The label of each image that has one."""
-    rule = choice.of(file)
-    marks: dict[str, list[Mark]] = {}
-    for mark in file.marks:
-        marks.setdefault(mark.image, []).append(mark)
+    rule, marks = choice.of(file), file.by_image()
     if _words(file, rule):
         only = {image: {mark.finding for mark in own} for image, own in marks.items()}
         return {image: next(iter(found)) for image, found in only.items() if len(found) == 1}
@@ -203,9 +201,7 @@ def _states(file: FieldFile, choice: Choice, wanted: FindingColumns) -> dict[str
             path=file.path,
             remedy=f"choose with --findings among its findings: {listed}",
         )
-    marks: dict[str, list[Mark]] = {}
-    for mark in file.marks:
-        marks.setdefault(mark.image, []).append(mark)
+    marks = file.by_image()
     boxes_alone = bool(file.positive) and not file.negative
     is_list = all(mark.present for mark in file.marks) and not boxes_alone
     readers = choice.of(file).readers

@@ -108,3 +108,10 @@ class FieldFile:
     left_out: dict[str, int] = field(default_factory=dict)
     sibling: str = ""
     may_be_empty: bool = False
+
+    def by_image(self) -> dict[str, list[Mark]]:
+        """The marks of each image that has any."""
+        found: dict[str, list[Mark]] = {}
+        for mark in self.marks:
+            found.setdefault(mark.image, []).append(mark)
+        return found
