@@ -3,7 +3,7 @@
     python benchmarks/serve.py --bundle model.onnx --films FOLDER
 
 Measures, in this order:
-1. the engine's own rate: `process_files` on the films, heatmaps and both PNGs made;
+1. the engine's own rate: `process_in` on the films, heatmaps and both PNGs made;
 2. saturation: as many clients as fill half the queue, one film a request; and its share of 1;
 3. half load: requests at half of 2's rate, evenly spaced; latency;
 4. overload: ten times as many clients as places; each answer is compared with 1's, what is refused
@@ -29,7 +29,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from pneumoscope.inference import Failed, load_engine, process_files
+from pneumoscope.inference import Failed, load_engine, process_in
 from pneumoscope.serve.engine_process import _answer
 from pneumoscope.serve.settings import EngineSettings
 
@@ -51,7 +51,7 @@ def own_rate(bundle: Path, films: list[Path], count: int) -> tuple[float, dict[s
     def run(number: int) -> float:
         named = [(film.name, film) for film in (films * (number // len(films) + 1))[:number]]
         started = time.perf_counter()
-        for _ in process_files(engine, named, remember, batch_size=settings.batch_size):
+        for _ in process_in(engine, named, remember, batch_size=settings.batch_size):
             pass
         return number / (time.perf_counter() - started)
 

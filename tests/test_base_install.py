@@ -15,7 +15,7 @@ import pytest
 
 from pneumoscope.bundles import DEFAULT
 from pneumoscope.extras import LIBRARIES
-from pneumoscope.inference import Explained, explain_files, load_engine
+from pneumoscope.inference import Explained, explain_in, load_engine
 from tests.dicom.films import film
 from tests.export.bundles import exported
 from tests.serve.processes import served
@@ -200,7 +200,7 @@ def test_a_base_install_predicts_without_torch(
     out = tmp_path / "findings"
     run(programs / "pneumoscope", "predict", film, "--bundle", model, "--out", out)
     (by_cli,) = map(json.loads, (out / "findings.jsonl").read_text().splitlines())
-    (by_torch,) = explain_files(load_engine(run_folder), [(str(film), film)])
+    (by_torch,) = explain_in(load_engine(run_folder), [(str(film), film)])
     assert isinstance(by_torch, Explained)
     for found in (by_api, by_cli):
         assert found["model"] == by_torch.finding.model

@@ -205,7 +205,7 @@ class Reader:
         return explain_in(
             self._engine,
             _taken(films),
-            _radiograph,
+            read=_radiograph,
             threshold=threshold,
             batch_size=batch_size,
             others=methods,

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pneumoscope.inference import Explained, explain_files, load_engine
+from pneumoscope.inference import Explained, explain_in, load_engine
 from tests.export.bundles import exported
 
 _FORBIDDEN = (
@@ -65,7 +65,7 @@ def test_a_file_is_enough(run_folder: Path, phantoms: Path, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     by_api = json.loads(done.stdout.splitlines()[0])
     (by_cli,) = map(json.loads, (out / "findings.jsonl").read_text().splitlines())
-    (by_torch,) = explain_files(load_engine(run_folder), [(str(film), film)])
+    (by_torch,) = explain_in(load_engine(run_folder), [(str(film), film)])
     assert isinstance(by_torch, Explained)
     for found in (by_api, by_cli):
         assert abs(found["probability"] - (by_torch.finding.probability or 0)) < 1e-4

@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from pneumoscope.findings import Finding
-from pneumoscope.imaging import read_radiograph
-from pneumoscope.inference import Engine, Explained, explain_files, find_in, load_engine
+from pneumoscope.inference import Engine, Explained, explain_in, find_in, load_engine
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +27,8 @@ def noise(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path]]:
 
 
 def both(engine: Engine, files: list[tuple[str, Path]], *, gate: bool) -> list[Finding]:
-    (explained,) = explain_files(engine, files, threshold=0.0, gate=gate)
-    (found,) = find_in(engine, files, read_radiograph, threshold=0.0, gate=gate)
+    (explained,) = explain_in(engine, files, threshold=0.0, gate=gate)
+    (found,) = find_in(engine, files, threshold=0.0, gate=gate)
     return [explained.finding, found]
 
 
@@ -49,7 +48,7 @@ def test_noise_is_flagged_on_both_ways_through(
 def test_what_was_flagged_has_neither_heat_nor_log_odds(
     engine: Engine, noise: list[tuple[str, Path]]
 ) -> None:
-    (item,) = explain_files(engine, noise, gate=True, others=["gradcam+mirror"], lungs=True)
+    (item,) = explain_in(engine, noise, gate=True, others=["gradcam+mirror"], lungs=True)
     assert isinstance(item, Explained)
     assert math.isnan(item.logit)
     assert item.heatmap.shape == item.radiograph.pixels.shape

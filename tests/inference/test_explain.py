@@ -21,11 +21,11 @@ from pneumoscope.inference import (
     Engine,
     Explained,
     Failed,
-    explain_files,
+    explain_in,
     film_heatmap,
+    find_in,
     load_engine,
 )
-from pneumoscope.inference.explain import explain_in, find_in
 from pneumoscope.inference.finishing import calibrated_probability
 from pneumoscope.inference.heatmaps import NO_ANATOMY, Anatomy, anatomy_of, on_film_scale
 from pneumoscope.lungs import LungSegmenter
@@ -50,7 +50,7 @@ def test_order_is_kept_and_bad_files_are_reported(
     bad.write_bytes(b"no image")
     mixed = [films[0], ("bad.png", bad), films[1], ("gone.png", tmp_path / "gone.png"), *films[2:]]
     for batch_size in (1, 2, 16):
-        items = list(explain_files(engine, mixed, batch_size=batch_size))
+        items = list(explain_in(engine, mixed, batch_size=batch_size))
         names = [i.name for i in items]
         assert names == [name for name, _ in mixed]
         assert [type(i) for i in items[:4]] == [Explained, Failed, Explained, Failed]
@@ -66,7 +66,7 @@ def test_what_the_reader_ignored_is_in_the_finding(
             read_radiograph(path, model=model), notes=("The pixel spacing was ignored.",)
         )
 
-    for found in (find_in(engine, films[:1], read), explain_in(engine, films[:1], read)):
+    for found in (find_in(engine, films[:1], read=read), explain_in(engine, films[:1], read=read)):
         (item,) = found
         finding = item.finding if isinstance(item, Explained | Failed) else item
         assert finding.notes == ("The pixel spacing was ignored.",)
@@ -75,8 +75,8 @@ def test_what_the_reader_ignored_is_in_the_finding(
 def test_a_finding_does_not_depend_on_the_batch(
     engine: Engine, films: list[tuple[str, Path]]
 ) -> None:
-    together = list(explain_files(engine, films, batch_size=16))
-    alone = [next(iter(explain_files(engine, [film]))) for film in films]
+    together = list(explain_in(engine, films, batch_size=16))
+    alone = [next(iter(explain_in(engine, [film]))) for film in films]
     for first, second in zip(together, alone, strict=True):
         assert isinstance(first, Explained) and isinstance(second, Explained)
         assert first.logit == pytest.approx(second.logit, abs=1e-4)
@@ -84,7 +84,7 @@ def test_a_finding_does_not_depend_on_the_batch(
 
 
 def test_the_finding_is_the_engines_answer(engine: Engine, films: list[tuple[str, Path]]) -> None:
-    item = next(iter(explain_files(engine, films[:1])))
+    item = next(iter(explain_in(engine, films[:1])))
     assert isinstance(item, Explained)
     radiograph = read_radiograph(films[0][1])
     pixels, _ = model_input(radiograph, engine.info.architecture.size)
@@ -100,14 +100,14 @@ def test_the_threshold_decides_and_only_positives_have_regions(
     engine: Engine, films: list[tuple[str, Path]]
 ) -> None:
     for threshold, label in ((0.0, "PNEUMONIA"), (1.0, "NORMAL")):
-        for item in explain_files(engine, films, threshold=threshold):
+        for item in explain_in(engine, films, threshold=threshold):
             assert item.finding.label == label
             assert item.finding.threshold == threshold
             if label == "NORMAL":
                 assert item.finding.regions == ()
     regions = [
         region
-        for item in explain_files(engine, films, threshold=0.0)
+        for item in explain_in(engine, films, threshold=0.0)
         if isinstance(item, Explained)
         for region in item.finding.regions
         if item.heatmap.max() > 0
@@ -117,7 +117,7 @@ def test_the_threshold_decides_and_only_positives_have_regions(
 
 def test_other_heatmaps_are_made_as_named(engine: Engine, films: list[tuple[str, Path]]) -> None:
     names = ["gradcam", "regional", "regional+mirror", "regional+lungs", RANDOMISED]
-    item = next(iter(explain_files(engine, films[:1], others=names, lungs=True)))
+    item = next(iter(explain_in(engine, films[:1], others=names, lungs=True)))
     assert isinstance(item, Explained) and item.lungs is not None
     assert list(item.others) == names
     radiograph = read_radiograph(films[0][1])
@@ -147,7 +147,7 @@ def test_heatmaps_that_do_not_exist_are_refused(
         ("attention_rollout", "is not for resnet18.*choose among gradcam"),
     ):
         with pytest.raises(SettingsError, match=f"(?i){message}"):
-            list(explain_files(engine, films[:1], others=[name]))
+            list(explain_in(engine, films[:1], others=[name]))
 
 
 def test_without_lungs_evidence_is_not_hidden() -> None:
@@ -163,7 +163,7 @@ def test_films_of_any_shape(engine: Engine, tmp_path: Path) -> None:
     for height, width in ((300, 100), (64, 500)):
         path = tmp_path / f"{height}.png"
         Image.fromarray(rng.integers(0, 255, (height, width), dtype=np.uint8)).save(path)
-        item = next(iter(explain_files(engine, [("film", path)], threshold=0.0)))
+        item = next(iter(explain_in(engine, [("film", path)], threshold=0.0)))
         assert isinstance(item, Explained)
         assert item.heatmap.shape == (height, width)
         for region in item.finding.regions:
@@ -199,7 +199,7 @@ def test_heat_has_one_scale_for_all_films() -> None:
 def test_the_peak_of_a_heatmap_is_the_films_probability(
     engine: Engine, films: list[tuple[str, Path]]
 ) -> None:
-    for item in explain_files(engine, films, others=["gradcam"]):
+    for item in explain_in(engine, films, others=["gradcam"]):
         assert isinstance(item, Explained) and item.finding.probability is not None
         for heatmap in (item.heatmap, item.others["gradcam"]):
             assert heatmap.max() == pytest.approx(item.finding.probability, abs=1e-5)
@@ -262,8 +262,8 @@ def test_a_large_jpeg_has_one_answer_with_and_without_its_heatmap(
     with Image.open(films[0][1]) as film:
         film.convert("L").resize((1000, 1300), Image.Resampling.BICUBIC).save(path, quality=90)
     named = [("large.jpg", path)]
-    (found,) = find_in(engine, named, read_radiograph, threshold=0.0)
-    (item,) = explain_files(engine, named, threshold=0.0)
+    (found,) = find_in(engine, named, threshold=0.0)
+    (item,) = explain_in(engine, named, threshold=0.0)
     assert isinstance(item, Explained)
     assert found == item.finding and found.regions
     assert item.radiograph.pixels.shape == item.heatmap.shape == (1300, 1000)
@@ -276,7 +276,7 @@ def test_regions_of_a_large_film_are_those_of_its_heatmap(
     path = tmp_path / "large.png"
     with Image.open(films[0][1]) as film:
         film.convert("L").resize((777, 1303), Image.Resampling.BICUBIC).save(path)
-    (item,) = explain_files(engine, [("large.png", path)], threshold=0.0)
+    (item,) = explain_in(engine, [("large.png", path)], threshold=0.0)
     assert isinstance(item, Explained)
     level = engine.info.region_threshold
     expected = positive_regions(item.heatmap, threshold=level)

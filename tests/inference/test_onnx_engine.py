@@ -15,8 +15,7 @@ from onnx import TensorProto, helper
 
 from pneumoscope.bundles import BundleInfo, read_bundle, read_onnx, write_onnx
 from pneumoscope.errors import BundleError, SettingsError
-from pneumoscope.imaging import read_radiograph
-from pneumoscope.inference import RANDOMISED, Explained, explain_files, find_in, load_engine
+from pneumoscope.inference import RANDOMISED, Explained, explain_in, find_in, load_engine
 from pneumoscope.inference.file_engine import available_cpus
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.openvino_engine import OpenVinoEngine
@@ -47,7 +46,7 @@ def test_findings_and_heatmaps_are_those_of_torch(
     torch_engine = load_engine(run_folder)
     assert isinstance(torch_engine, TorchEngine)
     both = [
-        list(explain_files(each, films, threshold=0.0, others=OTHERS))
+        list(explain_in(each, films, threshold=0.0, others=OTHERS))
         for each in (engine, torch_engine)
     ]
     for one, other in zip(*both, strict=True):
@@ -90,7 +89,7 @@ def test_streams_compute_batches_side_by_side_and_find_the_same(
     alone, several = (kind(bundle, threads=1, streams=streams) for streams in (1, 3))
     assert (alone.streams, several.streams) == (1, 3)
     # One after the other; the first batch of the second waits until another one runs beside it.
-    expected = list(find_in(alone, mixed, read_radiograph, threshold=0.0, batch_size=1))
+    expected = list(find_in(alone, mixed, threshold=0.0, batch_size=1))
     both = threading.Barrier(2, timeout=60)
     compute, calls = several._compute, count()
 
@@ -100,7 +99,7 @@ def test_streams_compute_batches_side_by_side_and_find_the_same(
         return compute(feed)
 
     several._compute = together  # type: ignore[method-assign]
-    found = list(find_in(several, mixed, read_radiograph, threshold=0.0, batch_size=1, workers=4))
+    found = list(find_in(several, mixed, threshold=0.0, batch_size=1, workers=4))
     assert [each.image for each in found] == [name for name, _ in mixed]
     assert found == expected
 

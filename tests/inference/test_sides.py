@@ -36,7 +36,7 @@ def film(letters: str, /, *, model: int | None = None) -> Radiograph:
 
 @pytest.fixture(scope="module")
 def explained() -> dict[str, Explained]:
-    stream = explain_in(engine(), [(each, each) for each in DIRECTIONS], film, threshold=0)
+    stream = explain_in(engine(), [(each, each) for each in DIRECTIONS], read=film, threshold=0)
     return {item.name: item for item in stream if isinstance(item, Explained)}
 
 
@@ -66,5 +66,5 @@ def test_heat_and_regions_lie_on_the_stored_pixels(
 
 
 def test_findings_alone_say_the_same(explained: dict[str, Explained]) -> None:
-    found = list(find_in(engine(), [(each, each) for each in DIRECTIONS], film, threshold=0))
+    found = list(find_in(engine(), [(each, each) for each in DIRECTIONS], read=film, threshold=0))
     assert found == [explained[each].finding for each in DIRECTIONS]

@@ -16,7 +16,7 @@ import pneumoscope
 from pneumoscope.errors import ImageError, OutputError, PneumoscopeError, SettingsError
 from pneumoscope.findings import Finding, Gate, Region, completed
 from pneumoscope.imaging import DEFAULT_LIMITS
-from pneumoscope.inference import explain_files, load_engine
+from pneumoscope.inference import explain_in, load_engine
 from pneumoscope.scale import is_uri, list_radiographs, storage
 from pneumoscope.scale.parts import Unit, count_judged, part_name, plan, read_findings, write_part
 from pneumoscope.scale.run import _claim
@@ -305,7 +305,7 @@ def test_a_worker_finds_as_predict_does(run_folder: Path, phantoms: Path, tmp_pa
     assert [item.image for item in found] == names
     assert "does not exist" in str(found[1].error)
     engine = load_engine(exported(run_folder).path)
-    expected = explain_files(engine, zip(names, films[:1] + films, strict=True), threshold=0.0)
+    expected = explain_in(engine, zip(names, films[:1] + films, strict=True), threshold=0.0)
     for one, other in zip(found, expected, strict=True):
         if one.error is None:
             assert one.probability == pytest.approx(other.finding.probability, abs=1e-6)

@@ -42,8 +42,9 @@ def settings(*findings: str, **chosen: Any) -> TrainingSettings:
 def module(head: str = "linear", findings: int = 2) -> ClassifierModule:
     torch.manual_seed(0)
     classifier = Classifier(Architecture("resnet18", head, 64, HALF, HALF))
-    chosen = settings(head=head, augmentation="none", lung_guidance=0.0)
-    made = ClassifierModule(classifier, chosen, None, findings=findings).eval()
+    names = "AB"[:findings]
+    chosen = settings(*names, head=head, augmentation="none", lung_guidance=0.0)
+    made = ClassifierModule(classifier, chosen, None).eval()
     made.log = lambda *_, **__: None  # type: ignore[method-assign]
     return made
 
@@ -70,7 +71,8 @@ def test_the_loss_is_the_mean_over_findings(head: str) -> None:
     both = loss(several, TARGETS)
     alone = []
     for number, classifier in enumerate(several.classifiers):
-        single = ClassifierModule(classifier, several.settings, None).eval()
+        one = several.settings.model_copy(update={"findings": ()})
+        single = ClassifierModule(classifier, one, None).eval()
         single.log = lambda *_, **__: None  # type: ignore[method-assign]
         known = TARGETS[:, number] >= 0
         kept = Batch(PIXELS[known], TARGETS[known, number])

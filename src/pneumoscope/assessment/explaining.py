@@ -14,7 +14,7 @@ from pneumoscope.bundles import BundleInfo, HeatmapSpec
 from pneumoscope.files import atomic_path, write_json
 from pneumoscope.findings import Region, positive_regions
 from pneumoscope.findings.words import RESEARCH_ONLY
-from pneumoscope.inference import Engine, Explained, explain_files
+from pneumoscope.inference import Engine, Explained, explain_in
 from pneumoscope.inference.findings_folder import file_name
 from pneumoscope.report.numbers import method_name
 from pneumoscope.report.side_by_side import Panel, Point, side_by_side
@@ -56,7 +56,7 @@ def explain_to_folder(
         "radiographs": films,
     }
     try:
-        stream = explain_files(engine, files, others=others, lungs=True, gate=gate)
+        stream = explain_in(engine, files, others=others, lungs=True, gate=gate)
         for done, item in enumerate(stream, start=1):
             finding = item.finding
             if isinstance(item, Explained) and finding.judged:

@@ -70,7 +70,7 @@ class OwnModel:
         self, films: Sequence[Film], others: Sequence[str] = (), *, lungs: bool = False
     ) -> Iterator[Explained | Failed]:
         """Explain radiographs in the proportions they had at first."""
-        return explain_in(self.engine, films, _read, others=others, lungs=lungs)
+        return explain_in(self.engine, films, read=_read, others=others, lungs=lungs)
 
     def fitted(self, predictions: Predictions) -> dict[str, Any]:
         """What calibration and review band, fitted on val, do here."""

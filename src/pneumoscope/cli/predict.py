@@ -271,7 +271,7 @@ def predict_files(
 ) -> FindingsFolder:
     """Explain files into a folder of findings, in the files' order, and return the folder."""
     from pneumoscope.imaging import DEFAULT_LIMITS, read_radiograph
-    from pneumoscope.inference import Failed, find_in, process_files
+    from pneumoscope.inference import Failed, find_in, process_in
     from pneumoscope.inference.findings_folder import FindingsFolder, digests_now
 
     used = engine.info.threshold if threshold is None else threshold
@@ -282,6 +282,7 @@ def predict_files(
     folder.reuse(name for name, _ in files)
     _tell_reused(folder, total=len(files))
     todo = [(name, path) for name, path in files if name not in folder.finished]
+    read = partial(read_radiograph, limits=limits or DEFAULT_LIMITS)
 
     def write(item: Explained | Failed) -> None:
         if isinstance(item, Failed):
@@ -291,20 +292,20 @@ def predict_files(
 
     def written() -> Generator[object, None, None]:
         if heatmaps or overlays:
-            yield from process_files(
+            yield from process_in(
                 engine,
                 todo,
                 write,
+                read=read,
                 threshold=used,
                 batch_size=batch_size,
                 gate=gate,
-                limits=limits or DEFAULT_LIMITS,
             )
         else:
             found = find_in(
                 engine,
                 todo,
-                partial(read_radiograph, limits=limits or DEFAULT_LIMITS),
+                read=read,
                 threshold=used,
                 batch_size=batch_size,
                 gate=gate,

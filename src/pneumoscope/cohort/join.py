@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pneumoscope.cohort.manifest import COLUMNS, Manifest, ordered_columns
+from pneumoscope.cohort.manifest import Manifest, ordered_columns
 from pneumoscope.cohort.patients import joined_key
 from pneumoscope.cohort.split import EXCLUDED
+from pneumoscope.cohort.tables import COLUMNS
 from pneumoscope.errors import CohortError
 
 

@@ -10,18 +10,17 @@ import pandas as pd
 
 from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
-from pneumoscope.cohort.formats.finding_columns import ABSENT, PRESENT, FindingColumns
-from pneumoscope.cohort.formats.words import (
-    NONE_FOUND,
-    SOME_FOUND,
-    finding_key,
-    truth,
-    without_truth_values,
+from pneumoscope.cohort.formats.finding_columns import (
+    ABSENT,
+    PRESENT,
+    FindingColumns,
+    overall_label,
 )
-from pneumoscope.cohort.manifest import COLUMNS, split_name
+from pneumoscope.cohort.formats.words import finding_key, truth, without_truth_values
+from pneumoscope.cohort.manifest import split_name
 from pneumoscope.cohort.sidecar import read_sidecar
 from pneumoscope.cohort.split import EXCLUDED
-from pneumoscope.cohort.tables import read_table
+from pneumoscope.cohort.tables import COLUMNS, read_table
 from pneumoscope.errors import CohortError
 from pneumoscope.imaging import is_radiograph_file
 from pneumoscope.names import written
@@ -108,8 +107,8 @@ def _with_columns(listing: Listing, wanted: FindingColumns) -> Listing:
     table = listing.table.copy()
     for name in wanted.columns:
         table[name] = [PRESENT if key in wanted.keys(name) else ABSENT for key in keys]
-    found = (table[list(wanted.columns)] == PRESENT).any(axis=1)
-    table["label"] = [SOME_FOUND if one else NONE_FOUND for one in found]
+    rows = table[list(wanted.columns)].itertuples(index=False)
+    table["label"] = [overall_label(cells) for cells in rows]
     return replace(listing, table=table)
 
 

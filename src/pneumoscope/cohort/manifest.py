@@ -21,11 +21,10 @@ from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.patients import bare_key, dicom_patient_id, identify
 from pneumoscope.cohort.sidecar import Sidecar, read_sidecar, write_sidecar
 from pneumoscope.cohort.split import EXCLUDED, SPLITS, split_rows
-from pneumoscope.cohort.tables import read_table
+from pneumoscope.cohort.tables import COLUMNS, read_table
 from pneumoscope.errors import CohortError
 from pneumoscope.files import atomic_path, sha256_file
 
-COLUMNS = ("image", "label", "patient", "split", "sha256", "width", "height")
 SEED = 42
 
 _SPLIT_NAMES = {name: name for name in (*SPLITS, EXCLUDED)} | {

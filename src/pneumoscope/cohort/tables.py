@@ -11,6 +11,9 @@ import pandas as pd
 from pneumoscope.errors import CohortError
 from pneumoscope.names import is_unicode, meant
 
+COLUMNS = ("image", "label", "patient", "split", "sha256", "width", "height")
+"""The columns of a manifest, in their order; others follow them."""
+
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 

@@ -82,7 +82,7 @@ def cross_validate(
         RunError: a folder holds a run with other settings or data; or see `start_run`.
         OutputError: `out` holds something else, or another process is at work there.
     """
-    if len(settings.findings) > 1:
+    if settings.several:
         raise SettingsError(
             "cross-validation is of one finding", remedy="give one, and a folder for each"
         )

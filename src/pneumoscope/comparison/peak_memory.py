@@ -13,10 +13,10 @@ from pathlib import Path
 
 def explain(bundle: Path, files: list[str]) -> int:
     """Load a bundle and explain files as `predict` does; how many could be read."""
-    from pneumoscope.inference import Explained, explain_files, load_engine
+    from pneumoscope.inference import Explained, explain_in, load_engine
 
     pairs = [(name, Path(name)) for name in files]
-    return sum(isinstance(item, Explained) for item in explain_files(load_engine(bundle), pairs))
+    return sum(isinstance(item, Explained) for item in explain_in(load_engine(bundle), pairs))
 
 
 def peak_bytes() -> int | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.inference import Explained, explain_files, load_engine
+from pneumoscope.inference import Explained, explain_in, load_engine
 from pneumoscope.report.overlay import overlay, with_colour_bar
 from pneumoscope.report.sheet import contact_sheet, shortened
 
@@ -74,7 +74,7 @@ def heatmap_sheet(
     films: dict[str, tuple[Picture, str]] = {}
     drawn: dict[tuple[str, str], tuple[Picture, str]] = {}
     for done, (backbone, bundle) in enumerate(bundles.items(), start=1):
-        for item in explain_files(load_engine(bundle), files):
+        for item in explain_in(load_engine(bundle), files):
             if not isinstance(item, Explained):
                 continue
             bare = np.zeros_like(item.heatmap)

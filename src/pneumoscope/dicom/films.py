@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from hashlib import sha256
@@ -70,7 +70,8 @@ def predict_objects(
     from pneumoscope.dicom.outcome import Outcome, tell
     from pneumoscope.dicom.selection import refuse_unless_chest_film
     from pneumoscope.findings import Finding
-    from pneumoscope.inference import process_files
+    from pneumoscope.imaging import DEFAULT_LIMITS, read_radiograph
+    from pneumoscope.inference import process_in
     from pneumoscope.inference.findings_folder import FindingsFolder, digests_now
 
     wanted = parse_kinds(kinds)
@@ -114,19 +115,17 @@ def predict_objects(
         lines.add(outcome)
         folder.add(_with_digest(finding, told))
 
-    def written() -> Generator[None, None, None]:
-        yield from process_files(
-            engine,
-            passed(),
-            write,
-            threshold=used,
-            batch_size=batch_size,
-            gate=gate,
-            limits=limits,
-        )
-
+    stream = process_in(
+        engine,
+        passed(),
+        write,
+        read=partial(read_radiograph, limits=limits or DEFAULT_LIMITS),
+        threshold=used,
+        batch_size=batch_size,
+        gate=gate,
+    )
     try:
-        with closing(written()) as stream:
+        with closing(stream):
             for done, _ in enumerate(stream, start=1):
                 progress(done, len(files))
     finally:

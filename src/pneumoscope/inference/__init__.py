@@ -8,7 +8,7 @@ written. Torch only inside `torch_engine`, which is imported when a bundle needs
 """
 
 from pneumoscope.inference.engine import RANDOMISED, Engine, EngineOutput, Runtime
-from pneumoscope.inference.explain import explain_files, explain_in, find_in, process_files
+from pneumoscope.inference.explain import explain_in, find_in, process_in
 from pneumoscope.inference.explained import Explained, Failed
 from pneumoscope.inference.heatmaps import film_heatmap
 from pneumoscope.inference.loading import load_engine
@@ -21,11 +21,10 @@ __all__ = [
     "Explained",
     "Failed",
     "Runtime",
-    "explain_files",
     "explain_in",
     "film_heatmap",
     "find_in",
     "load_engine",
-    "process_files",
+    "process_in",
     "streams_for",
 ]

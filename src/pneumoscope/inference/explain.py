@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from pneumoscope.errors import ImageError
 from pneumoscope.files import sha256_file
 from pneumoscope.findings import Finding
 from pneumoscope.gate import InputGate
-from pneumoscope.imaging import DEFAULT_LIMITS, Limits, Radiograph, model_input, read_radiograph
+from pneumoscope.imaging import Radiograph, model_input, read_radiograph
 from pneumoscope.inference.engine import Engine
 from pneumoscope.inference.explained import Explained, Failed
 from pneumoscope.inference.file_engine import available_cpus
@@ -40,21 +40,27 @@ class Read(Protocol[Asked_contra]):
         ...
 
 
-def explain_files(
+# Of sources that are paths, which the type of a default cannot say.
+_READ: Read[Any] = read_radiograph
+
+
+def explain_in(
     engine: Engine,
-    files: Iterable[tuple[str, Path]],
+    sources: Iterable[tuple[str, Source]],
     *,
+    read: Read[Source] = _READ,
     threshold: float | None = None,
     batch_size: int = 16,
     others: Sequence[str] = (),
     lungs: bool = False,
     gate: bool = False,
-) -> Iterator[Explained | Failed]:
-    """Explain radiographs in order; a bad file becomes a `Failed`, and the rest goes on.
+) -> Generator[Explained | Failed, None, None]:
+    """Explain radiographs in order; a bad one becomes a `Failed`, and the rest goes on.
 
     Args:
         engine: a loaded bundle.
-        files: (name, path) pairs; the name appears in the finding.
+        sources: (name, source) pairs; the name appears in the finding.
+        read: from a source to a radiograph; by default a source is a file's path.
         threshold: decide at this probability instead of the bundle's threshold.
         batch_size: radiographs per call of the engine.
         others: further heatmaps to make, as `HeatmapSpec` reads them.
@@ -65,69 +71,51 @@ def explain_files(
         SettingsError: a heatmap is not known.
     """
     task = _task(engine, threshold, others, lungs=lungs, gate=gate)
-    return _stream(task, files, read_radiograph, explained_of, batch_size)
-
-
-def explain_in(
-    engine: Engine,
-    sources: Iterable[tuple[str, Source]],
-    read: Read[Source],
-    *,
-    threshold: float | None = None,
-    batch_size: int = 16,
-    others: Sequence[str] = (),
-    lungs: bool = False,
-    gate: bool = False,
-) -> Iterator[Explained | Failed]:
-    """As `explain_files`, of anything that `read` makes radiographs of; see `find_in`."""
-    task = _task(engine, threshold, others, lungs=lungs, gate=gate)
     return _stream(task, sources, read, explained_of, batch_size)
 
 
-def process_files(
+def process_in(
     engine: Engine,
-    files: Iterable[tuple[str, Path]],
+    sources: Iterable[tuple[str, Source]],
     then: Callable[[Explained | Failed], Made],
     *,
+    read: Read[Source] = _READ,
     threshold: float | None = None,
     batch_size: int = 16,
     gate: bool = False,
-    limits: Limits | None = None,
-) -> Iterator[Made]:
-    """What `then` makes of each explained radiograph, in order.
+) -> Generator[Made, None, None]:
+    """What `then` makes of each explained radiograph, in order; otherwise as `explain_in`.
 
     `then` runs in threads beside the engine, for several radiographs at once: the place to write
-    pictures. Its exceptions end the stream. Files beyond `limits` become a `Failed`. Otherwise as
-    `explain_files`.
+    pictures. Its exceptions end the stream.
     """
 
     def work(entry: Scored | Failed) -> Made:
         return then(explained_of(entry))
 
     task = _task(engine, threshold, gate=gate)
-    return _stream(
-        task, files, partial(read_radiograph, limits=limits or DEFAULT_LIMITS), work, batch_size
-    )
+    return _stream(task, sources, read, work, batch_size)
 
 
 def find_in(
     engine: Engine,
     sources: Iterable[tuple[str, Source]],
-    read: Read[Source],
     *,
+    read: Read[Source] = _READ,
     threshold: float | None = None,
     batch_size: int = 16,
     workers: int | None = None,
     gate: bool = False,
     digest: Callable[[Source], str | None] | None = None,
-) -> Iterator[Finding]:
+) -> Generator[Finding, None, None]:
     """Findings alone, in order: a film called negative has no regions, so it gets no heatmap.
 
     Args:
         engine: a loaded bundle.
         sources: (name, source) pairs; the name appears in the finding.
-        read: from a source to a radiograph, of which no more is read than the model needs; runs in
-            several threads, and an `ImageError` of it becomes the finding.
+        read: from a source to a radiograph, of which no more is read than the model needs; by
+            default a source is a file's path. Runs in several threads, and an `ImageError` of it
+            becomes the finding.
         threshold: decide at this probability instead of the bundle's threshold.
         batch_size: radiographs per call of the engine.
         workers: threads beside the engine; None for one per available CPU, at least two.
@@ -182,7 +170,7 @@ def _stream(
     digest: Callable[[Source], str | None] | None = None,
     *,
     whole: bool = True,
-) -> Iterator[Made]:
+) -> Generator[Made, None, None]:
     """Decode ahead in threads, run the engine, finish behind it in threads.
 
     One pool serves both sides, so that its threads are never idle while there is either to do. An

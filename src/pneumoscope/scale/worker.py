@@ -94,7 +94,7 @@ class Finder:
         return find_in(
             self._engine,
             sources,
-            read_anywhere,
+            read=read_anywhere,
             threshold=job.threshold,
             batch_size=job.batch_size,
             workers=job.threads + 1,

@@ -121,8 +121,8 @@ def _arriving(pipe: Connection, first: Sent, settings: EngineSettings) -> Iterat
 def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) -> Iterator[Answer]:
     """Answers in the films' order, except that a film refused by its header comes early."""
     from pneumoscope.findings import Finding
-    from pneumoscope.imaging import read_header
-    from pneumoscope.inference import process_files
+    from pneumoscope.imaging import read_header, read_radiograph
+    from pneumoscope.inference import process_in
 
     refused: list[Answer] = []
 
@@ -137,14 +137,13 @@ def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) ->
             else:
                 yield key, path
 
-    answer_of = partial(_answer, settings=settings)
-    found = process_files(
+    found = process_in(
         engine,
         passed(),
-        answer_of,
+        partial(_answer, settings=settings),
+        read=partial(read_radiograph, limits=settings.limits),
         batch_size=settings.batch_size,
         gate=True,
-        limits=settings.limits,
     )
     for answer in found:
         yield answer

@@ -78,22 +78,21 @@ def _step(
     classifier: Classifier, settings: TrainingSettings, device: torch.device, count: int
 ) -> None:
     """One step with all that it keeps in memory, of a batch of black radiographs."""
-    findings = max(len(settings.findings), 1)
-    module = ClassifierModule(classifier, settings, None, findings=findings).to(device).train()
+    module = ClassifierModule(classifier, settings, None).to(device).train()
     optimizer = module.make_optimizer()
     low = computes_in_bfloat16(settings.precision)
     with torch.autocast(device.type, torch.bfloat16, enabled=low):
-        loss = module.batch_loss(_black(settings, device, count, findings), seed=0)
+        loss = module.batch_loss(_black(settings, device, count), seed=0)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
 
 
-def _black(settings: TrainingSettings, device: torch.device, count: int, findings: int) -> Batch:
+def _black(settings: TrainingSettings, device: torch.device, count: int) -> Batch:
     shape = (count, 1, settings.size, settings.size)
     pixels = torch.zeros(shape, dtype=torch.uint8, device=device)
     targets = torch.arange(count, device=device) % 2
-    if findings > 1:
-        targets = targets[:, None].expand(-1, findings)
+    if settings.several:
+        targets = targets[:, None].expand(-1, settings.heads)
     guides: Tensor | None = None
     if settings.guided:
         guides = torch.ones(count, 1 + settings.taught, _GUIDE, _GUIDE, device=device)

@@ -45,8 +45,9 @@ class ClassifierModule(lightning.LightningModule):
         alpha: (2,) weight of each class in the loss, (F, 2) of several findings; None for 1.
         val_sets: the set that each val radiograph is of; None for one set. Each set counts alike in
             the val ROC-AUC.
-        findings: how many there are; each beyond the first has a sibling of the classifier, with a
-            head of its own. Loss and val figures are means over findings.
+
+    Each finding beyond the first has a sibling of the classifier, with a head of its own. Loss and
+    val figures are means over findings.
     """
 
     def __init__(
@@ -55,14 +56,13 @@ class ClassifierModule(lightning.LightningModule):
         settings: TrainingSettings,
         alpha: Tensor | None,
         val_sets: NDArray[np.str_] | None = None,
-        findings: int = 1,
     ) -> None:
         super().__init__()
         self._val_sets = val_sets
         self.classifier = classifier
-        self.siblings = nn.ModuleList(classifier.sibling() for _ in range(findings - 1))
+        self.siblings = nn.ModuleList(classifier.sibling() for _ in range(settings.heads - 1))
         self.settings = settings
-        alphas = [None] * findings if alpha is None else alpha.reshape(findings, 2)
+        alphas = [None] * settings.heads if alpha is None else alpha.reshape(settings.heads, 2)
         self.losses = nn.ModuleList(FocalLoss(settings.focal_gamma, each) for each in alphas)
         self.augment = augmentation(
             settings.augmentation, settings.mirror, settings.hide_outside, settings.amounts

@@ -230,7 +230,7 @@ def _result(folder: Path, parts: Sequence[Path], infos: Sequence[BundleInfo]) ->
 
 def _folders(folder: Path, settings: TrainingSettings) -> list[Path]:
     """The folder of each finding's bundle; of one finding, the run itself."""
-    if len(settings.findings) < 2:
+    if not settings.several:
         return [folder]
     return [finding_folder(folder, name) for name in settings.findings]
 
@@ -241,13 +241,14 @@ def relabelled(manifest: Manifest, settings: TrainingSettings) -> Manifest:
     Raises:
         CohortError: as of `Manifest.of_finding`.
     """
-    alone = len(settings.findings) == 1
-    return manifest.of_finding(settings.findings[0]) if alone else manifest
+    if settings.several or not settings.findings:
+        return manifest
+    return manifest.of_finding(settings.findings[0])
 
 
 def _views(manifest: Manifest, settings: TrainingSettings) -> list[Manifest]:
     """The manifest as each finding labels it."""
-    if len(settings.findings) < 2:
+    if not settings.several:
         return [manifest]
     return [manifest.of_finding(name) for name in settings.findings]
 
@@ -345,10 +346,9 @@ def prepare_run(
     alpha = _alpha(train.targets) if settings.class_weights else None
     table = manifest.subset("val").table
     sets = table["cohort"].to_numpy(np.str_) if "cohort" in table else None
-    count = max(len(settings.findings), 1)
     if world.processes.size > 1:
         see_whole_batches(classifier)
-    module = ClassifierModule(classifier, settings, alpha, sets, count)
+    module = ClassifierModule(classifier, settings, alpha, sets)
     if world.processes.size > 1:
         for each in module.classifiers[1:]:
             see_whole_batches(each.head)
@@ -446,8 +446,9 @@ def _dataset(
 ) -> PixelDataset:
     table = manifest.subset("all").table
     rows = np.flatnonzero((table["split"] == split).to_numpy())
-    part, several = manifest.subset(split), len(settings.findings) > 1
-    return PixelDataset(pixels[rows], part.states(settings.findings) if several else part.targets())
+    part = manifest.subset(split)
+    targets = part.states(settings.findings) if settings.several else part.targets()
+    return PixelDataset(pixels[rows], targets)
 
 
 def _alpha(targets: Tensor) -> Tensor:

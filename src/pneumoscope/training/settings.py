@@ -137,6 +137,16 @@ class TrainingSettings(BaseModel):
         return value
 
     @property
+    def heads(self) -> int:
+        """How many findings the backbone learns, each with a head of its own."""
+        return len(self.findings) or 1
+
+    @property
+    def several(self) -> bool:
+        """Whether the run learns more than one finding."""
+        return self.heads > 1
+
+    @property
     def guided(self) -> bool:
         """Whether the lungs take part in this training."""
         wanted = self.lung_guidance > 0 or self.hide_outside > 0 or self.teacher is not None

@@ -51,9 +51,8 @@ class Choice:
         Raises:
             CohortError: none of the findings chosen, or not the reader, is in the file.
         """
-        named = {finding_key(mark.finding): mark.finding for mark in file.marks if mark.finding}
-        positive = _chosen(self.positive, file.positive, named, file, "--positive")
-        negative = _chosen(self.negative, file.negative, named, file, "--negative")
+        positive = _chosen(self.positive, file.positive, file, "--positive")
+        negative = _chosen(self.negative, file.negative, file, "--negative")
         rule = Rule(positive, negative, self.readers)
         if self.readers in (UNION, MAJORITY):
             return rule
@@ -119,24 +118,16 @@ class Rule:
 
 
 def _chosen(
-    text: str | None,
-    proposed: tuple[str, ...],
-    named: dict[str, str],
-    file: FieldFile,
-    option: str,
+    text: str | None, proposed: tuple[str, ...], file: FieldFile, option: str
 ) -> frozenset[str]:
+    named = file.findings()
     if text is None or not named:
         return frozenset(map(finding_key, proposed))
     keys = frozenset(map(finding_key, split_names(text)))
     # A list of boxes has no negative radiographs, whatever they are called elsewhere.
     positives_only = option == "--negative" and bool(file.positive) and not file.negative
     if not keys & named.keys() and not positives_only:
-        listed = ", ".join(sorted(named.values())[:20]) or "none"
-        raise CohortError(
-            f"is {file.format}, which has no finding {text!r}",
-            path=file.path,
-            remedy=f"choose with {option} among its findings: {listed}",
-        )
+        raise file.lacks(text, option)
     return keys
 
 

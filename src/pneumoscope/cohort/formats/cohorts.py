@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from pneumoscope.cohort.formats.choice import Choice, Rule
-from pneumoscope.cohort.formats.finding_columns import ABSENT, PRESENT, UNKNOWN, FindingColumns
+from pneumoscope.cohort.formats.finding_columns import (
+    ABSENT,
+    PRESENT,
+    UNKNOWN,
+    FindingColumns,
+    overall_label,
+)
 from pneumoscope.cohort.formats.marks import FieldFile
 from pneumoscope.cohort.formats.names import NameIndex
 from pneumoscope.cohort.formats.tables import read_plain_table, read_table_of_the_field
-from pneumoscope.cohort.formats.words import (
-    NEGATIVE,
-    NONE_FOUND,
-    POSITIVE,
-    SOME_FOUND,
-    finding_key,
-)
+from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, finding_key
 from pneumoscope.cohort.patients import from_name
-from pneumoscope.cohort.tables import read_rows, safe_image_path
+from pneumoscope.cohort.tables import COLUMNS, read_rows, safe_image_path
 from pneumoscope.errors import CohortError
 from pneumoscope.imaging import is_radiograph_file
 
 NEITHER = "with neither a positive nor a negative finding"
 NOTHING_KNOWN = "of which no finding is known"
 NO_FILE = "without a file of their name"
-_RESERVED = frozenset({"image", "label", "patient", "sha256", "width", "height"})
+_RESERVED = frozenset(COLUMNS) - {"split"}
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,9 @@ def _rows(file: FieldFile, choice: Choice, root: Path) -> CohortRows:
         labels, unlabelled = _labels(file, choice), NEITHER
     else:
         states = _states(file, choice, choice.findings)
-        labels, unlabelled = overall_labels(states), NOTHING_KNOWN
+        overall = {image: overall_label(own.values()) for image, own in states.items()}
+        labels = {image: label for image, label in overall.items() if label is not None}
+        unlabelled = NOTHING_KNOWN
     named = [name for name in file.facts if labels.get(name)]
     _count(left_out, unlabelled, len(file.facts) - len(named))
     found = find_files(named, file.path, root)
@@ -174,15 +176,6 @@ def _labels(file: FieldFile, choice: Choice) -> dict[str, str]:
     }
 
 
-def overall_labels(states: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Whether any finding is present, of each image of which something is known."""
-    return {
-        image: SOME_FOUND if PRESENT in own.values() else NONE_FOUND
-        for image, own in states.items()
-        if set(own.values()) != {UNKNOWN}
-    }
-
-
 def _states(file: FieldFile, choice: Choice, wanted: FindingColumns) -> dict[str, dict[str, str]]:
     """What each image's cell of each finding says.
 
@@ -193,14 +186,8 @@ def _states(file: FieldFile, choice: Choice, wanted: FindingColumns) -> dict[str
     Raises:
         CohortError: none of a column's words is a finding of the file.
     """
-    named = {finding_key(mark.finding): mark.finding for mark in file.marks if mark.finding}
-    for name in wanted.missing(named):
-        listed = ", ".join(sorted(named.values())[:20]) or "none"
-        raise CohortError(
-            f"is {file.format}, which has no finding {name!r}",
-            path=file.path,
-            remedy=f"choose with --findings among its findings: {listed}",
-        )
+    for name in wanted.missing(file.findings()):
+        raise file.lacks(name, "--findings")
     marks = file.by_image()
     boxes_alone = bool(file.positive) and not file.negative
     is_list = all(mark.present for mark in file.marks) and not boxes_alone

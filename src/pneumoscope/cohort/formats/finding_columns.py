@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from pneumoscope.cohort.formats.words import finding_key, split_names, truth
+from pneumoscope.cohort.formats.words import (
+    NONE_FOUND,
+    SOME_FOUND,
+    UNCERTAIN,
+    finding_key,
+    split_names,
+    truth,
+)
+from pneumoscope.cohort.tables import COLUMNS
 from pneumoscope.errors import CohortError, SettingsError
 
 PRESENT, ABSENT, UNKNOWN = "1", "0", ""
 """What a cell of such a column says."""
-
-_UNCERTAIN = frozenset({"", "-1", "-1.0", "nan"})
-_TAKEN = frozenset({"image", "label", "patient", "split", "sha256", "width", "height"})
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class FindingColumns:
                     remedy="write names joined by commas; several words of one finding as "
                     "'Opacity=Pneumonia|Consolidation'",
                 )
-            if name.casefold() in _TAKEN or name in columns:
+            if name.casefold() in COLUMNS or name in columns:
                 raise SettingsError(
                     f"a column {name!r} is there already", remedy="choose another name for it"
                 )
@@ -72,7 +77,7 @@ def state_of(text: str) -> int:
     Raises:
         CohortError: it says something else.
     """
-    if text.strip().casefold() in _UNCERTAIN:
+    if text.strip().casefold() in {*UNCERTAIN, UNKNOWN, "nan"}:
         return -1
     said = truth(text)
     if said is None:
@@ -81,3 +86,14 @@ def state_of(text: str) -> int:
             remedy="give 1, 0, -1 for uncertain, or nothing",
         )
     return int(said)
+
+
+def overall_label(cells: Collection[str]) -> str | None:
+    """Whether any finding of a radiograph is present; None if nothing is known of any.
+
+    Args:
+        cells: what its columns say; see `PRESENT`.
+    """
+    if set(cells) == {UNKNOWN}:
+        return None
+    return SOME_FOUND if PRESENT in cells else NONE_FOUND

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumoscope.cohort.formats.words import finding_key
+from pneumoscope.errors import CohortError
+
 Mask = NDArray[np.bool_]
 Grid = tuple[int, int]
 """(height, width) that coordinates are counted on; (1, 1) for fractions of the film."""
@@ -115,3 +118,16 @@ class FieldFile:
         for mark in self.marks:
             found.setdefault(mark.image, []).append(mark)
         return found
+
+    def findings(self) -> dict[str, str]:
+        """The findings that its marks name, by their keys; see `finding_key`."""
+        return {finding_key(mark.finding): mark.finding for mark in self.marks if mark.finding}
+
+    def lacks(self, name: str, option: str) -> CohortError:
+        """Make the error that a finding, chosen by an option, is not in the file."""
+        listed = ", ".join(sorted(self.findings().values())[:20]) or "none"
+        return CohortError(
+            f"is {self.format}, which has no finding {name!r}",
+            path=self.path,
+            remedy=f"choose with {option} among its findings: {listed}",
+        )

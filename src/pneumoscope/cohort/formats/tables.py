@@ -11,7 +11,7 @@ import numpy as np
 from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.formats.marks import ORIGINAL, Box, FieldFile, Grid, Mark
 from pneumoscope.cohort.formats.siim import IMAGE_COLUMNS, STUDY_COLUMNS, read_siim
-from pneumoscope.cohort.formats.words import finding_key, split_names, truth
+from pneumoscope.cohort.formats.words import UNCERTAIN, finding_key, split_names, truth
 from pneumoscope.cohort.tables import Rows, read_rows
 from pneumoscope.errors import CohortError
 
@@ -260,7 +260,7 @@ class _Reading:
 
     def _state(self, text: str, name: str, line: int) -> bool | None:
         said = truth(text)
-        if said is None and text not in ("-1", "-1.0"):
+        if said is None and text not in UNCERTAIN:
             raise CohortError(
                 f"line {line} has {text!r} for {name}",
                 path=self._path,

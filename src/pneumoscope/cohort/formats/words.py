@@ -11,6 +11,9 @@ NEGATIVE, POSITIVE = "NORMAL", "PNEUMONIA"
 NONE_FOUND, SOME_FOUND = "no finding", "finding"
 """The labels of a cohort with a column for each of several findings."""
 
+UNCERTAIN = frozenset({"-1", "-1.0"})
+"""Cells of a finding that nobody is sure of, as in CheXpert's tables."""
+
 _TRUTH = {
     **dict.fromkeys(("1", "1.0", "yes", "y", "true", "t", "positive", "present"), True),
     **dict.fromkeys(("0", "0.0", "no", "n", "false", "f", "negative", "absent"), False),

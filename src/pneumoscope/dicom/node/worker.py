@@ -128,7 +128,7 @@ class Worker(Loop):
         if twin is not None:
             return Outcome(key, False, "duplicate", f"the same radiograph as {twin:.12}"), None
         (item,) = explain_in(
-            self._engine, [(key, radiograph)], _as_read, batch_size=1, gate=self._gate
+            self._engine, [(key, radiograph)], read=_as_read, batch_size=1, gate=self._gate
         )
         outcome, _ = tell(
             item,
