@@ -1,7 +1,7 @@
 """The Python interface: `pneumoscope.load("model.onnx").find("film.dcm")`.
 
-Same path as `pneumoscope predict`, without folders: films in, findings and heatmaps out. Research
-use only; not for diagnosis.
+Same path as `pneumoscope predict`, without folders: radiographs in, findings and heatmaps out.
+Research use only; not for diagnosis.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Reader:
 
     Args:
         engine: a loaded bundle.
-        gate: ask the input gate of each film.
+        gate: ask the input gate of each radiograph.
     """
 
     def __init__(self, engine: Engine, *, gate: bool = True) -> None:
@@ -148,10 +148,10 @@ class Reader:
             methods: further heatmaps, which come in `others`; see `methods`.
 
         Returns:
-            For each radiograph its `finding` (probability, label, regions in the film's pixels) and
-            `heatmap` (height, width), float32 in [0, 1] on the film's own pixels. What the gate
-            flagged was not judged: `finding.judged` is False, label and probability are None, and
-            the heatmap is zero.
+            For each radiograph its `finding` (probability, label, regions in the radiograph's
+            pixels) and `heatmap` (height, width), float32 in [0, 1] on the radiograph's own pixels.
+            What the gate flagged was not judged: `finding.judged` is False, label and probability
+            are None, and the heatmap is zero.
 
         Raises:
             ImageError: a radiograph cannot be used; `stream` goes on instead.

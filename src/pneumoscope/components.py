@@ -1,7 +1,7 @@
 """Connected parts of a mask, by the runs of its rows; numpy only.
 
-scipy.ndimage finds them too, but takes longer to import than a film takes to be explained. Used by
-the rooms that judge masks.
+scipy.ndimage finds them too, but takes longer to import than a radiograph takes to be explained.
+Used by the rooms that judge masks.
 """
 
 from __future__ import annotations

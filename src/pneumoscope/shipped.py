@@ -22,7 +22,7 @@ class Description:
         side: side of the model's square input in pixels.
         licence: licence of the weights.
         training_data: what it was trained on, with its licence and attribution.
-        training: settings, counts of films and patients, digest of the manifest.
+        training: settings, counts of radiographs and patients, digest of the manifest.
         figures: what was measured.
         format: version of this layout.
     """

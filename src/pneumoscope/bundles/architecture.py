@@ -17,8 +17,8 @@ class _Part(BaseModel):
 class ArchitectureInfo(_Part):
     """Everything needed to build the network again (see `models.Architecture`).
 
-    Pixels enter as a film letterboxed into `size` x `size`, bright = dense, quantised to uint8,
-    divided by 255, repeated to three channels, then normalised with `mean` and `std`.
+    Pixels enter as a radiograph letterboxed into `size` x `size`, bright = dense, quantised to
+    uint8, divided by 255, repeated to three channels, then normalised with `mean` and `std`.
     """
 
     backbone: str

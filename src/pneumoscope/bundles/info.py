@@ -121,7 +121,7 @@ class BundleInfo(_Part):
         temperature, bias: a probability is sigmoid(logit / temperature + bias); fitted likewise.
         calibration: figures on val before and after.
         heatmap: the heatmap it is explained with, as `HeatmapSpec` reads it. With `mirror` the
-            logit, too, is the mean over the film and its mirror image.
+            logit, too, is the mean over the radiograph and its mirror image.
         region_threshold: heat from which a pixel belongs to a region, chosen on tuning halves.
         files: digest of every other file of the bundle.
         review: which probabilities are uncertain; None in bundles of earlier versions.

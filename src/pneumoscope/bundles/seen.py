@@ -21,8 +21,8 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 TUNED_ON: tuple[Split, ...] = ("train", "val")
 """Splits that shaped the model: its weights, and its epoch, threshold and calibration."""
 
-# Of a cohort of 10,000 films beside a list of 10,000, one is found by chance once in 2.8 million
-# times (10^8 pairs, 2^48 digests).
+# Of a cohort of 10,000 radiographs beside a list of 10,000, one is found by chance once in 2.8
+# million times (10^8 pairs, 2^48 digests).
 _BYTES = 6
 # About 1 MB and two milliseconds for each key.
 _SCRYPT = {"n": 1024, "r": 8, "p": 1}

@@ -1,11 +1,12 @@
 """Radiographs that are there twice: the same bytes, or the same exposure stored differently.
 
-Chest films resemble each other so much that a perceptual hash of the whole picture (pHash, up to
-10 of 63 bits apart) calls 36,000 pairs of the 5,254 Kermany films alike. What tells people apart
-is the fine texture: rib edges, vessels. So a film's fingerprint is its texture with gray level and
-local contrast divided out. Among the 57 million pairs of 10,731 public films (Kermany, RSNA, SIIM)
-no two patients exceed a correlation of 0.69, but for one pair of identical files; copies made by
-JPEG at quality 30, resizing, gamma, contrast or a shift of 1 % of the width stay above 0.85.
+Chest radiographs resemble each other so much that a perceptual hash of the whole picture (pHash, up
+to 10 of 63 bits apart) calls 36,000 pairs of the 5,254 Kermany radiographs alike. What tells people
+apart is the fine texture: rib edges, vessels. So a radiograph's fingerprint is its texture with
+gray level and local contrast divided out. Among the 57 million pairs of 10,731 public radiographs
+(Kermany, RSNA, SIIM) no two patients exceed a correlation of 0.69, but for one pair of identical
+files; copies made by JPEG at quality 30, resizing, gamma, contrast or a shift of 1 % of the width
+stay above 0.85.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ def infer_labels(values: Iterable[str], positive: str | None = None) -> tuple[st
         positive: the positive label, compared without case; inferred from the words when None
             (pneumonia, opacity, positive, abnormal, 1, true, ... against normal, no ..., 0, ...).
 
-    A cohort of one label, such as a set of boxed films, gets NORMAL or PNEUMONIA as the other one.
+    A cohort of one label, such as a set of boxed radiographs, gets NORMAL or PNEUMONIA as the other
+    one.
 
     Raises:
         CohortError: there are more than two labels, `positive` is none of them, or the words do

@@ -20,14 +20,14 @@ COLUMNS = ("image", "mask", "patient")
 
 @dataclass(frozen=True, slots=True)
 class LungCase:
-    """A film and the lungs somebody outlined on it.
+    """A radiograph and the lungs somebody outlined on it.
 
     Attributes:
         image: path relative to `root`.
-        root: folder of the film.
+        root: folder of the radiograph.
         mask: file of the mask.
-        patient: whose film it is.
-        original: (height, width) of the film before it was squashed, if it was.
+        patient: whose radiograph it is.
+        original: (height, width) of the radiograph before it was squashed, if it was.
         extra: other columns of the table, by name.
     """
 
@@ -42,7 +42,8 @@ class LungCase:
 def read_lung_table(path: Path) -> list[LungCase]:
     """Read a CSV with `image,mask,patient`, relative to its own folder.
 
-    `orig_width,orig_height` give the shape of films that were squashed; other columns are kept.
+    `orig_width,orig_height` give the shape of radiographs that were squashed; other columns are
+    kept.
 
     Raises:
         CohortError: it cannot be read, has no rows, lacks a column or leaves one blank.
@@ -92,10 +93,10 @@ def read_lung_mask(path: Path, height: int, width: int) -> NDArray[np.bool_]:
 
 
 def read_lung_film(case: LungCase, side: int) -> tuple[NDArray[np.uint8], Letterbox]:
-    """A case's film in a square of `side` pixels, its aspect ratio restored.
+    """A case's radiograph in a square of `side` pixels, its aspect ratio restored.
 
     Returns:
-        uint8 (side, side), and the letterbox that leads back to the film as it is stored.
+        uint8 (side, side), and the letterbox that leads back to the radiograph as it is stored.
 
     Raises:
         CohortError: it cannot be read.

@@ -1,4 +1,4 @@
-"""The shape films had before somebody squashed them into squares, and the way to undo it."""
+"""The shape radiographs had before somebody squashed them into squares, and the way to undo it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pneumoscope.errors import CohortError
 from pneumoscope.imaging import Letterbox, Radiograph, read_radiograph
 
 Sizes = Mapping[str, tuple[int, int]]
-"""Image to the (height, width) in pixels that its film had at first."""
+"""Image to the (height, width) in pixels that its radiograph had at first."""
 SIZE_COLUMNS = ("orig_width", "orig_height")
 
 
@@ -92,12 +92,12 @@ def read_film(
 
 
 def unsquashed(height: int, width: int, original: tuple[int, int] | None, size: int) -> Letterbox:
-    """The letterbox, in a square of `size` pixels, of a film in the shape it had at first.
+    """The letterbox, in a square of `size` pixels, of a radiograph in the shape it had at first.
 
     Args:
-        height: rows of the film as it is stored.
-        width: columns of the film as it is stored.
-        original: (height, width) at first; None when the film is stored as it was.
+        height: rows of the radiograph as it is stored.
+        width: columns of the radiograph as it is stored.
+        original: (height, width) at first; None when the radiograph is stored as it was.
         size: side of the square.
     """
     if original is None:

@@ -21,14 +21,14 @@ _FILE = "file:"
 _RASTER_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff"})
 
 # Kermany as on Kaggle: person12_bacteria_46, person12_virus_46, IM-0620-0001-0001,
-# NORMAL2-IM-0095-0001. The numbers after the patient count films and views. NORMAL2-IM-0095 is
-# another patient than IM-0095: two series of exports that both start to count at 1.
+# NORMAL2-IM-0095-0001. The numbers after the patient count radiographs and views. NORMAL2-IM-0095
+# is another patient than IM-0095: two series of exports that both start to count at 1.
 _KERMANY_KAGGLE = re.compile(
     r"^(?:(?P<person>person\d+)(?=[_-]|$)|(?P<series>(?:NORMAL2-)?IM-\d{4,})(?=-\d|$))",
     re.IGNORECASE,
 )
 # Kermany as first published (Mendeley 10.17632/rscbjbr9sj, version 3):
-# (disease)-(randomised patient)-(film of this patient).
+# (disease)-(randomised patient)-(radiograph of this patient).
 _KERMANY_MENDELEY = re.compile(r"^(?:NORMAL|BACTERIA|VIRUS)-(\d{6,})-\d{4}(?=\D|$)", re.IGNORECASE)
 # NIH ChestX-ray14: (patient)_(follow-up).
 _NIH = re.compile(r"^(\d{8})_\d{3}$")

@@ -53,8 +53,8 @@ class ScanSettings:
             (or the whole match) is the patient.
         positive: the positive label; inferred from the words when None.
         workers: threads that read files; one per available core when None.
-        sizes: a CSV with `image,orig_width,orig_height` of films that were stored squashed; the
-            sizes become columns of the manifest.
+        sizes: a CSV with `image,orig_width,orig_height` of radiographs that were stored squashed;
+            the sizes become columns of the manifest.
         negative: with `positive`, which findings of a table make a radiograph negative; both may
             be several, joined by `|`, and other radiographs are left out.
         readers: of several readers `union`, `majority` or one by name, see `Choice`.

@@ -1,4 +1,4 @@
-"""Splits by patient, stratified by label: nobody's films fall into two splits.
+"""Splits by patient, stratified by label: nobody's radiographs fall into two splits.
 
 The unit is a group of patients: one patient, or several that share a duplicate radiograph.
 """

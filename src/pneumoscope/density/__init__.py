@@ -1,8 +1,8 @@
 """Density: how likely a place's brightness is to be that of an opacity.
 
-Enters: a letterboxed film (uint8) and its lungs.
-Leaves: a factor in (0, 1) for each place, from the film's own lungs and from an atlas of normal
-films that comes with the package; atlases, to make another.
+Enters: a letterboxed radiograph (uint8) and its lungs.
+Leaves: a factor in (0, 1) for each place, from the radiograph's own lungs and from an atlas of
+normal radiographs that comes with the package; atlases, to make another.
 May import: numpy, Pillow. No torch, no other room.
 """
 

@@ -1,4 +1,4 @@
-"""How dense a place is for lungs in general: an atlas of normal films, aligned by their lungs."""
+"""How dense a place of lungs usually is: an atlas of normal radiographs, aligned by their lungs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SHIPPED = Path(__file__).with_name("atlas.npz")
 
 # The lungs' bounding box is widened by these shares of its width and height on each side.
 _WIDER, _TALLER = 0.08, 0.06
-# Added to the spread of a place, so that a place where normal films agree is not all anomaly.
+# Added to the spread of a place, so that a place where normal radiographs agree is not all anomaly.
 _LEAST_SPREAD = 0.15
-# Films that are needed to say what is normal.
+# Radiographs that are needed to say what is normal.
 _FEWEST = 20
 
 
@@ -47,7 +47,7 @@ class Frame:
         )
 
     def to_atlas(self, values: Grid) -> Grid:
-        """Values on the film's grid to the atlas' grid, both (SIDE, SIDE)."""
+        """Values on the radiograph's grid to the atlas' grid, both (SIDE, SIDE)."""
         centres = (np.arange(SIDE) + 0.5) / SIDE
         return _sampled(
             values,
@@ -56,7 +56,7 @@ class Frame:
         )
 
     def to_film(self, values: Grid) -> Grid:
-        """Values on the atlas' grid to the film's grid; the edge goes on outside the frame."""
+        """Values on the atlas' grid to the radiograph's; the edge goes on outside the frame."""
         centres = np.arange(SIDE) + 0.5
         return _sampled(
             values,
@@ -67,7 +67,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Atlas:
-    """Mean and spread of `relative_density` over normal films of one kind.
+    """Mean and spread of `relative_density` over normal radiographs of one kind.
 
     Attributes:
         mean, spread: (SIDE, SIDE) on the aligned grid.
@@ -78,13 +78,13 @@ class Atlas:
 
     @classmethod
     def of(cls, densities: Iterable[tuple[Grid, Grid]]) -> Atlas:
-        """The atlas of normal films.
+        """The atlas of normal radiographs.
 
         Args:
-            densities: for each film `relative_density` and the lungs, both (SIDE, SIDE).
+            densities: for each radiograph `relative_density` and the lungs, both (SIDE, SIDE).
 
         Raises:
-            ValueError: fewer than 20 films.
+            ValueError: fewer than 20 radiographs.
         """
         aligned = [Frame.around(lungs).to_atlas(density) for density, lungs in densities]
         if len(aligned) < _FEWEST:
@@ -93,13 +93,13 @@ class Atlas:
         return cls(films.mean(axis=0), films.std(axis=0))
 
     def anomaly(self, density: Grid, frame: Frame) -> Grid:
-        """How much denser each place is than normal, in spreads: (SIDE, SIDE) on the film."""
+        """How much denser each place is than normal, in spreads: (SIDE, SIDE) on the radiograph."""
         expected = frame.to_film(self.mean)
         anomaly: Grid = (density - expected) / (frame.to_film(self.spread) + _LEAST_SPREAD)
         return anomaly
 
     def distance(self, density: Grid, frame: Frame) -> float:
-        """How far a film is from this atlas: mean absolute anomaly on the aligned grid."""
+        """How far a radiograph is from this atlas: mean absolute anomaly on the aligned grid."""
         aligned = frame.to_atlas(density)
         return float((np.abs(aligned - self.mean) / (self.spread + _LEAST_SPREAD)).mean())
 

@@ -1,4 +1,4 @@
-"""How dense a place is for its own film: brightness against the film's lungs."""
+"""How dense a place is for its own radiograph: brightness against the radiograph's lungs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LUNG = 0.5
 
 # Blur of 3 pixels of 256: ribs and vessels are finer than opacities.
 _BLUR = 3 * SIDE / 256
-# Gray levels that are added to a film's spread, so that a flat film is not all noise.
+# Gray levels that are added to a radiograph's spread, so that a flat radiograph is not all noise.
 _LEAST_SPREAD = 4.0
 # Fewer cells of lung do not tell what the lungs' brightness is.
 _FEW = 40
@@ -44,18 +44,18 @@ def _blurred(grid: Grid) -> Grid:
 
 
 def relative_density(pixels: NDArray[np.uint8], lungs: Grid) -> Grid | None:
-    """Brightness relative to the film's lungs, in their spread.
+    """Brightness relative to the radiograph's lungs, in their spread.
 
-    The blurred film minus the median over the lungs, divided by their standard deviation plus 4
-    gray levels.
+    The blurred radiograph minus the median over the lungs, divided by their standard deviation plus
+    4 gray levels.
 
     Args:
         pixels: uint8 (S, S), letterboxed, bright = dense.
         lungs: (SIDE, SIDE) probability of lung.
 
     Returns:
-        (SIDE, SIDE), 0 where the film is as dense as its typical lung; None where too few cells
-        are lung to tell.
+        (SIDE, SIDE), 0 where the radiograph is as dense as its typical lung; None where too few
+        cells are lung to tell.
     """
     inside = lungs >= LUNG
     if np.count_nonzero(inside) < _FEW:

@@ -20,7 +20,7 @@ class DensityPrior:
     """Says of each place of a radiograph how likely its density is to be that of an opacity.
 
     Args:
-        atlases: of normal films, by kind; the one nearest to a film is used for it.
+        atlases: of normal radiographs, by kind; the one nearest to a radiograph is used for it.
     """
 
     def __init__(self, atlases: Mapping[str, Atlas]) -> None:
@@ -29,7 +29,7 @@ class DensityPrior:
     def factor(self, pixels: NDArray[np.uint8], lungs: NDArray[np.floating]) -> Grid:
         """The factor: sigmoid(1.5 V) * sqrt(sigmoid(1.2 A)).
 
-        V is the density relative to the film's own lungs, A the anomaly against the atlas.
+        V is the density relative to the radiograph's own lungs, A the anomaly against the atlas.
 
         Args:
             pixels: uint8 (S, S), letterboxed, bright = dense.

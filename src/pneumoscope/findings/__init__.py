@@ -1,8 +1,9 @@
 """Findings: from a probability and a heatmap to what is said about a radiograph, in plain words.
 
-Enters: probability, heatmap on the film's grid, lungs, the gate's word, the bundle's threshold.
-Leaves: `Finding` (decision, regions in the film's pixels with their zones, a plain line) and its
-JSON schema.
+Enters: probability, heatmap on the radiograph's grid, lungs, the gate's word, the bundle's
+threshold.
+Leaves: `Finding` (decision, regions in the radiograph's pixels with their zones, a plain line) and
+its JSON schema.
 May import: numpy, scipy, pydantic. No torch, no other room.
 """
 

@@ -27,15 +27,15 @@ def completed(
 ) -> Finding:
     """The finding with its regions, their zones, and the plain line.
 
-    Regions say where the model sees what it found, so a film called negative has none. A picture
-    that the gate flags was not judged: it keeps neither label nor probability.
+    Regions say where the model sees what it found, so a radiograph called negative has none. A
+    picture that the gate flags was not judged: it keeps neither label nor probability.
 
     Args:
         finding: of the probability alone.
         labels: the two labels, negative first.
         gate: what the input gate says; None if it was not asked.
-        heatmap: (height, width) in [0, 1] on the film's pixels; needed for a positive finding's
-            regions.
+        heatmap: (height, width) in [0, 1] on the radiograph's pixels; needed for a positive
+            finding's regions.
         lungs: (height, width), where lung is; None where none were found or nobody asked.
         in_lungs: share of the evidence inside the lungs, 0 to 1, if known.
         region_threshold: heat from which a pixel belongs to a region, above 0, at most 1.

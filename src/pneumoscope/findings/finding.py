@@ -56,9 +56,9 @@ class Gate(BaseModel):
 
 
 class Region(BaseModel):
-    """A box derived from a heatmap, in pixels of the film.
+    """A box derived from a heatmap, in pixels of the radiograph.
 
-    The origin is the top-left corner of the film's top-left pixel; the box covers the columns
+    The origin is the top-left corner of the radiograph's top-left pixel; the box covers the columns
     `x` to `x + width - 1` and the rows `y` to `y + height - 1`, that is the area
     [x, x + width] x [y, y + height] between pixel edges.
     """
@@ -219,7 +219,7 @@ class Finding(BaseModel):
             labels: the two labels, negative first.
             model: a short identifier such as `efficientnet_lite0@ab12cd34`.
             review: the bundle's review band; None if it has none. See `indeterminate`.
-            regions: boxes in pixels of the film.
+            regions: boxes in pixels of the radiograph.
             heatmap: relative path of the heatmap file, if one was written.
             notes: what the reader ignored or assumed; see `Radiograph.notes`.
             digest: what identifies the file's content.

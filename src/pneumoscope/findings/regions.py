@@ -1,4 +1,4 @@
-"""From a heatmap to boxes on the film."""
+"""From a heatmap to boxes on the radiograph."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def find_regions(
     first. A map that is flat, zero or not finite gives no region: it is no evidence.
 
     Args:
-        heatmap: (h, w) in [0, 1], on the film's grid.
+        heatmap: (h, w) in [0, 1], on the radiograph's grid.
         threshold: heat from which on a pixel belongs to a region, above 0, at most 1.
-        min_area: smaller parts are dropped, as a fraction of the film's pixels, 0 to 1.
+        min_area: smaller parts are dropped, as a fraction of the radiograph's pixels, 0 to 1.
         max_regions: at most so many regions, the strongest.
 
     Raises:
@@ -71,7 +71,7 @@ def positive_regions(heatmap: NDArray[np.floating[Any]], *, threshold: float = 0
     decides at a low probability gets regions, too.
 
     Args:
-        heatmap: (h, w) in [0, 1], on the film's grid.
+        heatmap: (h, w) in [0, 1], on the radiograph's grid.
         threshold: heat from which a pixel belongs to a region, above 0, at most 1.
     """
     return find_regions(heatmap, threshold=region_level(heatmap, threshold))

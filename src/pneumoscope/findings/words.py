@@ -83,7 +83,7 @@ def _verdict(finding: Finding) -> str:
 
 
 def _places(finding: Finding, messages: Mapping[str, str]) -> str:
-    """Where a film called positive shows it."""
+    """Where a radiograph called positive shows it."""
     zones = [region.zone for region in finding.regions if region.zone is not None]
     inside = list(dict.fromkeys(zone for zone in zones if zone != "outside_lungs"))
     if not inside:

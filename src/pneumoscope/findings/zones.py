@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pneumoscope.findings.finding import Region, Zone
 
 _THIRDS = ("upper", "middle", "lower")
-# Without lungs to go by: a frontal film's lungs lie about in these rows, both sides of its middle.
+# Without lungs to go by: a frontal radiograph's lungs lie about in these rows, both sides of its
+# middle.
 _USUAL_TOP, _USUAL_BOTTOM = 0.12, 0.82
 # A region of which less than this share is lung lies outside.
 _MOSTLY_OUTSIDE = 0.1
@@ -19,11 +20,11 @@ _MOSTLY_OUTSIDE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Chest:
-    """Where a film's lungs are.
+    """Where a radiograph's lungs are.
 
     Attributes:
         middle: the column between them.
-        left, right: top and bottom row of the lung on the film's left and on its right.
+        left, right: top and bottom row of the lung on the radiograph's left and on its right.
     """
 
     middle: float
@@ -37,13 +38,14 @@ def with_zones(
     """Regions with the zone of each.
 
     Each lung is cut into three parts of equal height between its own top and bottom. The patient's
-    right lung is the one on the film's left: the film has to be hung the usual way.
+    right lung is the one on the radiograph's left: the radiograph has to be hung the usual way.
 
     Args:
-        regions: on the film's pixels.
+        regions: on the radiograph's pixels.
         lungs: (height, width), where lung is; None if none were found, and then the zones are those
-            of the film: its left and right half, and thirds of the height that lungs usually take.
-        shape: height and width of the film.
+            of the radiograph: its left and right half, and thirds of the height that lungs usually
+            take.
+        shape: height and width of the radiograph.
     """
     if not regions:
         return ()

@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).with_name("gate.onnx")
 
 Reason = Literal["blank", "inverted", "rotated", "cropped", "lateral", "ct", "not_chest"]
 _REASONS: tuple[Reason, ...] = ("inverted", "rotated", "cropped", "lateral", "ct", "not_chest")
-# Gray levels of 255 between the 2nd and the 98th percentile of a film that shows anything.
+# Gray levels of 255 between the 2nd and the 98th percentile of a radiograph that shows anything.
 _LEAST_RANGE = 12
 
 
@@ -70,8 +70,8 @@ class InputGate:
         Args:
             pixels: uint8 (S, S), as `imaging.model_input` gives it at any side S; scaled to the
                 gate's own side here, antialiased.
-            letterbox: its letterbox, so that bars beside the film are no part of it; None if the
-                film covers the square.
+            letterbox: its letterbox, so that bars beside the radiograph are no part of it; None if
+                the radiograph covers the square.
 
         Raises:
             ValueError: `pixels` is no uint8 square.

@@ -2,14 +2,15 @@
 
 Enters: a path to PNG, JPEG, TIFF or DICOM.
 Leaves: `Radiograph` (float32 pixels in [0, 1], bright = dense), `Letterbox` (the exact, invertible
-map between a film's pixel grid and a model's square input), `model_input` (uint8), and an
+map between a radiograph's pixel grid and a model's square input), `model_input` (uint8), and an
 `ImageError` that names the file and the remedy for anything else.
 May import: numpy, Pillow, pydicom. No torch, no other room.
 
 Inside: `read` looks at a file's first bytes and hands it to `raster` (Pillow) or `dicom` (pydicom,
 imported when the first DICOM file comes); `tone` turns stored DICOM values into gray, `colour`
-decides whether three channels are one gray film, `orientation` tells how a film is hung, `limits`
-stops huge files before they are decoded, `display` adds what a person who reads a film needs.
+decides whether three channels are one gray radiograph, `orientation` tells how a radiograph is
+hung, `limits` stops huge files before they are decoded, `display` adds what a person who reads a
+radiograph needs.
 """
 
 from pneumoscope.imaging.arrays import from_array

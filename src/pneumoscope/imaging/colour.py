@@ -1,4 +1,4 @@
-"""Deciding whether three colour channels hold one gray film."""
+"""Deciding whether three colour channels hold one gray radiograph."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from PIL import Image
 COLOUR_TOLERANCE = 24
 """Largest 99th percentile of (max - min of the channels), out of 255, that still counts as gray.
 
-Gray films saved as colour JPEG differ by a few levels where chroma was quantised; photographs, and
-films with a coloured overlay on more than one pixel in a hundred, differ by many tens.
+Gray radiographs saved as colour JPEG differ by a few levels where chroma was quantised;
+photographs, and radiographs with a coloured overlay on more than one pixel in a hundred, differ by
+many tens.
 """
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -19,7 +20,7 @@ _LUMA = (0.299, 0.587, 0.114)
 def gray_of_rgb(
     rgb: NDArray[np.unsignedinteger], full_scale: int = 255
 ) -> NDArray[np.unsignedinteger] | None:
-    """The gray film in a colour picture, or None when the picture is truly coloured.
+    """The gray radiograph in a colour picture, or None when the picture is truly coloured.
 
     Args:
         rgb: uint8 or uint16 (height, width, 3).

@@ -1,4 +1,4 @@
-"""DICOM: which objects are frontal films, and their pixels decoded safely.
+"""DICOM: which objects are frontal radiographs, and their pixels decoded safely.
 
 pydicom parses the header, `elements` reads its values, `native` and `encapsulated` the pixels.
 Only the elements listed in `_KEYWORDS`, and those that a caller names, are ever parsed, so a
@@ -80,10 +80,10 @@ _OBLIQUE = ("RLO", "LLO", "RAO", "LAO", "RPO", "LPO", "OBLIQUE")
 
 
 def read_dicom(path: Path, limits: Limits) -> Radiograph:
-    """Read a frontal film from a DICOM file, with or without preamble and file meta.
+    """Read a frontal radiograph from a DICOM file, with or without preamble and file meta.
 
     Gray values follow `tone.to_gray`. A colour secondary capture is accepted only when its
-    channels hold one gray film.
+    channels hold one gray radiograph.
 
     Raises:
         UnreadableImage: damaged, truncated, or not a DICOM file.
@@ -125,7 +125,7 @@ def dicom_header(path: Path, limits: Limits) -> Header:
 def opened(
     path: Path, limits: Limits, *, also: Sequence[str] = ()
 ) -> Iterator[tuple[BinaryIO, Any, Header, Layout]]:
-    """A frontal film's file, checked, with its stream where the pixels begin.
+    """A frontal radiograph's file, checked, with its stream where the pixels begin.
 
     Args:
         path: the file.
@@ -247,7 +247,7 @@ def _header(dataset: Any, path: Path, limits: Limits) -> tuple[Header, Layout]:
 
 
 def _check_kind(dataset: Any, path: Path, modality: str | None, view: str | None) -> None:
-    """Refuse whatever is not one frame of a frontal film."""
+    """Refuse whatever is not one frame of a frontal radiograph."""
     if modality is not None and modality not in _MODALITIES:
         raise UnsupportedImage(
             f"has modality {modality}, which is not a radiograph",

@@ -1,4 +1,4 @@
-"""What a person who reads a film needs beside the gray: stored values, sides, spacing, study."""
+"""What a reader of a radiograph needs beside the gray: stored values, sides, spacing, study."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Display:
-    """A film for a person who reads it.
+    """A radiograph for a person who reads it.
 
     Args:
-        scale: of `levels`, or of the film's gray where there are no levels.
-        levels: uint16 (height, width), values after the modality transform; None where the film's
-            gray in [0, 1] holds all that the file has.
+        scale: of `levels`, or of the radiograph's gray where there are no levels.
+        levels: uint16 (height, width), values after the modality transform; None where the
+            radiograph's gray in [0, 1] holds all that the file has.
         spacing: millimetres per pixel as (row, column), if the file says so.
         spacing_at: "patient" if calibrated, "detector" if magnification is not corrected.
         directions: where rows and columns run to in the patient, such as ("L", "F").
@@ -76,7 +76,7 @@ class Display:
 
 
 def display_of(film: Radiograph, *, is_dicom: bool, limits: Limits = DEFAULT_LIMITS) -> Display:
-    """What is shown beside a film that was read; a DICOM file is decoded once more.
+    """What is shown beside a radiograph that was read; a DICOM file is decoded once more.
 
     Args:
         film: as `read_radiograph` gives it; its file is still there.

@@ -2,7 +2,8 @@
 
 Baseline JPEG is decoded by Pillow, all other kinds by imagecodecs (BSD; libjpeg-turbo, CharLS,
 OpenJPEG), RLE by pydicom. Decoders of lossy JPEG differ in the last bit: one order on all machines
-makes a film the same everywhere. Pillow comes first, because training read its films with it.
+makes a radiograph the same everywhere. Pillow comes first, because training read its radiographs
+with it.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Layout:
     """The Image Pixel module (PS3.3 C.7.6.3), checked.
 
     Args:
-        rows, columns: of the film.
+        rows, columns: of the radiograph.
         samples: per pixel, 1 or 3.
         photometric: photometric interpretation, as the standard spells it.
         allocated: bits per sample in the file.

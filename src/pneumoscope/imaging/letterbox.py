@@ -1,4 +1,4 @@
-"""The map between a film's pixel grid and a model's square input, exact in both directions.
+"""The map between a radiograph's pixel grid and a model's square input, exact in both directions.
 
 Geometry is in pixel edges: pixel (row i, column j) covers [j, j+1] x [i, i+1], and a box is
 (x, y, width, height) from the top-left corner of the top-left pixel.
@@ -34,20 +34,20 @@ class _Cells(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """A film scaled to fit a square and centred in it, on black, in its true proportions.
+    """A radiograph scaled to fit a square and centred in it, on black, in its true proportions.
 
-    The scaled film has whole pixels, so its two scales differ by up to half a pixel in `size`, and
-    by much more where the film's pixels are not square; each axis keeps its own, which is what
-    makes the way back exact.
+    The scaled radiograph has whole pixels, so its two scales differ by up to half a pixel in
+    `size`, and by much more where the radiograph's pixels are not square; each axis keeps its own,
+    which is what makes the way back exact.
 
     Args:
-        height: rows of the film.
-        width: columns of the film.
+        height: rows of the radiograph.
+        width: columns of the radiograph.
         size: side of the model's square input, in pixels.
-        content_height: rows of the square that the film covers.
-        content_width: columns of the square that the film covers.
-        top: first row of the square that the film covers.
-        left: first column of the square that the film covers.
+        content_height: rows of the square that the radiograph covers.
+        content_width: columns of the square that the radiograph covers.
+        top: first row of the square that the radiograph covers.
+        left: first column of the square that the radiograph covers.
     """
 
     height: int
@@ -60,12 +60,12 @@ class Letterbox:
 
     @classmethod
     def fit(cls, height: int, width: int, size: int, aspect: float = 1.0) -> Letterbox:
-        """The letterbox of a film of `height` x `width` pixels in a square of `size` pixels.
+        """The letterbox of a radiograph of `height` x `width` pixels in a square of `size` pixels.
 
         Args:
-            height, width: of the film, in its own pixels.
+            height, width: of the radiograph, in its own pixels.
             size: of the square, whose pixels are square too.
-            aspect: height of a film's pixel over its width.
+            aspect: height of a radiograph's pixel over its width.
 
         Raises:
             ValueError: a side or the aspect is not positive.
@@ -88,18 +88,18 @@ class Letterbox:
 
     @property
     def scale_y(self) -> float:
-        """Model pixels per film pixel, down the rows."""
+        """Model pixels per radiograph pixel, down the rows."""
         return self.content_height / self.height
 
     @property
     def scale_x(self) -> float:
-        """Model pixels per film pixel, along the columns."""
+        """Model pixels per radiograph pixel, along the columns."""
         return self.content_width / self.width
 
     def within(self, longest: int) -> Letterbox:
-        """The letterbox of the same film at a part of its size: at most `longest` pixels a side.
+        """The letterbox of the same radiograph made smaller: at most `longest` pixels a side.
 
-        It covers the same places of the square. A film that is no larger keeps its own.
+        It covers the same places of the square. A radiograph that is no larger keeps its own.
         """
         part = max(self.height, self.width) / longest
         if part <= 1:
@@ -108,22 +108,22 @@ class Letterbox:
         return replace(self, height=height, width=width)
 
     def apply(self, pixels: NDArray[np.float32], reduction: int = 1) -> NDArray[np.float32]:
-        """Scale and centre a film's pixels.
+        """Scale and centre a radiograph's pixels.
 
         Resampling is Pillow's bilinear (a triangle filter as wide as the reduction, so it is
-        antialiased and never overshoots). A film that is several times as large as the square is
-        first averaged in blocks, down to no less than twice the square's size. A film that fits as
-        it is passes through unchanged.
+        antialiased and never overshoots). A radiograph that is several times as large as the square
+        is first averaged in blocks, down to no less than twice the square's size. A radiograph that
+        fits as it is passes through unchanged.
 
         Args:
             pixels: float32 (height, width), each divided by `reduction` and rounded up.
-            reduction: rows and columns of the film for one of `pixels`.
+            reduction: rows and columns of the radiograph for one of `pixels`.
 
         Returns:
-            float32 (size, size), zero around the film; `pixels` itself when nothing changes.
+            float32 (size, size), zero around the radiograph; `pixels` itself when nothing changes.
 
         Raises:
-            ValueError: `pixels` has another shape than the film.
+            ValueError: `pixels` has another shape than the radiograph.
         """
         if pixels.shape != (-(-self.height // reduction), -(-self.width // reduction)):
             raise ValueError(
@@ -137,7 +137,8 @@ class Letterbox:
             film = Image.frombuffer("F", pixels.shape[::-1], whole, "raw", "F", 0, 1)
             part = (0.0, 0.0, self.width / reduction, self.height / reduction)
             resized = film.resize(target, Image.Resampling.BILINEAR, part, _REDUCING_GAP)
-            # The filter's weights are rounded, so a white film can come out one part in 1e7 whiter.
+            # The filter's weights are rounded, so a white radiograph can come out one part in 1e7
+            # whiter.
             content = np.asarray(resized, dtype=np.float32).clip(pixels.min(), pixels.max())
         if content.shape == (self.size, self.size):
             return content
@@ -148,10 +149,10 @@ class Letterbox:
         return square
 
     def to_film(self, heatmap: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Resample a heatmap on the model's square to the film's own pixels.
+        """Resample a heatmap on the model's square to the radiograph's own pixels.
 
-        Separable bilinear interpolation with half-pixel centres (align_corners=False), evaluated
-        at the centres of the film's pixels and held constant beyond the outermost grid centres.
+        Separable bilinear interpolation with half-pixel centres (align_corners=False), evaluated at
+        the centres of the radiograph's pixels and held constant beyond the outermost grid centres.
 
         Args:
             heatmap: (grid_height, grid_width), any grid that covers the model's whole square.
@@ -170,9 +171,9 @@ class Letterbox:
         upper, lower = self._shares(self.height, self.top, self.scale_y, grid.shape[0])
         shares = np.stack([upper.share, lower.share], axis=1)
         film = np.empty((self.height, self.width), dtype=np.float32)
-        # Film rows between the same two rows of the grid are made of these two at once, by products
-        # so small that no BLAS library shares them among threads: these would wait for each other
-        # longer than they compute where several films are made side by side.
+        # Radiograph rows between the same two rows of the grid are made of these two at once, by
+        # products so small that no BLAS library shares them among threads: these would wait for
+        # each other longer than they compute where several radiographs are made side by side.
         few = max(1, _SMALL_PRODUCT // (2 * self.width))
         starts = np.flatnonzero(np.diff(upper.cell, prepend=-1)).tolist()
         for start, stop in pairwise([*starts, self.height]):
@@ -191,7 +192,7 @@ class Letterbox:
         return _Cells(before, 1 - share), _Cells(np.minimum(before + 1, cells - 1), share)
 
     def box_to_model(self, box: Box) -> Box:
-        """A box on the film, in the pixels of the model's square."""
+        """A box on the radiograph, in the pixels of the model's square."""
         x, y, width, height = box
         return (
             self.left + x * self.scale_x,
@@ -201,7 +202,7 @@ class Letterbox:
         )
 
     def box_to_film(self, box: Box) -> Box:
-        """A box in the model's square, in the pixels of the film; inverse of `box_to_model`."""
+        """A box in the model's square, in the radiograph's pixels; inverse of `box_to_model`."""
         x, y, width, height = box
         return (
             (x - self.left) / self.scale_x,
@@ -215,10 +216,10 @@ def model_input(radiograph: Radiograph, size: int) -> tuple[NDArray[np.uint8], L
     """What a model sees of a radiograph: letterboxed, then rounded to 8 bits.
 
     The one function used for training, evaluation and prediction, so that the three cannot drift
-    apart. An 8-bit film of `size` x `size` pixels comes back with its own stored values.
+    apart. An 8-bit radiograph of `size` x `size` pixels comes back with its own stored values.
 
     Returns:
-        uint8 (size, size), and the letterbox that leads back to the film.
+        uint8 (size, size), and the letterbox that leads back to the radiograph.
     """
     letterbox = Letterbox.fit(radiograph.height, radiograph.width, size, radiograph.aspect)
     square = letterbox.apply(radiograph.pixels, radiograph.reduction)

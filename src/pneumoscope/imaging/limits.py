@@ -14,8 +14,8 @@ class Limits:
 
     Args:
         max_bytes: largest file, in bytes; a deflated DICOM file must also inflate to no more.
-        max_pixels: largest picture, in pixels. A 43 x 36 cm film at 0.1 mm has 15.5 million. The
-            default stays below the size at which Pillow's own decompression-bomb guard warns;
+        max_pixels: largest picture, in pixels. A 43 x 36 cm radiograph at 0.1 mm has 15.5 million.
+            The default stays below the size at which Pillow's own decompression-bomb guard warns;
             that guard stays on, so a larger value than twice its threshold has no effect.
         min_side: shortest side in pixels; anything smaller is an icon or a thumbnail.
         options: what raises `max_bytes` and `max_pixels` where a file is refused; None where

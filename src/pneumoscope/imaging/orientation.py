@@ -1,4 +1,4 @@
-"""How a film's stored pixels lie in the patient, by its tags; the way to the upright picture."""
+"""How a radiograph's stored pixels lie in the patient, by its tags; how it is made upright."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Orientation:
 
         Returns:
             The usual hanging, not stated, if the directions are missing or not those of a frontal
-            film.
+            radiograph.
         """
         main = [str(value).strip().upper()[:1] for value in directions or ()]
         if len(main) != 2 or not all(main):
@@ -111,7 +111,7 @@ USUAL = Orientation()
 
 
 def is_lateral(directions: Sequence[str] | None) -> bool:
-    """Whether a row runs to the front or the back of the patient, as on a lateral film."""
+    """Whether a row runs to the front or the back of the patient, as on a lateral radiograph."""
     return (
         directions is not None
         and len(directions) > 0

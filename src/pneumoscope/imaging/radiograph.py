@@ -28,25 +28,26 @@ def full_scale(highest: float) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Radiograph:
-    """One frontal chest film, compared by identity.
+    """One frontal chest radiograph, compared by identity.
 
     Args:
         pixels: float32 (height, width) in [0, 1], bright = dense (MONOCHROME2 polarity). Not
-            copied: whoever hands the array over no longer writes to it. Fewer, where the film was
-            read for the model alone (`reduction`).
+            copied: whoever hands the array over no longer writes to it. Fewer, where the radiograph
+            was read for the model alone (`reduction`).
         source: the file it came from.
         spacing: millimetres per pixel as (row, column), if the file says so.
         aspect: height of a pixel over its width; 1 where pixels are square.
         modality: DICOM modality such as "CR" or "DX", if known.
         view: DICOM view position such as "PA" or "AP", if known.
-        patient: DICOM PatientID as stored. It groups films by patient and is kept out of `repr`.
+        patient: DICOM PatientID as stored. It groups radiographs by patient and is kept out of
+            `repr`.
         notes: what the reader ignored or assumed, in short sentences of its own; they never quote
             the file.
         orientation: how the pixels lie in the patient, if the file says so.
         age: the patient's, in years, if the file says so.
-        reduction: rows and columns of the film for one of `pixels`: 1, or 2, 4 or 8 where a JPEG
-            was decoded at a part of its size.
-        full_size: (height, width) of the film where `reduction` is more than 1.
+        reduction: rows and columns of the radiograph for one of `pixels`: 1, or 2, 4 or 8 where a
+            JPEG was decoded at a part of its size.
+        full_size: (height, width) of the radiograph where `reduction` is more than 1.
 
     Raises:
         ValueError: `pixels` is not a finite float32 picture in [0, 1].
@@ -77,16 +78,16 @@ class Radiograph:
 
     @property
     def height(self) -> int:
-        """Rows of the film."""
+        """Rows of the radiograph."""
         return int((self.full_size or self.pixels.shape)[0])
 
     @property
     def width(self) -> int:
-        """Columns of the film."""
+        """Columns of the radiograph."""
         return int((self.full_size or self.pixels.shape)[1])
 
     def upright(self) -> Radiograph:
-        """The film hung the usual way: head up, the patient's right on the film's left."""
+        """The radiograph hung as usual: head up, the patient's right on the radiograph's left."""
         if self.orientation.usual:
             return self
         spacing, aspect = self.spacing, self.aspect
@@ -101,8 +102,8 @@ class Header:
     """What a file says about its radiograph before any pixel is decoded.
 
     Args:
-        width: columns of the upright film.
-        height: rows of the upright film.
+        width: columns of the upright radiograph.
+        height: rows of the upright radiograph.
         patient: DICOM PatientID as stored, kept out of `repr`; None for other formats.
         view: DICOM view position, if known.
         modality: DICOM modality, if known.

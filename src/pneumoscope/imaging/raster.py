@@ -38,7 +38,7 @@ _UPRIGHT = {
 
 
 def read_raster(path: Path, limits: Limits, model: int | None = None) -> Radiograph:
-    """Read a gray film from PNG, JPEG or TIFF; `bright = dense` is taken as stored.
+    """Read a gray radiograph from PNG, JPEG or TIFF; `bright = dense` is taken as stored.
 
     8 bits are divided by 255. A 16-bit file is divided by the full scale of the smallest depth of
     8, 10, 12, 14 and 16 bits that holds its largest value: a 12-bit detector saved in 16 bits
@@ -75,7 +75,7 @@ def read_raster(path: Path, limits: Limits, model: int | None = None) -> Radiogr
 
 
 def read_picture(image: Image.Image, path: Path, limits: Limits) -> Radiograph:
-    """A gray film from a picture in memory, taken as a file of it would be.
+    """A gray radiograph from a picture in memory, taken as a file of it would be.
 
     Args:
         image: the picture.

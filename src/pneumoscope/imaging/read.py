@@ -37,14 +37,14 @@ _OTHER_STARTS = {
 def read_radiograph(
     path: Path, *, limits: Limits = DEFAULT_LIMITS, model: int | None = None
 ) -> Radiograph:
-    """Read one frontal chest film from PNG, JPEG, TIFF or DICOM.
+    """Read one frontal chest radiograph from PNG, JPEG, TIFF or DICOM.
 
     Args:
         path: the file; its first bytes say what it is.
         limits: sizes checked before anything is decoded.
-        model: side of a model's input in pixels, if the film is wanted for this alone. A JPEG is
-            then decoded at a half, a quarter or an eighth of its size, as far as its longest side
-            stays at least twice the model's. None for all pixels.
+        model: side of a model's input in pixels, if the radiograph is wanted for this alone. A JPEG
+            is then decoded at a half, a quarter or an eighth of its size, as far as its longest
+            side stays at least twice the model's. None for all pixels.
 
     Raises:
         UnreadableImage: missing, a folder, empty, truncated, or not an image.
@@ -59,7 +59,7 @@ def read_radiograph(
 
 
 def read_header(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> Header:
-    """Read a film's size, patient, view and modality without decoding its pixels.
+    """Read a radiograph's size, patient, view and modality without decoding its pixels.
 
     Refuses what `read_radiograph` would, as far as the header tells: whether pixels are coloured,
     transparent or truncated shows only when they are decoded.

@@ -1,4 +1,4 @@
-"""How large a DICOM film's pixels are, and whether they are square."""
+"""How large a DICOM radiograph's pixels are, and whether they are square."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Spacing = tuple[float, float]
 
 
 def read_spacing(dataset: Any) -> tuple[Spacing | None, float, tuple[str, ...]]:
-    """Spacing, aspect and notes of a film.
+    """Spacing, aspect and notes of a radiograph.
 
     Returns:
         Millimetres per pixel as (row, column), in the patient if calibrated, else at the detector,
-        else on the film that was scanned, or None; the height of a pixel over its width, by the
-        spacing, else by PixelAspectRatio, else 1; sentences for `Radiograph.notes` on what was
+        else on the radiograph that was scanned, or None; the height of a pixel over its width, by
+        the spacing, else by PixelAspectRatio, else 1; sentences for `Radiograph.notes` on what was
         malformed and passed over. Zero counts as absent.
     """
     notes: list[str] = []

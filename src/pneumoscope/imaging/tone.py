@@ -1,7 +1,7 @@
 """From stored DICOM values to gray: modality transform, window, polarity, padding.
 
 Every step maps one stored value to one gray value, so the whole chain is computed once for each
-value that a film can have between its minimum and maximum, and then looked up for each pixel.
+value that a radiograph can have between its minimum and maximum, and then looked up for each pixel.
 
 Own code where pydicom has `apply_modality_lut` and `apply_voi_lut`: their table index wraps around
 for 8-bit tables of more than 256 entries and for signed pixels of full range, and a window after a
@@ -54,7 +54,7 @@ class Tone:
 def to_gray(
     stored: NDArray[np.integer], layout: Layout, dataset: Any
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Gray film from stored values, bright = dense, and what of the header was ignored.
+    """Gray radiograph from stored values, bright = dense, and what of the header was ignored.
 
     Args, errors and rules: as `tone_of`.
 
@@ -74,10 +74,10 @@ def tone_of(
     (LINEAR, LINEAR_EXACT, SIGMOID; the first of several); MONOCHROME1 or a presentation LUT shape
     INVERSE inverted; padding black.
 
-    A film without a usable window is shown over its full stored range when it has 8 bits and no
-    modality transform (it was rendered before, and this is how viewers and exporters show it),
+    A radiograph without a usable window is shown over its full stored range when it has 8 bits and
+    no modality transform (it was rendered before, and this is how viewers and exporters show it),
     otherwise between its 0.5th and 99.5th percentile without padding. A window that leaves more
-    than 95 % of the film fully black or white belongs to other data and counts as absent.
+    than 95 % of the radiograph fully black or white belongs to other data and counts as absent.
 
     Args:
         stored: integers (height, width), as `Layout.values` gives them.
@@ -263,7 +263,7 @@ def _percentiles(values: Floats, counts: NDArray[np.int64]) -> tuple[float, floa
 
 
 def _stretch(values: Floats, low: float, high: float) -> Floats:
-    """Linear from `low` = 0 to `high` = 1; a film without contrast becomes black."""
+    """Linear from `low` = 0 to `high` = 1; a radiograph without contrast becomes black."""
     if high <= low:
         return np.zeros_like(values)
     return np.clip((values - low) / (high - low), 0, 1)

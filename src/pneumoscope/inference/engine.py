@@ -42,8 +42,8 @@ class EngineOutput:
         logits: (B,) log-odds of the positive class before calibration.
         maps: for each method asked for, (B, h, w) raw heatmaps of the positive class on the
             model's grid, >= 0.
-        mirrored: the same as means over the film and its mirror image, from an engine that runs
-            both at once; None from one that is to be run twice.
+        mirrored: the same as means over the radiograph and its mirror image, from an engine that
+            runs both at once; None from one that is to be run twice.
     """
 
     logits: NDArray[np.float64]

@@ -65,7 +65,7 @@ def explain_in(
         batch_size: radiographs per call of the engine.
         others: further heatmaps to make, as `HeatmapSpec` reads them.
         lungs: segment the lungs even if no heatmap needs them.
-        gate: ask the input gate of each film; not where the model itself is measured.
+        gate: ask the input gate of each radiograph; not where the model itself is measured.
 
     Raises:
         SettingsError: a heatmap is not known.
@@ -108,7 +108,7 @@ def find_in(
     gate: bool = False,
     digest: Callable[[Source], str | None] | None = None,
 ) -> Generator[Finding, None, None]:
-    """Findings alone, in order: a film called negative has no regions, so it gets no heatmap.
+    """Findings alone, in order: a radiograph called negative has no regions, so it gets no heatmap.
 
     Args:
         engine: a loaded bundle.
@@ -119,7 +119,7 @@ def find_in(
         threshold: decide at this probability instead of the bundle's threshold.
         batch_size: radiographs per call of the engine.
         workers: threads beside the engine; None for one per available CPU, at least two.
-        gate: ask the input gate of each film.
+        gate: ask the input gate of each radiograph.
         digest: what identifies a source's content, asked before it is read; by default the SHA-256
             of a source that is a path.
     """
@@ -199,7 +199,7 @@ def _decode(
     whole: bool,
     named: tuple[str, Source],
 ) -> _Decoded:
-    """The model's input, always of the same reading; and all pixels of the film if wanted."""
+    """The model's input, always of the same reading; and all pixels of the radiograph if wanted."""
     name, source = named
     size = task.engine.info.architecture.size
     try:
@@ -231,7 +231,7 @@ def _pixels(item: _Decoded) -> int:
 def _score(task: Task, batch: Sequence[_Decoded]) -> list[Scored | Failed]:
     """Run the engine on what could be read.
 
-    The lungs are segmented film by film later, beside the next batch.
+    The lungs are segmented radiograph by radiograph later, beside the next batch.
     """
     inputs = [item for item in batch if isinstance(item, Input)]
     if inputs:

@@ -25,8 +25,8 @@ class Explained:
         name: the radiograph's name as given.
         radiograph: what was read.
         logit: log-odds of the positive class before calibration; NaN if the gate flagged it.
-        heatmap: (height, width) float32 in [0, 1] on the film's grid; all zero without evidence,
-            and if the gate flagged it.
+        heatmap: (height, width) float32 in [0, 1] on the radiograph's grid; all zero without
+            evidence, and if the gate flagged it.
         finding: probability, decision, regions.
         others: heatmaps of further methods, as they were asked for.
         lungs: (height, width) float32 in [0, 1], probability of lung, one everywhere where none
@@ -55,7 +55,7 @@ class Explained:
         return self.finding.to_dict()
 
     def overlay(self, method: str | None = None, *, opacity: float = 0.45) -> Picture:
-        """The film with a heatmap over it, as a picture of Pillow.
+        """The radiograph with a heatmap over it, as a picture of Pillow.
 
         Args:
             method: one of `others`; by default the model's own heatmap, with the regions.
@@ -77,7 +77,7 @@ class Explained:
         return overlay_picture(self.radiograph.pixels, heatmap, regions, opacity)
 
     def _repr_html_(self) -> str:
-        """For notebooks: film, heatmap and regions, and the finding."""
+        """For notebooks: radiograph, heatmap and regions, and the finding."""
         from pneumoscope.report.notebook import explained_html
 
         own = self.overlay() if self.finding.judged else None
@@ -94,7 +94,7 @@ class Failed:
 
 
 def enlarged(finding: Finding, found: Letterbox, whole: Letterbox) -> Finding:
-    """The finding with regions that were found on a part of the film's pixels, on all of them.
+    """Bring the regions found on a smaller copy of the radiograph onto all of its pixels.
 
     Edges are rounded to whole pixels.
     """
@@ -112,7 +112,7 @@ def enlarged(finding: Finding, found: Letterbox, whole: Letterbox) -> Finding:
 
 
 def on_stored_pixels(finding: Finding, film: Radiograph) -> Finding:
-    """The finding of the upright film with its regions on the pixels as they are stored."""
+    """The finding of the upright radiograph with its regions on the pixels as they are stored."""
     turn = film.orientation
     if turn.usual or not finding.regions:
         return finding

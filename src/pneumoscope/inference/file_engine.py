@@ -122,7 +122,8 @@ class FileEngine(ABC):
 
         Returns:
             By name: `logit` and `probability` (B,), `heatmap` (B, h, w), and, where the bundle
-            averages a film and its mirror image, those of the film alone (`unmirrored_...`).
+            averages a radiograph and its mirror image, those of the radiograph alone
+            (`unmirrored_...`).
 
         Raises:
             ValueError: the pixels have another form, or a target is another number.

@@ -1,7 +1,7 @@
 """The folder that `predict` writes: findings, heatmaps, overlays; interrupted, it is continued.
 
-While films are processed the lines go to `findings.partial.jsonl`; it becomes `findings.jsonl` when
-all are done, so that a complete-looking file is complete.
+While radiographs are processed the lines go to `findings.partial.jsonl`; it becomes
+`findings.jsonl` when all are done, so that a complete-looking file is complete.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class FindingsFolder:
         settings: what determines the findings (model, threshold); kept in `predict.json`.
         heatmaps: whether heatmaps are written.
         overlays: whether overlays are.
-        now: the digest of the film that a name stands for in this call, "" if it cannot be read;
-            None for a name that is not of this call.
+        now: the digest of the radiograph that a name stands for in this call, "" if it cannot be
+            read; None for a name that is not of this call.
 
     Attributes:
         finished: names of radiographs done by earlier calls whose content is the same now; those in
@@ -139,7 +139,7 @@ class FindingsFolder:
             self._stream.close()
 
     def finish(self, images: Iterable[str]) -> None:
-        """All films are done: give the findings their final name, in the order of `images`."""
+        """Give the findings their final name, in the order of `images`, when all are done."""
         self._stream.close()
         wanted = dict.fromkeys(images)
         partial = self.folder / PARTIAL

@@ -1,6 +1,6 @@
 """What is made of a radiograph that the engine has seen: its finding, its heatmap, its regions.
 
-All of it is made on the upright film and then brought onto the pixels as they are stored.
+All of it is made on the upright radiograph and then brought onto the pixels as they are stored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _REGION_PIXELS = 2
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A film with the square that the model sees; square and letterbox are of the upright film."""
+    """A radiograph with the square that the model sees, which is of the upright radiograph."""
 
     name: str
     radiograph: Radiograph
@@ -56,7 +56,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One film of a batch that the engine has seen."""
+    """One radiograph of a batch that the engine has seen."""
 
     task: Task
     item: Input
@@ -108,8 +108,9 @@ def _located(
 ) -> Finding:
     """The finding with its regions on the stored pixels.
 
-    Regions are found where a large film has no more pixels than tell them apart. `known` are
-    anatomy and heatmap on all pixels, if they were made; a film that is not large needs no others.
+    Regions are found where a large radiograph has no more pixels than tell them apart. `known` are
+    anatomy and heatmap on all pixels, if they were made; a radiograph that is not large needs no
+    others.
     """
     if not finding.positive or _flagged(gate):
         return _completed(entry, finding, gate, entry.item.letterbox)
@@ -201,7 +202,7 @@ def _segmented(entry: Scored) -> NDArray[np.float32] | None:
 
 
 def _anatomy(entry: Scored, grid: NDArray[np.float32] | None, letterbox: Letterbox) -> Anatomy:
-    """Lungs of the film on the pixels of `letterbox`, and its density if a heatmap needs it."""
+    """Lungs on the pixels of `letterbox`, and the density factor if a heatmap needs it."""
     if grid is None:
         return NO_ANATOMY
     density = any(spec.density for spec in (entry.task.own, *entry.task.others))
@@ -211,13 +212,13 @@ def _anatomy(entry: Scored, grid: NDArray[np.float32] | None, letterbox: Letterb
 def _heatmap(
     entry: Scored, spec: HeatmapSpec, anatomy: Anatomy, letterbox: Letterbox
 ) -> NDArray[np.float32]:
-    """A heatmap on the pixels of `letterbox`, on the scale of the film's probability."""
+    """A heatmap on the pixels of `letterbox`, on the scale of the radiograph's probability."""
     grid = entry.output.maps[spec][entry.index]
     return on_film_scale(film_heatmap(spec, grid, letterbox, anatomy), _probability(entry))
 
 
 def _probability(entry: Scored) -> float:
-    """The film's calibrated probability."""
+    """The radiograph's calibrated probability."""
     info = entry.task.engine.info
     logit = float(entry.output.logits[entry.index])
     return calibrated_probability(logit, info.temperature, info.bias)

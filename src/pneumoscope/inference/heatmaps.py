@@ -1,4 +1,4 @@
-"""From raw maps on the model's grid to heatmaps on the film's grid."""
+"""From raw maps on the model's grid to heatmaps on the radiograph's grid."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_heatmaps(
     """Score and explain a batch (B, size, size), running the model once per orientation.
 
     The logits are those of the bundle's own way: if its heatmap is mirrored, their mean over the
-    film and its mirror image.
+    radiograph and its mirror image.
     """
     own = HeatmapSpec.parse(engine.info.heatmap)
     methods = list(dict.fromkeys(spec.method for spec in specs))
@@ -67,7 +67,7 @@ def _flipped(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _mean(film: EngineOutput, image: EngineOutput, methods: Sequence[str]) -> EngineOutput:
-    """The mean over films and their mirror images, the maps on the films' side."""
+    """The mean over radiographs and their mirror images, the maps on the radiographs' side."""
     half = np.float32(0.5)
     maps = {name: (film.maps[name] + image.maps[name][:, :, ::-1]) * half for name in methods}
     return EngineOutput((film.logits + image.logits) / 2, maps)
@@ -75,11 +75,11 @@ def _mean(film: EngineOutput, image: EngineOutput, methods: Sequence[str]) -> En
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """What is known of a film's lungs.
+    """What is known of a radiograph's lungs.
 
     Attributes:
-        lungs: (height, width) factor of heatmaps on the film's grid: the probability of lung, or
-            one everywhere where no lungs were found; None if nobody looked.
+        lungs: (height, width) factor of heatmaps on the radiograph's grid: the probability of lung,
+            or one everywhere where no lungs were found; None if nobody looked.
         density: (SIDE, SIDE) density factor on the model's square; one everywhere where no lungs
             were found, None if nobody looked.
         found: whether lungs were found.
@@ -96,20 +96,20 @@ class Anatomy:
 
 
 NO_ANATOMY = Anatomy(None, None)
-"""Of a film whose lungs nobody looked for."""
+"""Of a radiograph whose lungs nobody looked for."""
 
 
 def anatomy_of(
     pixels: NDArray[np.uint8], grid: Maps, letterbox: Letterbox, *, density: bool
 ) -> Anatomy:
-    """Lungs of a film and, if a heatmap needs it, its density factor.
+    """Lungs of a radiograph and, if a heatmap needs it, its density factor.
 
     A segmentation of implausible size or place must not hide evidence: then both are one.
 
     Args:
-        pixels: uint8 (S, S), as the model sees the film.
+        pixels: uint8 (S, S), as the model sees the radiograph.
         grid: (g, g) probability of lung on the same square.
-        letterbox: of the film.
+        letterbox: of the radiograph.
         density: whether the factor is needed.
     """
     lungs = letterbox.to_film(grid)
@@ -125,20 +125,21 @@ def film_heatmap(
     letterbox: Letterbox,
     anatomy: Anatomy = NO_ANATOMY,
 ) -> Maps:
-    """A raw map on the model's grid to relative heat in [0, 1] on the film's grid.
+    """A raw map on the model's grid to relative heat in [0, 1] on the radiograph's grid.
 
-    Divided by its maximum on the film, never stretched from its minimum; a map without evidence
-    stays zero. Within the lungs it is the geometric mean of the map and the probability of lung.
+    Divided by its maximum on the radiograph, never stretched from its minimum; a map without
+    evidence stays zero. Within the lungs it is the geometric mean of the map and the probability of
+    lung.
 
     Args:
         spec: what the map is, and what is done to it.
         grid: (h, w), >= 0, covering the model's whole square.
-        letterbox: of the film.
-        anatomy: of the film; needed if the spec says so.
+        letterbox: of the radiograph.
+        anatomy: of the radiograph; needed if the spec says so.
 
     Returns:
         float32 (height, width), 1 at the strongest place. `on_film_scale` makes it comparable
-        between films.
+        between radiographs.
     """
     values = np.asarray(grid, dtype=np.float32)
     if spec.density:
@@ -159,10 +160,10 @@ def film_heatmap(
 
 
 def on_film_scale(relative: Maps, probability: float) -> Maps:
-    """Relative heat to heat on one scale for all films: that of the film's own probability.
+    """Scale relative heat by the radiograph's probability, so that all radiographs have one scale.
 
-    The strongest place has the film's calibrated probability, every other place the share of it
-    that its evidence is of the strongest. So a film at .01 is dark all over.
+    The strongest place has the radiograph's calibrated probability, every other place the share of
+    it that its evidence is of the strongest. So a radiograph at .01 is dark all over.
 
     Args:
         relative: (height, width) in [0, 1], 1 at the strongest place.
@@ -179,8 +180,8 @@ def share_inside(grid: Maps, lungs: NDArray[np.bool_], letterbox: Letterbox) -> 
 
     Args:
         grid: (h, w), >= 0, covering the model's whole square.
-        lungs: (height, width) on the film's grid.
-        letterbox: of the film.
+        lungs: (height, width) on the radiograph's grid.
+        letterbox: of the radiograph.
 
     Returns:
         0 to 1.
@@ -197,7 +198,7 @@ def share_inside(grid: Maps, lungs: NDArray[np.bool_], letterbox: Letterbox) -> 
 def _film_places(
     cells: int, letterbox: Letterbox, pixels: int, *, across: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Film pixels under the centres of the cells that lie on the film, and those cells."""
+    """Pixels under the centres of the cells that lie on the radiograph, and those cells."""
     offset, scale = (
         (letterbox.left, letterbox.scale_x) if across else (letterbox.top, letterbox.scale_y)
     )

@@ -11,7 +11,7 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 MOST_PIXELS = 2**26
-"""Pixels of films that wait at one place, in all: 256 MiB as float32. One film may be larger."""
+"""Pixels of all radiographs that wait at one place: 256 MiB as float32. One alone may be larger."""
 
 
 def in_order(
@@ -57,7 +57,7 @@ def in_order(
 def batches(
     items: Iterable[Made], *, size: int, pixels: Callable[[Made], int]
 ) -> Iterator[list[Made]]:
-    """Lists of up to `size` items, closed early once their films exceed `MOST_PIXELS` pixels."""
+    """Lists of up to `size` items, closed early once they exceed `MOST_PIXELS` pixels."""
     batch: list[Made] = []
     held = 0
     for item in items:

@@ -25,8 +25,8 @@ _REPEATS, _SECONDS = 3, 0.4
 _BATCH, _SLOW = 4, 0.1
 _LIBRARIES = ("onnxruntime", "openvino")
 # Largest difference of probabilities and least correlation of heatmaps between two engines. In
-# float32 they differ by rounding. In other precisions films that are none may differ by more; what
-# is asked for there is that the file was not misread.
+# float32 they differ by rounding. In other precisions radiographs that are none may differ by more;
+# what is asked for there is that the file was not misread.
 _TOLERANCE: dict[Precision, tuple[float, float]] = {
     "float32": (1e-3, 0.999),
     "bfloat16": (0.1, 0.8),
@@ -97,7 +97,7 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 
 def _films(size: int) -> NDArray[np.uint8]:
-    """Four films (4, size, size) of coarse blocks: what is on them changes no time."""
+    """Four radiographs (4, size, size) of coarse blocks: what is on them changes no time."""
     side = -(-size // 7)
     coarse = np.random.default_rng(0).integers(0, 255, (_BATCH, 7, 7), dtype=np.uint8)
     return np.ascontiguousarray(coarse.repeat(side, 1).repeat(side, 2)[:, :size, :size])

@@ -1,7 +1,8 @@
 """Localize: from a classifier and a batch to heatmaps on the model's grid, one module per method.
 
 Enters: `Classifier`, pixels (B, 1, size, size).
-Leaves: logits and raw class activation maps (B, h, w); `imaging.Letterbox` puts them on the film.
+Leaves: logits and raw class activation maps (B, h, w); `imaging.Letterbox` puts them on the
+radiograph.
 May import: models, torch. Importing this room imports torch.
 """
 

@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.ensemble import Ensemble
 
-# Films of noise for the statistics: few, but each gives a batch normalisation a whole grid.
+# Radiographs of noise for the statistics: few, but each gives a batch normalisation a whole grid.
 _FILMS = 16
 _NETWORK = "backbone.network."
 

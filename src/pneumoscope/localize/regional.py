@@ -1,8 +1,8 @@
-"""The regional head's own map: how much each cell speaks for the film's class, without a gradient.
+"""The regional head's own map: each cell's evidence for the radiograph's class, without a gradient.
 
 Ye et al., "Weakly Supervised Lesion Localization With Probabilistic-CAM Pooling" (arXiv
-2005.14480), draw the cells' probabilities (equation 2). On a film called with confidence these are
-near one all over both lungs; so here a cell is measured against the film as well.
+2005.14480), draw the cells' probabilities (equation 2). On a radiograph called with confidence
+these are near one all over both lungs; so here a cell is measured against the radiograph as well.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pneumoscope.localize.explanation import Explanation, require_eval
 from pneumoscope.models.classifier import Classifier
 from pneumoscope.models.heads import RegionalHead
 
-# What differences of log-odds between a cell and its film are divided by: undivided, only a few
-# cells would be left, and the heatmap would be smaller than lesions are. Chosen on SIIM's tuning
-# half.
+# What differences of log-odds between a cell and its radiograph are divided by: undivided, only a
+# few cells would be left, and the heatmap would be smaller than lesions are. Chosen on SIIM's
+# tuning half.
 _SPREAD = 6.0
 
 
 def regional(classifier: Classifier, pixels: Tensor, targets: Tensor | int = 1) -> Explanation:
-    """The probability of a class in each cell, and how it compares with the film's.
+    """The probability of a class in each cell, and how it compares with the radiograph's.
 
-    A cell with the log-odds z on a film with the (pooled) log-odds l is as hot as
-    sigmoid(z) * sigmoid((z - l) / 6): its own probability, less where the film's evidence comes
-    from other cells.
+    A cell with the log-odds z on a radiograph with the (pooled) log-odds l is as hot as sigmoid(z)
+    * sigmoid((z - l) / 6): its own probability, less where the radiograph's evidence comes from
+    other cells.
 
     Args:
         classifier: with a regional head, in eval mode.

@@ -59,7 +59,7 @@ MIN_SOLIDITY = 0.65
 
 
 def plausible(mask: Mask) -> bool:
-    """Whether a mask on a film may be a frontal chest's two lungs; if not, none were found.
+    """Whether a mask on a radiograph may be a frontal chest's two lungs; if not, none were found.
 
     The limits lie outside what 827 hand-drawn masks of children and adults show, by a margin for
     imperfect answers: area share .09 to .63, smaller lung over larger at least .61, solidity at
@@ -69,12 +69,12 @@ def plausible(mask: Mask) -> bool:
     mask, but a bright disc on black does. It is no detector of chests.
 
     Args:
-        mask: (height, width) bool on the film's own pixels.
+        mask: (height, width) bool on the radiograph's own pixels.
 
     Returns:
-        True when the lungs cover `MIN_AREA` to `MAX_AREA` of the film, the second largest part has
-        at least `MIN_SMALLER` of the largest's area, and both fill `MIN_SOLIDITY` of their convex
-        hulls (a lung is a compact body, stray patches are not).
+        True when the lungs cover `MIN_AREA` to `MAX_AREA` of the radiograph, the second largest
+        part has at least `MIN_SMALLER` of the largest's area, and both fill `MIN_SOLIDITY` of their
+        convex hulls (a lung is a compact body, stray patches are not).
     """
     if not MIN_AREA <= np.count_nonzero(mask) / mask.size <= MAX_AREA:
         return False

@@ -44,7 +44,7 @@ class LungSegmenter:
         return cls(model, LungsInfo.read(model), threads)
 
     def segment(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Where the lungs are on letterboxed films.
+        """Where the lungs are on letterboxed radiographs.
 
         Args:
             pixels: uint8 (B, S, S), as `imaging.model_input` gives them at any side S; scaled to
@@ -52,7 +52,7 @@ class LungSegmenter:
 
         Returns:
             float32 (B, G, G) in [0, 1]: probability of lung on a grid that covers the whole
-            square, so that `Letterbox.to_film` brings it onto the film.
+            square, so that `Letterbox.to_film` brings it onto the radiograph.
 
         Raises:
             ValueError: `pixels` is no uint8 batch of squares.

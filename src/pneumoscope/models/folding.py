@@ -54,8 +54,8 @@ def folded(classifier: Classifier) -> Classifier:
 def _pairs(classifier: Classifier) -> list[Pair]:
     """Convolutions and the normalisations that get what comes out of them, unchanged.
 
-    They are seen while one film runs. No backbone uses a normalised convolution's output elsewhere
-    too, or a layer twice; the tests compare all of them.
+    They are seen while one radiograph runs. No backbone uses a normalised convolution's output
+    elsewhere too, or a layer twice; the tests compare all of them.
     """
     made: list[tuple[Tensor, nn.Conv2d]] = []
     pairs: list[Pair] = []

@@ -18,8 +18,8 @@ class RegionalHead(nn.Module):
 
     Ye et al., "Weakly Supervised Lesion Localization With Probabilistic-CAM Pooling" (arXiv
     2005.14480), equations 2 to 4, for one finding: cell i has the log-odds z_i = w f_i + b and the
-    weight sigmoid(z_i) / sum_j sigmoid(z_j); the film's log-odds are the weighted mean of z. So a
-    small lesion is not averaged away, and the map needs no gradient: it is sigmoid(z).
+    weight sigmoid(z_i) / sum_j sigmoid(z_j); the radiograph's log-odds are the weighted mean of z.
+    So a small lesion is not averaged away, and the map needs no gradient: it is sigmoid(z).
     """
 
     def __init__(self, num_features: int) -> None:
@@ -33,7 +33,7 @@ class RegionalHead(nn.Module):
 
     @staticmethod
     def pool(evidence: Tensor) -> Tensor:
-        """Log-odds per cell (B, h, w) to two logits (B, 2), half the film's log-odds each way."""
+        """Log-odds per cell (B, h, w) to two logits (B, 2): half the log-odds each way."""
         cells = evidence.flatten(1)
         # Weights as a softmax of log sigmoid(z): they never divide zero by zero.
         weights = torch.softmax(nn.functional.logsigmoid(cells), dim=1)

@@ -5,8 +5,8 @@ as fine each time, to the finer ones before them. Preechakul et al., "PYLON" (ar
 show that a classifier trained on image labels alone localizes better on such a map, because the
 last map of a network (7 x 7 at 224 pixels) is coarser than most lesions.
 
-The last stage is left out. Its cells see the whole film, so that with image labels alone each of
-them may learn the film's label instead of what lies in its place (docs/localization.md).
+The last stage is left out. Its cells see the whole radiograph, so that with image labels alone each
+of them may learn the radiograph's label instead of what lies in its place (docs/localization.md).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pneumoscope.errors import SettingsError
 from pneumoscope.models.backbones import Backbone
 
 WIDTH = 64
-# Finer stages know too little of the film; of coarser ones each cell sees all of it.
+# Finer stages know too little of the radiograph; of coarser ones each cell sees all of it.
 _FINEST, _COARSEST = 8, 16
 
 

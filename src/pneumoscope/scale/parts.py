@@ -1,7 +1,8 @@
-"""Findings as Parquet: parts that are written whole, under names that only their films decide.
+"""Findings as Parquet: parts that are written whole, each named by its radiographs.
 
-A part belongs to a fixed list of films. Whoever computes it, however often, writes the same rows
-under the same name; that is why a worker that dies, or is thought dead, loses and doubles nothing.
+A part belongs to a fixed list of radiographs. Whoever computes it, however often, writes the same
+rows under the same name; that is why a worker that dies, or is thought dead, loses and doubles
+nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Unit:
 
     Attributes:
         part: the file's name.
-        names: films to do.
+        names: radiographs to do.
     """
 
     part: str
@@ -41,8 +42,9 @@ class Plan:
 
     Attributes:
         units: parts to write, or to complete.
-        kept: films that have a finding already, and have not changed since.
-        changed: films that have changed since their finding was made; they are among the units.
+        kept: radiographs that have a finding already, and have not changed since.
+        changed: radiographs that have changed since their finding was made; they are among the
+            units.
     """
 
     units: tuple[Unit, ...]
@@ -51,7 +53,7 @@ class Plan:
 
 
 def part_name(names: Sequence[str]) -> str:
-    """The name of the part of these films."""
+    """The name of the part of these radiographs."""
     digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape"))
     return f"part-{digest.hexdigest()[:24]}{_SUFFIX}"
 
@@ -63,16 +65,16 @@ def plan(
     size: int,
     now: Callable[[str], str | None] = content_digest,
 ) -> Plan:
-    """Divide films into units of `size`, leaving out those that have a finding in `out`.
+    """Divide radiographs into units of `size`, leaving out those that have a finding in `out`.
 
-    Units depend on the list alone, so that a repeated call names the same parts. Films that had an
-    error, or have changed since, are done again in the part where they stand.
+    Units depend on the list alone, so that a repeated call names the same parts. Radiographs that
+    had an error, or have changed since, are done again in the part where they stand.
 
     Args:
         names: paths or URIs.
         out: folder of the findings.
-        size: films per unit.
-        now: what identifies a film's content now; None if that is not known.
+        size: radiographs per unit.
+        now: what identifies a radiograph's content now; None if that is not known.
     """
     wanted = dict.fromkeys(names)
     done: set[str] = set()
@@ -110,7 +112,7 @@ def _other_films(known: dict[str, str], now: Callable[[str], str | None]) -> lis
 
 
 def write_part(out: Place, unit: Unit, findings: Iterable[Finding]) -> None:
-    """Write a unit's part; of a part that exists, the films outside the unit keep their rows.
+    """Write a unit's part; of a part that exists, the radiographs outside the unit keep their rows.
 
     Raises:
         OutputError: it cannot be written.
@@ -179,7 +181,7 @@ def _finding(row: dict[str, Any]) -> Finding:
 
 
 def _content(out: Place, part: str) -> dict[str, str]:
-    """Of all films in a part what identified their content, or `_FAILED`."""
+    """Of all radiographs in a part what identified their content, or `_FAILED`."""
     table = _read(out, part)
     rows = [] if table is None else table.to_pylist()
     return {

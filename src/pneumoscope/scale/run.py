@@ -1,4 +1,4 @@
-"""Ray Data over units of films: started, watched, closed; interrupted, it is continued."""
+"""Ray Data over units of radiographs: started, watched, closed; interrupted, it is continued."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pneumoscope.scale.storage import Place
 from pneumoscope.scale.worker import Finder, Job
 
 SETTINGS, REUSED = "predict.json", "reused.txt"
-# Only units, counts and the model travel through Ray's own memory; films never do.
+# Only units, counts and the model travel through Ray's own memory; radiographs never do.
 _OBJECT_STORE = 2**28
 _STARTS = 5
 
@@ -34,9 +34,9 @@ class ArchiveSettings:
         workers: processes with an engine each; None for one per CPU.
         threads: of each engine.
         batch_size: radiographs per call of an engine.
-        unit: films per part: what is lost at most when a worker dies.
+        unit: radiographs per part: what is lost at most when a worker dies.
         address: of a Ray cluster; None to start Ray on this machine for as long as it takes.
-        gate: ask the input gate of each film.
+        gate: ask the input gate of each radiograph.
     """
 
     workers: int | None = None
@@ -52,10 +52,10 @@ class Archived:
     """What was done.
 
     Attributes:
-        kept: films that had a finding before, and have not changed since.
-        changed: films that have changed since their finding was made, and were done again.
-        found: films done now, those in error included.
-        failed: films in error, of those.
+        kept: radiographs that had a finding before, and have not changed since.
+        changed: radiographs that have changed since their finding was made, and were done again.
+        found: radiographs done now, those in error included.
+        failed: radiographs in error, of those.
     """
 
     kept: tuple[str, ...]
@@ -75,7 +75,7 @@ def predict_archive(
     settings: ArchiveSettings | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Archived:
-    """Find in all films; write `out/findings/*.parquet`, one row per radiograph.
+    """Find in all radiographs; write `out/findings/*.parquet`, one row per radiograph.
 
     Args:
         model: a file of `pneumoscope export`.
@@ -85,7 +85,7 @@ def predict_archive(
         identity: what determines the findings, kept in `predict.json`.
         threshold: to decide at.
         settings: workers and sizes.
-        progress: told how many of the films to do are done.
+        progress: told how many of the radiographs to do are done.
 
     Raises:
         PneumoscopeError: Ray is not installed or fails, or the cluster cannot be reached.

@@ -191,7 +191,7 @@ def content_digest(text: str) -> str | None:
 
 
 def read_anywhere(text: str, /, *, model: int | None = None) -> Radiograph:
-    """Read one film from a path or URI; what is remote is fetched first, within the limits.
+    """Read one radiograph from a path or URI; what is remote is fetched first, within the limits.
 
     Args:
         text: the path or URI.

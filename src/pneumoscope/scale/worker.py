@@ -1,4 +1,4 @@
-"""What runs in a worker: one engine, one unit of films after the other."""
+"""What runs in a worker: one engine, one unit of radiographs after the other."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Job:
         batch_size: radiographs per call of the engine.
         base: folder that paths are relative to.
         out: path or URI of the folder of findings.
-        gate: ask the input gate of each film.
+        gate: ask the input gate of each radiograph.
     """
 
     version: str
@@ -74,7 +74,7 @@ class Finder:
         self._out = Place.at(job.out)
 
     def __call__(self, table: Any) -> Any:
-        """Write the parts of an Arrow table of units; return how many films each had."""
+        """Write the parts of an Arrow table of units; return how many radiographs each had."""
         import pyarrow as pa
 
         counts = [self._do(Unit(row["part"], tuple(row["names"]))) for row in table.to_pylist()]

@@ -67,5 +67,5 @@ class Dispatcher:
 
     @property
     def ready(self) -> bool:
-        """Whether a worker can take films now."""
+        """Whether a worker can take radiographs now."""
         return any(lane.ready.is_set() and lane.alive for lane in self.lanes)

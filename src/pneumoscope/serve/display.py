@@ -1,4 +1,4 @@
-"""What the page shows beside a film: scale of values, spacing, sides, study."""
+"""What the page shows beside a radiograph: scale of values, spacing, sides, study."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def display_text(display: Display, *, study: bool) -> str:
     """JSON of a `ShownFilm`.
 
     Args:
-        display: of the film.
+        display: of the radiograph.
         study: whether age, sex, date, study and series are told.
     """
     scale = display.scale

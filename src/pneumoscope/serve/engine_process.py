@@ -1,4 +1,4 @@
-"""What the worker process does: films in through a pipe, answers out of it.
+"""What the worker process does: radiographs in through a pipe, answers out of it.
 
 Decoding what strangers send happens here and nowhere else.
 """
@@ -48,14 +48,14 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident memory in bytes, between films."""
+    """Resident memory in bytes, between radiographs."""
 
     resident: int
 
 
 Message = Ready | Unusable | Memory | Answer
 Sent = tuple[str, Path]
-"""A film's id and file; None instead of one ends the worker."""
+"""A radiograph's id and file; None instead of one ends the worker."""
 
 
 def run(pipe: Connection, settings: EngineSettings) -> None:
@@ -119,7 +119,7 @@ def _arriving(pipe: Connection, first: Sent, settings: EngineSettings) -> Iterat
 
 
 def _answers(engine: Engine, settings: EngineSettings, films: Iterator[Sent]) -> Iterator[Answer]:
-    """Answers in the films' order, except that a film refused by its header comes early."""
+    """Answers in the radiographs' order; one refused by its header comes early."""
     from pneumoscope.findings import Finding
     from pneumoscope.imaging import read_header, read_radiograph
     from pneumoscope.inference import process_in
@@ -179,7 +179,7 @@ def _answer(item: Explained | Failed, *, settings: EngineSettings) -> Answer:
 
 
 def _source(item: Explained) -> str | None:
-    """What DICOM objects carry of a film; None if there can be none for it."""
+    """What DICOM objects carry of a radiograph; None if there can be none for it."""
     from pneumoscope.serve.objects import source_text
 
     return source_text(item)

@@ -12,20 +12,21 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the worker says of one film.
+    """What the worker says of one radiograph.
 
     Attributes:
-        key: the film's id.
+        key: the radiograph's id.
         finding: as JSON.
-        film, heatmap: 16-bit gray PNG on the film's pixels; None for a film that cannot be used.
-            A film that the gate flagged has no heatmap.
-        width, height: of the film in pixels; 0 for a film that cannot be used.
-        source: what DICOM objects carry of a DICOM film, its patient's name among it; None for
-            other films, and where nobody asked.
-        values: the film's values after the modality transform, as 16-bit gray PNG; None where
+        film, heatmap: 16-bit gray PNG on the radiograph's pixels; None for a radiograph that cannot
+            be used. A radiograph that the gate flagged has no heatmap.
+        width, height: of the radiograph in pixels; 0 for a radiograph that cannot be used.
+        source: what DICOM objects carry of a DICOM radiograph, its patient's name among it; None
+            for other radiographs, and where nobody asked.
+        values: the radiograph's values after the modality transform, as 16-bit gray PNG; None where
             `film` holds them.
-        display: what the page shows beside the film, as JSON; None for a film that cannot be used.
-        reading: what a person read on the film, as JSON; None until somebody did.
+        display: what the page shows beside the radiograph, as JSON; None for a radiograph that
+            cannot be used.
+        reading: what a person read on the radiograph, as JSON; None until somebody did.
     """
 
     key: str
@@ -48,13 +49,13 @@ class Answer:
 
 @dataclass(slots=True)
 class Job:
-    """One accepted film.
+    """One accepted radiograph.
 
     Attributes:
         key: its random id.
         path: its bytes, in a private folder.
         answer: set when it is finished, with an exception if the worker died of it twice.
-        attempts: how often a worker died while it had this film.
+        attempts: how often a worker died while it had this radiograph.
     """
 
     key: str
@@ -64,11 +65,11 @@ class Job:
 
 
 class WorkQueue:
-    """First in, first out; a film holds its place until it is finished.
+    """First in, first out; a radiograph holds its place until it is finished.
 
     Args:
         bound: places.
-        takers: how many workers share the waiting films between them.
+        takers: how many workers share the waiting radiographs between them.
     """
 
     def __init__(self, bound: int, takers: int = 1) -> None:
@@ -84,7 +85,7 @@ class WorkQueue:
         return self._held
 
     def reserve(self, places: int) -> bool:
-        """Take places before there are films for them; False if there are not so many, or no more.
+        """Take places before there are radiographs for them; False if too few are left.
 
         Whoever reserves a place puts a job in it or releases it.
         """

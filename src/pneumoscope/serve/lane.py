@@ -17,12 +17,12 @@ from pneumoscope.serve.settings import ServeSettings
 
 _LOG = logging.getLogger(__name__)
 _STARTING = 300.0
-# Between looks for new films while the worker has some: short against a film's time.
+# Between looks for new radiographs while the worker has some: short against a radiograph's time.
 _LOOK = 0.01
 
 
 class WorkerDied(Exception):
-    """A worker died, or hung, with this film alone."""
+    """A worker died, or hung, with this radiograph alone."""
 
 
 @dataclass(slots=True)
@@ -30,11 +30,11 @@ class Tally:
     """What happened so far.
 
     Attributes:
-        answered: films.
+        answered: radiographs.
         restarts: workers replaced because they died or hung.
         recycled: workers replaced because their memory grew.
         memory: of the worker when it was last heard of, in bytes.
-        seconds: per film, a moving mean while there is work.
+        seconds: per radiograph, a moving mean while there is work.
     """
 
     answered: int = 0
@@ -49,7 +49,7 @@ class Lane:
 
     Args:
         settings: of the server.
-        queue: where films come from; other lanes may take from it too.
+        queue: where radiographs come from; other lanes may take from it too.
     """
 
     def __init__(self, settings: ServeSettings, queue: WorkQueue) -> None:
@@ -68,7 +68,7 @@ class Lane:
         self._thread = threading.Thread(target=self._serve, name="lane", daemon=True)
 
     def start(self) -> None:
-        """Load the engine in the worker and take films from the queue.
+        """Load the engine in the worker and take radiographs from the queue.
 
         Raises:
             BundleError: it cannot be loaded.
@@ -136,7 +136,7 @@ class Lane:
                 self._replace_dead()
 
     def _feed(self) -> bool:
-        """Hand films to the worker; False when there will be none anymore."""
+        """Hand radiographs to the worker; False when there will be none anymore."""
         assert self._pipe is not None
         room = self._window - len(self._flying)
         alone = any(job.attempts for job in self._flying.values())
@@ -201,7 +201,7 @@ class Lane:
         self._relaunch()
 
     def _replace_dead(self) -> None:
-        """A new worker; the films of the dead one are tried again, each alone."""
+        """A new worker; the radiographs of the dead one are tried again, each alone."""
         self.tally.restarts += 1
         self.ready.clear()
         self._end(kindly=False)

@@ -57,7 +57,7 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
 
     def film(self, outcome: str) -> None:
-        """Count a film: `judged`, `unusable`, `refused` or `lost`."""
+        """Count a radiograph: `judged`, `unusable`, `refused` or `lost`."""
         self._films.labels(outcome).inc()
 
     def text(self) -> bytes:

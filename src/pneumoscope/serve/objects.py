@@ -31,9 +31,9 @@ if TYPE_CHECKING:  # For start-up time.
 
 
 def source_text(item: Explained) -> str | None:
-    """What objects carry of a DICOM film and its pixels' spacing, as JSON that names the patient.
+    """What objects carry of a DICOM radiograph, and its spacing, as JSON that names the patient.
 
-    None if the film lacks what objects must refer to, or is no chest film at all.
+    None if the radiograph lacks what objects must refer to, or is no chest radiograph at all.
     """
     film = item.radiograph
     if shows_no_film(item.finding):
@@ -48,7 +48,7 @@ def source_text(item: Explained) -> str | None:
 
 
 def zipped_objects(answer: Answer, info: BundleInfo, kinds: tuple[Kind, ...]) -> bytes:
-    """A ZIP file of a result's objects, `KIND.dcm` each; those a film cannot have are left out.
+    """A ZIP file of a result's objects, `KIND.dcm` each, without those that it cannot have.
 
     Args:
         answer: with a `source`.
@@ -67,7 +67,7 @@ def zipped_objects(answer: Answer, info: BundleInfo, kinds: tuple[Kind, ...]) ->
 
 
 def reading_object(answer: Answer, reading: Reading, info: BundleInfo) -> bytes:
-    """A DICOM file of what a person read: a Structured Report of the film's patient and study.
+    """A person's reading as a DICOM file: a Structured Report of the patient and study.
 
     Args:
         answer: with a `source`.
@@ -79,7 +79,7 @@ def reading_object(answer: Answer, reading: Reading, info: BundleInfo) -> bytes:
     said = PersonReading(reading.label, boxes, reading.note, reading.reader)
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        # Names without "^" and the like, which the film has already.
+        # Names without "^" and the like, which the radiograph has already.
         warnings.simplefilter("ignore")
         reader_report(_result(answer, info), said).save_as(stream, enforce_file_format=True)
     return stream.getvalue()

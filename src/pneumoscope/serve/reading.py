@@ -1,4 +1,4 @@
-"""What a person read on a film: agreement with the finding, corrected boxes, a note."""
+"""What a person read on a radiograph: agreement with the finding, corrected boxes, a note."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_BYTES = 1 << 16
 
 
 class ReaderBox(BaseModel):
-    """A box that a person drew, in pixels of the film."""
+    """A box that a person drew, in pixels of the radiograph."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,7 +54,7 @@ def parse_reading(
         body: JSON of a `NewReading`.
         finding: that was read.
         labels: of the model, negative first.
-        size: width and height of the film in pixels.
+        size: width and height of the radiograph in pixels.
 
     Raises:
         Problem: it is not a reading.

@@ -30,7 +30,7 @@ _Kept = TypeVar("_Kept", bound=BaseModel)
 
 
 class FoundFilm(BaseModel):
-    """What is known of one film."""
+    """What is known of one radiograph."""
 
     id: str = Field(
         pattern="^[0-9a-f]{32}$", description="Random; the radiograph's name in its finding"
@@ -75,7 +75,7 @@ def _parsed(kind: type[_Kept], text: str | None) -> _Kept | None:
 
 
 class FoundFilms(BaseModel):
-    """What is known of the films of one upload, in their order."""
+    """What is known of the radiographs of one upload, in their order."""
 
     findings: list[FoundFilm]
     notice: str = NOTICE
@@ -162,10 +162,10 @@ def service_of(request: Request) -> Service:
     ),
 )
 async def post_findings(request: Request) -> FoundFilms:
-    """Judge films: one as the body, or several as a form.
+    """Judge radiographs: one as the body, or several as a form.
 
-    In a form a film that cannot be used has a finding with an `error`, and the others go on; alone
-    as the body it is a problem (422). File names are ignored.
+    In a form a radiograph that cannot be used has a finding with an `error`, and the others go on;
+    alone as the body it is a problem (422). File names are ignored.
     """
     answers, is_form = await service_of(request).judge(request)
     found = FoundFilms(findings=[FoundFilm.of(answer) for answer in answers])
@@ -193,7 +193,7 @@ async def get_finding(request: Request, key: str) -> FoundFilm:
     responses=responses(HTTPStatus.NOT_FOUND),
 )
 async def delete_finding(request: Request, key: str) -> Response:
-    """Forget a finding with its film and heatmap."""
+    """Forget a finding with its radiograph and heatmap."""
     if not await asyncio.to_thread(service_of(request).store.remove, key):
         raise Problem(HTTPStatus.NOT_FOUND, _GONE)
     return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -205,7 +205,7 @@ async def delete_finding(request: Request, key: str) -> Response:
     responses={200: _PNG, **responses(HTTPStatus.NOT_FOUND)},
 )
 async def get_film(request: Request, key: str) -> Response:
-    """The film at its native resolution, bright = dense: 65535 is full scale."""
+    """The radiograph at its native resolution, bright = dense: 65535 is full scale."""
     return _picture((await _answer(request, key)).film)
 
 
@@ -215,7 +215,7 @@ async def get_film(request: Request, key: str) -> Response:
     responses={200: _PNG, **responses(HTTPStatus.NOT_FOUND)},
 )
 async def get_heatmap(request: Request, key: str) -> Response:
-    """The heatmap on the film's pixels: 65535 is 1."""
+    """The heatmap on the radiograph's pixels: 65535 is 1."""
     return _picture((await _answer(request, key)).heatmap)
 
 
@@ -225,7 +225,7 @@ async def get_heatmap(request: Request, key: str) -> Response:
     responses={200: _PNG, **responses(HTTPStatus.NOT_FOUND)},
 )
 async def get_values(request: Request, key: str) -> Response:
-    """A DICOM film's values after the modality transform; `display.scale` says what levels mean."""
+    """A DICOM radiograph's values after the modality transform; see `display.scale`."""
     return _picture((await _answer(request, key)).values)
 
 
@@ -266,7 +266,8 @@ async def put_reading(request: Request, key: str) -> Reading:
 async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Response:
     """DICOM objects of the finding in a ZIP file: some of sc, seg, regions, sr, gsps, or all.
 
-    They belong to the film's patient and study, and name both. Only for films that were DICOM.
+    They belong to the radiograph's patient and study, and name both. Only for radiographs that were
+    DICOM.
     """
     answer = await _answer(request, key)
     if answer.source is None:
@@ -293,7 +294,7 @@ async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Res
     },
 )
 async def get_reading_object(request: Request, key: str) -> Response:
-    """A person's reading of a DICOM film as a Structured Report of its patient and study."""
+    """A person's reading of a DICOM radiograph as a Structured Report of its patient and study."""
     answer = await _answer(request, key)
     reading = _parsed(Reading, answer.reading)
     if answer.source is None or reading is None or reading.label is None:
@@ -378,7 +379,7 @@ async def get_health() -> State:
 
 @router.get("/readyz", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
 async def get_readiness(request: Request) -> State:
-    """Whether films would be judged now."""
+    """Whether radiographs would be judged now."""
     dispatcher = service_of(request).dispatcher
     if not dispatcher.ready:
         raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "The engine is being started or has ended.")

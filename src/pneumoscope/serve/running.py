@@ -26,7 +26,7 @@ def serve(settings: ServeSettings, listening: Callable[[str, Service], None]) ->
 
     Args:
         settings: of the server.
-        listening: called with the address when films can be sent.
+        listening: called with the address when radiographs can be sent.
 
     Raises:
         BundleError, OutputError: as `Service`.

@@ -46,7 +46,7 @@ class Service:
         )
         self.dispatcher = Dispatcher(settings)
         self.metrics = Metrics(self.dispatcher)
-        # Films as large as the limits allow, several at once, would need much memory.
+        # Radiographs as large as the limits allow, several at once, would need much memory.
         self.making_objects = asyncio.Semaphore()
         self._folder = Path(tempfile.mkdtemp(prefix="pneumoscope-"))
         self._uploads = Uploads(settings, self._folder)
@@ -69,7 +69,7 @@ class Service:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def judge(self, request: Request) -> tuple[list[Answer], bool]:
-        """Judge the films of a request and keep their results.
+        """Judge the radiographs of a request and keep their results.
 
         Returns:
             Answers in the films' order, and whether they came as a form.

@@ -21,10 +21,10 @@ class EngineSettings:
     Attributes:
         bundle: a bundle, a run, or a file of export.
         engine, precision, threads, batch_size: as `inference.load_engine`.
-        limits: of a film, checked before it is decoded.
-        films_between_checks: after so many films in a row the worker reports its memory.
-        dicom: whether answers carry what DICOM objects need of a DICOM film.
-        study: whether answers carry age, sex, study date and series of a DICOM film.
+        limits: of a radiograph, checked before it is decoded.
+        films_between_checks: after so many radiographs in a row the worker reports its memory.
+        dicom: whether answers carry what DICOM objects need of a DICOM radiograph.
+        study: whether answers carry age, sex, study date and series of a DICOM radiograph.
     """
 
     bundle: Path = DEFAULT
@@ -47,9 +47,9 @@ class ServeSettings:
         host: address to listen on; any but a loopback address needs a token.
         port: 0 for a free one.
         token: what callers must show as `Authorization: Bearer TOKEN`; None asks nobody.
-        queue: films that are accepted and not finished, at most.
-        films_per_request: films in one upload, at most.
-        timeout: seconds, for reading an upload, for a film's turn, and for ending.
+        queue: radiographs that are accepted and not finished, at most.
+        films_per_request: radiographs in one upload, at most.
+        timeout: seconds, for reading an upload, for a radiograph's turn, and for ending.
         store: folder of the results; None keeps them in memory.
         keep_seconds: results are forgotten after so long.
         keep_bytes: results in memory, at most; the oldest go first.
@@ -84,7 +84,7 @@ class ServeSettings:
 
     @property
     def max_request(self) -> int:
-        """Bytes of one request's body, at most: every film at its limit would be too many."""
+        """Bytes of one request's body, at most: every radiograph at its limit would be too many."""
         return self.engine.limits.max_bytes * min(4, self.films_per_request) + (1 << 20)
 
 

@@ -20,7 +20,7 @@ from pneumoscope.serve.settings import ServeSettings
 RAW_TYPES = (
     "application/dicom", "application/octet-stream", "image/jpeg", "image/png", "image/tiff",
 )  # fmt: skip
-# What programs write for the same: a film's content says what it is.
+# What programs write for the same: a radiograph's content says what it is.
 _ALSO = ("image/jpg", "image/pjpeg", "image/x-png", "image/tif", "image/x-tiff")
 FORM_TYPE = "multipart/form-data"
 FIELD = "files"
@@ -40,10 +40,10 @@ class Uploads:
         self._settings, self._folder = settings, folder
 
     async def receive(self, request: Request) -> tuple[dict[str, Path], bool]:
-        """The films of a request, by new random ids, in their order; and whether it was a form.
+        """The radiographs of a request by new random ids, in order, and whether it was a form.
 
         Raises:
-            Problem: it is too large, too slow, of another type, or holds no film.
+            Problem: it is too large, too slow, of another type, or holds no radiograph.
         """
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != FORM_TYPE and kind not in (*RAW_TYPES, *_ALSO):
@@ -92,7 +92,7 @@ class Uploads:
         return True
 
     def discard(self, films: dict[str, Path]) -> None:
-        """Delete the files of films that are not to be judged."""
+        """Delete the files of radiographs that are not to be judged."""
         for path in films.values():
             path.unlink(missing_ok=True)
 

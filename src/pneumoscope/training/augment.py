@@ -115,8 +115,8 @@ def hidden_outside(images: Tensor, lungs: Tensor, share: float) -> Tensor:
 
     Markers, text, lines, bones and the shape of the shoulders tell much about who was radiographed,
     where and lying how, and so about the label, and nothing about the lungs. On half of the
-    radiographs that are drawn they give way to the film itself at 8 x 8 pixels, on the others to
-    one gray.
+    radiographs that are drawn they give way to the radiograph itself at 8 x 8 pixels, on the others
+    to one gray.
 
     Args:
         images: (B, 1, H, W) in [0, 1].

@@ -53,7 +53,7 @@ def make_bundle(
     Args:
         folder: the bundle's folder.
         classifier: on the CPU, in eval mode.
-        manifest: the cohort it was trained on; which films and patients it holds is kept as
+        manifest: the cohort it was trained on; which radiographs and patients it holds is kept as
             digests.
         settings, weights: of the run.
         selected_epoch: zero-based epoch whose weights these are.

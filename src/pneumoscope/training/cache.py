@@ -147,7 +147,7 @@ def _write(path: Path, films: list[_Film], size: int, progress: Progress | None)
 
 def _decode(films: list[_Film], size: int) -> Iterator[NDArray[np.uint8]]:
     def one(film: _Film) -> NDArray[np.uint8]:
-        # Kept under this digest, another film's pixels would pass for this one's for ever.
+        # Kept under this digest, another radiograph's pixels would pass for this one's for ever.
         if film.path.is_file() and sha256_file(film.path) != film.sha256:
             raise CohortError(
                 "is not the file that the manifest names (its SHA-256 differs)",

@@ -1,7 +1,7 @@
-"""Training the input gate that the `gate` room ships: from upright frontal films to one ONNX file.
+"""Training the input gate of the `gate` room: from upright frontal radiographs to an ONNX file.
 
-What is not to be accepted is made on the fly from the same films, or drawn. Nothing is chosen on
-test; val gives the threshold alone.
+What is not to be accepted is made on the fly from the same radiographs, or drawn. Nothing is chosen
+on test; val gives the threshold alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pneumoscope.training.small_loop import SmallLearner, SmallLoop
 from pneumoscope.training.small_settings import SmallSettings
 
 Row = dict[str, float]
-# At most this share of a cohort's val films is flagged, where the least threshold allows it.
+# At most this share of a cohort's val radiographs is flagged, where the least threshold allows it.
 ALARMS = 0.01
 _LEAST_THRESHOLD = 0.4
 _HIGHEST_THRESHOLD = 0.98
@@ -32,10 +32,10 @@ _EMA_DECAY = 0.995
 
 @dataclass(frozen=True, slots=True)
 class GateSettings(SmallSettings):
-    """How the gate is trained; an epoch is as many pictures as there are films.
+    """How the gate is trained; an epoch is as many pictures as there are radiographs.
 
     Args:
-        phantoms: drawn chests among the films.
+        phantoms: drawn chests among the radiographs.
     """
 
     multiple: ClassVar[int] = 16
@@ -60,7 +60,7 @@ def train_gate_nets(
     """Train several networks on the same drawn pictures, as cross-validation needs them.
 
     Args:
-        sources: upright frontal chest films of `stored_side`, and pictures of other things.
+        sources: upright frontal chest radiographs of `stored_side`, and pictures of other things.
         settings: how; each network gets the same.
         unseen: for each network bool (M,), the other pictures that it is not trained on.
         epoch: called with each finished epoch's figures: epoch (from 0), loss, accuracy (on the
@@ -71,7 +71,7 @@ def train_gate_nets(
         The averaged networks, in evaluation mode.
 
     Raises:
-        RunError: there are no films, or the loss became NaN.
+        RunError: there are no radiographs, or the loss became NaN.
     """
     if not len(sources.films):
         raise RunError(
@@ -113,14 +113,14 @@ def _learn(learner: SmallLearner[GateNet], drawn: Sequence[Drawn]) -> tuple[floa
 
 
 def choose_threshold(scores: Sequence[NDArray[np.float64]]) -> float:
-    """The score from which a picture is flagged: at most 1 % of val films in the worst cohort.
+    """The score from which a picture is flagged: at most 1 % of the worst cohort's val split.
 
-    Never below .4, since films of other hospitals score higher than val films, and never above
-    .98, so that the gate cannot switch itself off.
+    Never below .4, since radiographs of other hospitals score higher than val radiographs, and
+    never above .98, so that the gate cannot switch itself off.
 
     Args:
         scores: each cohort's, (n,) in [0, 1].
     """
     worst = max((float(np.quantile(part, 1 - ALARMS)) for part in scores if len(part)), default=0.0)
-    # The film at the quantile itself passes.
+    # The radiograph at the quantile itself passes.
     return float(np.clip(np.nextafter(worst, 2.0), _LEAST_THRESHOLD, _HIGHEST_THRESHOLD))

@@ -36,9 +36,9 @@ def write_gate(
     Args:
         nets: one network, or those of cross-validation; the gate gives their mean.
         unseen: for each, bool (M,), the other pictures that it was not trained on.
-        manifest: the films.
+        manifest: the radiographs.
         others: the other pictures, or None.
-        val: uint8 (N, S, S), the val films.
+        val: uint8 (N, S, S), the val radiographs.
         settings: how the networks were trained.
         model: the ONNX file.
         about: what they were trained on.
@@ -113,7 +113,7 @@ def by_kind(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def _at_threshold(
     model: Path, val: NDArray[np.uint8], cohorts: NDArray[np.str_]
 ) -> tuple[InputGate, dict[str, Any]]:
-    """Choose the threshold on val films and write it; the gate, and what it flags per cohort."""
+    """Choose the threshold on val and write it; the gate, and what it flags per cohort."""
 
     gate = InputGate.load(model)
     scores = np.array([gate.judge(film).score for film in val])

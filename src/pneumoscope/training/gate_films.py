@@ -1,4 +1,4 @@
-"""What the input gate sees in training: films as they may come, and spoilt in each known way."""
+"""What the input gate sees in training: radiographs as they come, and spoilt in known ways."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Sources:
     """What pictures for training are made from.
 
     Args:
-        films: uint8 (N, S, S), upright frontal chest films.
+        films: uint8 (N, S, S), upright frontal chest radiographs.
         others: 8-bit gray pictures of other things, longest side S.
         kinds: int (M,), the place of each other picture in `KINDS`.
         chances: float (M,), the chance of each within its kind.
@@ -56,7 +56,7 @@ def sources(
     """Films with drawn phantoms among them, and other pictures at the films' side.
 
     Args:
-        films: uint8 (N, S, S), upright frontal chest films.
+        films: uint8 (N, S, S), upright frontal chest radiographs.
         others: those to train on, or None.
         drawn: number of phantoms.
         seed: of the phantoms.
@@ -95,7 +95,7 @@ def draw(sources: Sources, index: int, side: int, rng: np.random.Generator) -> D
 
     Args:
         sources: what it is made from.
-        index: the film to start from, if it is made from a film.
+        index: the radiograph to start from, if it is made from a radiograph.
         side: side of the gate's input in pixels.
         rng: decides what becomes of it.
     """
@@ -112,7 +112,7 @@ def draw(sources: Sources, index: int, side: int, rng: np.random.Generator) -> D
 
 
 def _film(levels: NDArray[np.uint8], name: str, side: int, rng: np.random.Generator) -> Gray:
-    """A film, or a film that is inverted, rotated or cropped."""
+    """A radiograph as it is, inverted, rotated or cropped."""
     film = Image.fromarray(255 - levels if name == "inverted" else levels)
     turn = 90 * int(rng.integers(1, 4)) if name == "rotated" else 0
     if name == "cropped":
@@ -140,7 +140,7 @@ def _other(film: Image.Image, kind: int, side: int, rng: np.random.Generator) ->
 
 
 def heavy_crop(film: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A part of a film that does not show both lungs: under a third of it, or one side of it."""
+    """A part of a radiograph without both lungs: under a third of it, or one side of it."""
     width, height = film.size
     if rng.random() < 0.7:
         share = rng.uniform(0.06, 0.33)
@@ -159,7 +159,7 @@ def heavy_crop(film: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def longer(film: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A film that reaches further down, as those do that show the abdomen: its last rows go on."""
+    """A radiograph that reaches further down, into the abdomen: its last rows go on."""
     levels = np.asarray(film)
     rows = int(rng.uniform(0.1, 0.4) * len(levels))
     last = levels[-max(len(levels) // 12, 2) :]
@@ -168,10 +168,10 @@ def longer(film: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def placed(film: Image.Image, side: int, rng: np.random.Generator, turn: int = 0) -> Gray:
-    """A film on the gate's square: turned, scaled, squashed, mirrored, bent, shifted.
+    """A radiograph on the gate's square: turned, scaled, squashed, mirrored, bent, shifted.
 
-    Half of them keep black bars beside the film, half fill the square, whatever the film's shape:
-    neither shape nor bars may give away where a picture comes from.
+    Half of them keep black bars beside the radiograph, half fill the square, whatever the
+    radiograph's shape: neither shape nor bars may give away where a picture comes from.
     """
     squash = np.exp(rng.normal(0, 0.13))
     shape = np.array([1.0, 1.0])
@@ -199,7 +199,7 @@ def placed(film: Image.Image, side: int, rng: np.random.Generator, turn: int = 0
 
 
 def bent(film: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A film whose inner points have moved by about a twentieth of its side, smoothly between."""
+    """A radiograph whose inner points have moved smoothly by about a twentieth of its side."""
     parts = 3
     ends = [np.linspace(0, length, parts + 1) for length in film.size]
     grid = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1)
@@ -263,7 +263,8 @@ def _no_chest(films: NDArray[np.uint8], index: int, side: int, rng: np.random.Ge
         cut = film[: side // parts * parts, : side // parts * parts]
         patches = cut.reshape(parts, side // parts, parts, side // parts).swapaxes(1, 2)
         tiles = patches.reshape(parts * parts, side // parts, side // parts)
-        # A cyclic shift after shuffling would be a film that is merely moved: shuffle twice over.
+        # A cyclic shift after shuffling would be a radiograph that is merely moved: shuffle twice
+        # over.
         order = rng.permutation(parts * parts)
         while (order == np.arange(parts * parts)).mean() > 0.3:
             order = rng.permutation(parts * parts)
@@ -271,7 +272,7 @@ def _no_chest(films: NDArray[np.uint8], index: int, side: int, rng: np.random.Ge
         return mixed.swapaxes(1, 2).reshape(cut.shape)
     if choice < 0.92:
         return _swirled(film, rng)
-    # Several small films on one sheet.
+    # Several small radiographs on one sheet.
     count = int(rng.integers(2, 4))
     small = side // count
     sheet = np.zeros((side, side), dtype=np.float32)

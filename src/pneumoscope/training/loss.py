@@ -65,7 +65,7 @@ def outside_lungs(cells: Tensor, lungs: Tensor) -> Tensor:
         lungs: (B, 1, g, g) probability of lung.
 
     Returns:
-        A scalar >= 0; films that are lung everywhere (none were found) do not count.
+        A scalar >= 0; radiographs that are lung everywhere (none were found) do not count.
     """
     outside = 1 - F.adaptive_avg_pool2d(lungs, (cells.shape[1], cells.shape[2]))[:, 0]
     return (outside * F.softplus(cells)).sum() / outside.sum().clamp(min=1.0)

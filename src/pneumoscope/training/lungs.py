@@ -1,4 +1,4 @@
-"""Training the lung segmenter that the `lungs` room ships: from films with masks to one ONNX file.
+"""Training the lung segmenter of the `lungs` room: from radiographs with masks to an ONNX file.
 
 A fixed number of augmented epochs on train; the weights are an exponential moving average; nothing
 is chosen on val or test, which only measure.
@@ -62,14 +62,14 @@ def train_lung_net(
     """Train; the averaged network, in evaluation mode, in channels-first float32.
 
     Args:
-        train, val: films at `settings.stored_side`.
+        train, val: radiographs at `settings.stored_side`.
         settings: how.
         epoch: called with each finished epoch's figures: epoch (from 0), train_loss, val_dice (of
             the average), seconds.
         step: called with (steps taken, steps in all).
 
     Raises:
-        RunError: there are no films, or the loss is no number any more.
+        RunError: there are no radiographs, or the loss is no number any more.
     """
     if not len(train) or not len(val):
         raise RunError(

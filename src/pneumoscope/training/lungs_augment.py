@@ -1,10 +1,11 @@
 """Augmentation for the lung segmenter: heavy, because it has to travel.
 
-It learns from upright children's films and has to answer on adults, films taken in bed, lungs full
-of fluid, devices and photographs of films. So geometry draws another framing (zoom, shape of the
-chest, cropping, borders), tone another exposure and processing, and clutter draws consolidations,
-lines and letters. Every draw is per film, from torch's global generator. Films are mirrored too:
-lungs are lungs in dextrocardia and on a film that was turned over.
+It learns from upright children's radiographs and has to answer on adults, radiographs taken in bed,
+lungs full of fluid, devices and photographs of radiographs. So geometry draws another framing
+(zoom, shape of the chest, cropping, borders), tone another exposure and processing, and clutter
+draws consolidations, lines and letters. Every draw is per radiograph, from torch's global
+generator. Radiographs are mirrored too: lungs are lungs in dextrocardia and on a radiograph that
+was turned over.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from torch.nn import functional as F  # noqa: N812
 
 # What is smooth is drawn on every fourth pixel.
 _COARSE = 4
-# A fortieth of the square: what is folded where the lungs touch the film's edge.
+# A fortieth of the square: what is folded where the lungs touch the radiograph's edge.
 _LEAST_MARGIN = 0.05
 
 
 def augment_lungs(films: Tensor, lungs: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Another film of the same chest, and its lungs.
+    """Another radiograph of the same chest, and its lungs.
 
     Args:
         films: uint8 (B, 1, H, H), letterboxed.
         lungs: uint8 (B, 1, H, H), 1 on lung.
-        side: side of the new films.
+        side: side of the new radiographs.
 
     Returns:
         float32 (B, 1, side, side) in 0..255, and float32 (B, 1, side, side) in [0, 1].
@@ -46,12 +47,12 @@ def _between(count: int, low: float, high: float) -> Tensor:
 
 
 def _some(count: int, share: float) -> Tensor:
-    """1 for a random share of the films, else 0; (B, 1, 1, 1)."""
+    """1 for a random share of the radiographs, else 0; (B, 1, 1, 1)."""
     return (torch.rand(count, 1, 1, 1) < share).float()
 
 
 def _reframe(films: Tensor, lungs: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Rotate, stretch, shift and mirror, then cut a new film of another shape and letterbox it."""
+    """Rotate, stretch, shift and mirror, then cut another shape out and letterbox it."""
     count = len(films)
     zoom = torch.exp(_between(count, math.log(0.58), math.log(1.4)))
     shape = torch.exp(_between(count, -0.45, 0.2))
@@ -60,7 +61,7 @@ def _reframe(films: Tensor, lungs: Tensor, side: int) -> tuple[Tensor, Tensor, T
     across, down = mirror * zoom * shape.sqrt(), zoom / shape.sqrt()
     cos, sin = torch.cos(angle), torch.sin(angle)
     shear = _between(count, -0.08, 0.08)
-    # From a pixel of the new film to its place on the old one, in affine_grid's [-1, 1].
+    # From a pixel of the new radiograph to its place on the old one, in affine_grid's [-1, 1].
     rows = [
         [cos / across, (shear - sin) / across, _between(count, -0.25, 0.25)],
         [sin / down, cos / down, _between(count, -0.25, 0.25)],
@@ -69,7 +70,8 @@ def _reframe(films: Tensor, lungs: Tensor, side: int) -> tuple[Tensor, Tensor, T
     grid = F.affine_grid(theta, [count, 1, side, side], align_corners=False)
     grid = grid + _bend(count, side)
     masks = F.grid_sample(lungs, grid, align_corners=False)
-    # Beyond the old film: more of the same body, or black or any gray, as a collimator leaves it.
+    # Beyond the old radiograph: more of the same body, or black or any gray, as a collimator leaves
+    # it.
     on_film = F.grid_sample(torch.ones_like(films), grid, align_corners=False)
     body = F.grid_sample(films, _folded(grid, films, lungs), "bilinear", "border", False)
     gray = torch.rand(count, 1, 1, 1) * _some(count, 0.5)
@@ -80,18 +82,19 @@ def _reframe(films: Tensor, lungs: Tensor, side: int) -> tuple[Tensor, Tensor, T
 
 
 def _bend(count: int, side: int) -> Tensor:
-    """A smooth displacement of half of the films: other proportions, a raised diaphragm."""
+    """A smooth displacement of half of the radiographs: other proportions, a raised diaphragm."""
     bent = _some(count, 0.5) * _between(count, 0, 0.12)
     across, down = (_field(count, side, 4) * bent for _ in range(2))
     return torch.cat([across, down], dim=1).permute(0, 2, 3, 1)
 
 
 def _folded(grid: Tensor, films: Tensor, lungs: Tensor) -> Tensor:
-    """Send places beyond the film back onto its margins, folded as often as they are away.
+    """Send places beyond the radiograph back onto its margins, folded as often as they are away.
 
-    The margins are what lies between the lungs and the film's edges: neck, arms and abdomen go on,
-    but no second pair of lungs appears. Children's films end close below the diaphragm; without
-    more abdomen the network would learn that a film's lower edge is where lungs end.
+    The margins are what lies between the lungs and the radiograph's edges: neck, arms and abdomen
+    go on, but no second pair of lungs appears. Children's radiographs end close below the
+    diaphragm; without more abdomen the network would learn that a radiograph's lower edge is where
+    lungs end.
     """
     count, _, height, width = films.shape
     axes = []
@@ -117,7 +120,7 @@ def _triangle(distance: Tensor, period: Tensor) -> Tensor:
 def _ends(shown: Tensor) -> tuple[Tensor, Tensor]:
     """First and last place, in affine_grid's [-1, 1], where `shown` (B, N) is true.
 
-    A pixel and a half inwards, so that no black from beyond the film is drawn in.
+    A pixel and a half inwards, so that no black from beyond the radiograph is drawn in.
     """
     length = shown.shape[1]
     index = torch.arange(length)
@@ -127,7 +130,7 @@ def _ends(shown: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _window(count: int, side: int) -> Tensor:
-    """What a new film of random shape covers of its letterboxed square, (B, 1, side, side)."""
+    """What a radiograph of random shape covers of its letterboxed square, (B, 1, side, side)."""
     ratio = torch.exp(_between(count, -0.35, 0.35) * _some(count, 0.75))
     place = (torch.arange(side) + 0.5) / side * 2 - 1
     wide = (place.view(1, 1, 1, -1).abs() <= ratio.clamp(max=1)).float()
@@ -136,7 +139,7 @@ def _window(count: int, side: int) -> Tensor:
 
 
 def _opacities(images: Tensor, masks: Tensor) -> Tensor:
-    """Fill parts of the lungs with fluid: up to four blobs a film, soft or sharp, faint or dense.
+    """Fill parts of the lungs with fluid: up to four blobs each, soft or sharp, faint or dense.
 
     Some stay within the lungs, others hide their borders, as an effusion does.
     """
@@ -166,7 +169,7 @@ def _opacities(images: Tensor, masks: Tensor) -> Tensor:
 
 
 def _no_chests(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """A few pictures without lungs: films cut into tiles and shuffled, smooth or rough noise."""
+    """A few pictures without lungs: shuffled tiles of radiographs, smooth or rough noise."""
     count, _, side, _ = images.shape
     if torch.rand(()) < 0.5:
         tile = side // 6
@@ -193,7 +196,7 @@ def _enlarge(coarse: Tensor, side: int) -> Tensor:
 
 
 def _field(count: int, side: int, cells: int) -> Tensor:
-    """Smooth noise in about [-1, 1], `cells` across the film; (B, 1, side, side)."""
+    """Smooth noise in about [-1, 1], `cells` across the radiograph; (B, 1, side, side)."""
     lattice = torch.rand(count, 1, cells, cells) * 2 - 1
     size = (side // _COARSE, side // _COARSE)
     smooth = F.interpolate(lattice, size=size, mode="bicubic", align_corners=False)

@@ -57,15 +57,15 @@ def lung_cases(manifest: Manifest, split: str, masks: Path, sizes: Sizes) -> lis
 def read_films(
     cases: Sequence[LungCase], side: int, progress: Callable[[int, int], None] | None = None
 ) -> LungFilms:
-    """Decode films and masks into squares of `side` pixels.
+    """Decode radiographs and masks into squares of `side` pixels.
 
     Args:
-        cases: films and their masks.
+        cases: radiographs and their masks.
         side: side of the letterboxed squares in pixels.
         progress: called with (done, total).
 
     Raises:
-        CohortError: a film or mask cannot be read, or they differ in size.
+        CohortError: a radiograph or mask cannot be read, or they differ in size.
     """
     films = np.zeros((len(cases), side, side), dtype=np.uint8)
     lungs = np.zeros_like(films)

@@ -62,9 +62,9 @@ def write_lungs(
     Args:
         net: the trained network, in evaluation mode.
         settings: how it was trained.
-        manifest: its films.
-        cases: films with masks by split.
-        about: the films and masks, their licence and who made them.
+        manifest: its radiographs.
+        cases: radiographs with masks by split.
+        about: the radiographs and masks, their licence and who made them.
         out: the folder.
 
     Raises:

@@ -3,7 +3,7 @@
 U-Net (Ronneberger et al. 2015, arXiv 1505.04597) with one residual block a level in the encoder and
 one convolution a level in the decoder. Only full 3 x 3 convolutions: on a CPU's matrix unit they
 train six times as fast as the depthwise ones of an ImageNet-started EfficientNet-Lite0 of the same
-size, and so many more augmented films are seen in the same time.
+size, and so many more augmented radiographs are seen in the same time.
 """
 
 from __future__ import annotations

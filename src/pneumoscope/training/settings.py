@@ -74,7 +74,8 @@ class TrainingSettings(BaseModel):
     augmentation: Literal["default", "paper", "none"] = "default"
     # Limits of the default augmentation: `--set augmentation.rotate=7`.
     amounts: Amounts = Amounts()
-    # Half of the radiographs are mirrored; predictions are the mean over film and mirror image.
+    # Half of the radiographs are mirrored; predictions are the mean over radiograph and mirror
+    # image.
     mirror: bool = True
     # Weight of the penalty on disease seen outside the lungs, which the shipped segmenter finds;
     # for the head `regional` without the paper's augmentation. 0 switches it off.

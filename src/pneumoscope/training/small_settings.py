@@ -14,9 +14,9 @@ class SmallSettings:
 
     Args:
         side: side of the network's square input in pixels, a multiple of `multiple`.
-        stored_side: side at which decoded films wait, at least `side`.
+        stored_side: side at which decoded radiographs wait, at least `side`.
         epochs: passes over train.
-        batch_size: films per step.
+        batch_size: radiographs per step.
         learning_rate: AdamW's highest; warm-up over a twentieth of the steps, then a cosine.
         seed: of weights, order and augmentation.
 

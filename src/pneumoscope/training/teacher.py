@@ -1,8 +1,8 @@
 """What a teacher says of every cell: its map, made local by the density factor.
 
-A network that is trained on image labels alone sees disease all over the lungs of an ill film. Its
-map times the density factor (`density`) is nearer to the opacities. A student that is trained on
-it, beside the labels, needs no factor any more (self-training; docs/localization.md).
+A network that is trained on image labels alone sees disease all over the lungs of an ill
+radiograph. Its map times the density factor (`density`) is nearer to the opacities. A student that
+is trained on it, beside the labels, needs no factor any more (self-training; docs/localization.md).
 """
 
 from __future__ import annotations

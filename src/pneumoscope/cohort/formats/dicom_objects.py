@@ -23,7 +23,7 @@ _MOST_PIXELS = 4 * DEFAULT_LIMITS.max_pixels
 
 
 def read_dicom_objects(path: Path, files: Sequence[Path]) -> FieldFile:
-    """Read DICOM Segmentations and presentation states; they name films by SOP Instance UID.
+    """Read DICOM Segmentations and presentation states; they name radiographs by SOP Instance UID.
 
     Args:
         path: the file or folder, for messages.
@@ -66,7 +66,7 @@ def read_dicom_objects(path: Path, files: Sequence[Path]) -> FieldFile:
 
 
 def film_uid(path: Path) -> str:
-    """The SOP Instance UID of a DICOM film; "" for other files, and those that cannot be read."""
+    """The SOP Instance UID of a DICOM radiograph; "" for other and unreadable files."""
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
@@ -81,8 +81,10 @@ def film_uid(path: Path) -> str:
 
 
 def _segments(path: Path) -> Iterator[Mark]:
-    """One mark for each film and segment. pydicom reads them: highdicom refuses what is valid for
-    a projection, such as no slice thickness."""
+    """One mark for each radiograph and segment.
+
+    Read by pydicom: highdicom refuses what is valid for a projection, such as no slice thickness.
+    """
     from pydicom import dcmread
 
     image = dcmread(path, stop_before_pixels=True)
@@ -111,7 +113,7 @@ def _segments(path: Path) -> Iterator[Mark]:
 
 
 def _frames(image: Any, segments: Sequence[int]) -> Iterator[tuple[Sequence[int], list[str]]]:
-    """The segments that each frame shows, and the films it is of."""
+    """The segments that each frame shows, and the radiographs it is of."""
     shared = image.get("SharedFunctionalGroupsSequence") or [None]
     listed = [
         str(item.ReferencedSOPInstanceUID)

@@ -106,7 +106,7 @@ def _polygons(drawn: Any, size: Any, path: Path) -> Callable[[int, int], Mask]:
 
 
 def _is_film(value: Any) -> bool:
-    """Whether it is what CheXlocalize has of a film: a size, outlines or run lengths."""
+    """Whether it is what CheXlocalize has of a radiograph: a size, outlines or run lengths."""
     return isinstance(value, dict) and all(
         isinstance(own, list) or (isinstance(own, dict) and {"size", "counts"} <= own.keys())
         for own in value.values()

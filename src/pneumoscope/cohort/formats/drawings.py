@@ -15,7 +15,7 @@ from pneumoscope.cohort.formats.marks import Box, FieldFile, Grid, Mark, Mask, S
 from pneumoscope.cohort.formats.names import matched
 from pneumoscope.errors import CohortError
 
-# A film and the grid of its annotation may differ so much in shape, by rounding.
+# A radiograph and the grid of its annotation may differ so much in shape, by rounding.
 _ASPECT = 0.05
 
 Boxes = NDArray[np.float64]
@@ -38,11 +38,11 @@ class Drawing:
     majority: bool
 
     def on(self, height: int, width: int, original: Grid | None = None) -> Boxes | Mask | None:
-        """Put the lesions on a film's grid.
+        """Put the lesions on a radiograph's grid.
 
         Args:
-            height: of the film, pixels.
-            width: of the film, pixels.
+            height: of the radiograph, pixels.
+            width: of the radiograph, pixels.
             original: (height, width) it had before it was resized; None if it is as it was.
 
         Returns:
@@ -51,7 +51,7 @@ class Drawing:
             without a lesion.
 
         Raises:
-            CohortError: the film has another shape than the one that was drawn on.
+            CohortError: the radiograph has another shape than the one that was drawn on.
         """
         drawn = [shapes for shapes in self.shapes.values() if shapes]
         if not drawn:

@@ -14,9 +14,9 @@ from pneumoscope.errors import CohortError
 
 Mask = NDArray[np.bool_]
 Grid = tuple[int, int]
-"""(height, width) that coordinates are counted on; (1, 1) for fractions of the film."""
+"""(height, width) that coordinates are counted on; (1, 1) for fractions of the radiograph."""
 ORIGINAL: Grid = (0, 0)
-"""The grid of a film before somebody resized it, where the file does not tell its size."""
+"""The grid of a radiograph before somebody resized it, where the file does not tell its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Box:
     """A box between pixel edges.
 
     Attributes:
-        x, y, width, height: from the top-left corner of the film, in units of `grid`.
-        grid: what the file says of the film's size; None where it says nothing.
+        x, y, width, height: from the top-left corner of the radiograph, in units of `grid`.
+        grid: what the file says of the radiograph's size; None where it says nothing.
     """
 
     x: float
@@ -37,11 +37,11 @@ class Box:
     def on(
         self, height: int, width: int, original: Grid | None = None
     ) -> tuple[float, float, float, float]:
-        """x, y, width, height in pixels of a film.
+        """x, y, width, height in pixels of a radiograph.
 
         Args:
-            height: of the film, pixels.
-            width: of the film, pixels.
+            height: of the radiograph, pixels.
+            width: of the radiograph, pixels.
             original: (height, width) it had before it was resized; None if it is as it was.
         """
         grid = original if self.grid == ORIGINAL else self.grid
@@ -54,8 +54,8 @@ class Outline:
     """An area, drawn when it is needed.
 
     Attributes:
-        draw: gives the mask, from the film's (height, width) in pixels; on the grid of the file
-            itself, which may be another.
+        draw: gives the mask, from the radiograph's (height, width) in pixels; on the grid of the
+            file itself, which may be another.
     """
 
     draw: Callable[[int, int], Mask]
@@ -73,7 +73,7 @@ class Mark:
         finding: name of what is stated, "" where the file has no names.
         present: whether it is there; None for uncertain.
         reader: who says so, "" if unknown.
-        shape: where; None if the statement is of the whole film.
+        shape: where; None if the statement is of the whole radiograph.
     """
 
     image: str
@@ -90,15 +90,15 @@ class FieldFile:
     Attributes:
         path: the file or folder.
         format: what it was recognised as, as the subject of a sentence.
-        marks: what it says; also of films without a lesion, where it names them.
+        marks: what it says; also of radiographs without a lesion, where it names them.
         positive: findings that count as positive unless somebody chooses; () for all.
         negative: findings that count as negative unless somebody chooses; () where the absence
             of the positive ones is stated.
         facts: further columns of the radiographs it names, such as `patient`.
-        by_uid: the films are named by their SOP Instance UID.
+        by_uid: the radiographs are named by their SOP Instance UID.
         left_out: how many radiographs it names that are of no use, by reason.
         sibling: the file of the same set that holds boxes, where this one does not.
-        may_be_empty: films without a lesion are all it may hold.
+        may_be_empty: radiographs without a lesion are all it may hold.
     """
 
     path: Path

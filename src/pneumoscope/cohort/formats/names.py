@@ -52,7 +52,7 @@ class NameIndex:
                 self._by_stem.setdefault(parts[-1], []).append(name)
 
     def find(self, name: str) -> list[str]:
-        """The names that mean the same film; the same spelling alone if there is one."""
+        """The names that mean the same radiograph; the same spelling alone if there is one."""
         if name in self._known:
             return [name]
         parts = parts_of(name)

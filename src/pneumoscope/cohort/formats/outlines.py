@@ -18,7 +18,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def checked_grid(height: Any, width: Any, path: Path) -> Grid:
-    """(height, width) of a film as a file states it.
+    """(height, width) of a radiograph as a file states it.
 
     Raises:
         CohortError: they are no sizes of a radiograph.
@@ -64,7 +64,7 @@ def coco_runs(segmentation: Any, grid: Grid, path: Path) -> Any:
 
     Args:
         segmentation: a list of polygons x, y, x, y, ...; or `size` and `counts`.
-        grid: (height, width) of the film.
+        grid: (height, width) of the radiograph.
         path: the file it is from.
 
     Raises:

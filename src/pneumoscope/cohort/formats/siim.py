@@ -20,8 +20,8 @@ IMAGE_COLUMNS = frozenset({"id", "boxes", "label", "studyinstanceuid"})
 def read_siim(path: Path) -> FieldFile:
     """Read either table; the other one is taken from the same folder.
 
-    Without the table of studies there are boxes but no labels: a film without a box may belong
-    to a study with pneumonia. Boxes are in pixels of the original film.
+    Without the table of studies there are boxes but no labels: a radiograph without a box may
+    belong to a study with pneumonia. Boxes are in pixels of the original radiograph.
 
     Raises:
         CohortError: a table is damaged, or that of studies is alone.

@@ -46,8 +46,8 @@ class TableFormat:
         columns: its own columns (see `finding_key`) that recognise it.
         positive, negative: findings that it proposes, see `FieldFile`.
         wide: one column for each finding, with 1, 0, -1 (uncertain) or nothing.
-        grid: (height, width) that its boxes are counted on; None if that is the film's own.
-        frontal: column that tells the view; lateral films are left out.
+        grid: (height, width) that its boxes are counted on; None if that is the radiograph's own.
+        frontal: column that tells the view; lateral radiographs are left out.
         sibling: the file of the same set that holds its boxes, where this one holds none.
     """
 
