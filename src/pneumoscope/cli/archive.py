@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pneumoscope.cli.console import (
-    NOT_FOR_DIAGNOSIS,
+    collect,
     console,
+    disclaim,
     end_unless_judged,
     errors,
     progress,
@@ -90,12 +91,11 @@ def predict_archive(
     if judged < len(names):
         left = f"{len(names) - judged} of {len(names)}"
         errors.print(f"[warning]{left} not assessed: see the columns gate and error[/warning]")
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    disclaim()
     end_unless_judged(judged, len(names))
 
 
 def _names(paths: Iterable[str]) -> Iterator[str]:
-    from pneumoscope.cli.console import collect
     from pneumoscope.scale import is_uri, list_radiographs
 
     for text in paths:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal, shown
-from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
+from pneumoscope.cli import options
+from pneumoscope.cli.console import console, disclaim, log_to_terminal, shown
 from pneumoscope.extras import missing, require
 
 if TYPE_CHECKING:  # For start-up time.
@@ -19,7 +19,7 @@ _LIMITS = "Limits"
 
 
 def serve(
-    bundle: BundleOption = Path("default"),
+    bundle: options.Bundle = Path("default"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")
@@ -79,9 +79,9 @@ def serve(
             help="Processes that compute, each with its own engine and its share of the cores.",
         ),
     ] = 1,
-    engine: EngineOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
+    engine: options.Engine = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
 ) -> None:
     """Read radiographs on a page in the browser, or send them to its HTTP API.
 
@@ -133,7 +133,7 @@ def serve(
     def listening(address: str, service: Service) -> None:
         console.print(f"[bold]{address}[/bold]  [dim]Ctrl-C ends it.[/dim]")
         console.print(f"[dim]{shown(service.info.model_id)}, {service.dispatcher.runtime}.[/dim]")
-        console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+        disclaim()
         if open_page:
             typer.launch(address)
 
