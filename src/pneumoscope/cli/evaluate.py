@@ -109,9 +109,11 @@ def evaluate(
     require("evaluate", "evaluate")
     from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.assessment.measuring import assess
+    from pneumoscope.assessment.own_model import OwnModel
     from pneumoscope.cohort.formats.choice import Choice
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import new_folder
+    from pneumoscope.inference import heatmaps_beside, load_engine, streams_for
 
     choice = Choice(positive, negative, readers, label_column)
     manifest = Manifest.read(cohort, choice=choice, images=images)
@@ -130,9 +132,6 @@ def evaluate(
             "--heatmaps and --threshold are of another program", remedy="give --predictions too"
         )
     else:
-        from pneumoscope.assessment.own_model import OwnModel
-        from pneumoscope.inference import heatmaps_beside, load_engine, streams_for
-
         runs = load_engine(
             bundle,
             engine=engine,
@@ -149,13 +148,13 @@ def evaluate(
                 "Grad-CAM and weights drawn anew are left out. Give the bundle's folder to see "
                 "them.[/dim]"
             )
-    manifest = subject.labelled(manifest)
     if annotations is None and (wanted or heatmaps):
         option = "--heatmaps" if heatmaps else "--methods"
         console.print(
             f"[dim]{option} has no effect: heatmaps are measured by --boxes, --masks or "
             "--lungs.[/dim]"
         )
+    manifest = subject.labelled(manifest)
     new_folder(out)
     with progress("Reading radiographs") as update:
         found = assess(

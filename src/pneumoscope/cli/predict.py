@@ -140,19 +140,18 @@ def predict(
             console.print(f"Finding: [bold]{shown(model.name)}[/bold]")
         if engine == "ray":
             from pneumoscope.cli.archive import predict_archive
+            from pneumoscope.scale import ArchiveSettings
 
-            predict_archive(
-                paths,
-                model,
-                folder,
-                threshold=threshold,
-                batch_size=batch_size,
+            settings = ArchiveSettings(
                 workers=workers,
+                threads=threads or 1,
+                batch_size=batch_size,
+                unit=part_size,
                 address=ray_address,
-                part_size=part_size,
-                precision=precision,
-                threads=threads,
                 gate=gate,
+            )
+            predict_archive(
+                paths, model, folder, threshold=threshold, precision=precision, settings=settings
             )
             continue
         with starting():
@@ -206,10 +205,11 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 
 def _check_for_ray(*, kinds: Sequence[str], json: bool, limited: bool) -> None:
-    """See that nothing is asked for that workers of Ray do not do.
+    """See that Ray is there, and that nothing is asked for that its workers do not do.
 
     Raises:
         SettingsError: something is.
+        MissingExtra: Ray is not installed.
     """
     if kinds:
         raise SettingsError(
@@ -222,6 +222,7 @@ def _check_for_ray(*, kinds: Sequence[str], json: bool, limited: bool) -> None:
             "--engine ray has fixed limits for radiographs",
             remedy="leave --max-pixels and --max-mb out, or choose another --engine",
         )
+    require("scale", "--engine ray")
 
 
 def _limits(max_mb: int | None, max_pixels: int | None) -> Limits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,16 +97,19 @@ def serve(
     require("serve", "the server")
     from pneumoscope.imaging import Limits
     from pneumoscope.serve.running import serve as run
-    from pneumoscope.serve.settings import EngineSettings, ServeSettings, read_token
+    from pneumoscope.serve.settings import (
+        EngineSettings,
+        ServeSettings,
+        read_token,
+        share_of_cores,
+    )
 
     settings = ServeSettings(
         engine=EngineSettings(
             bundle=bundle,
             engine=engine,
             precision=precision,
-            threads=threads
-            if threads or workers == 1
-            else max((os.cpu_count() or 1) // workers, 1),
+            threads=threads or share_of_cores(workers),
             limits=Limits(
                 max_bytes=max_mb << 20,
                 max_pixels=max_pixels,
