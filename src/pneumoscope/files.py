@@ -91,6 +91,17 @@ def new_folder(path: Path) -> Path:
     return path
 
 
+def new_file(path: Path, *, replace: bool = False) -> Path:
+    """Return the path of an output file, refusing one that exists unless it may be replaced.
+
+    Raises:
+        OutputError: `path` exists.
+    """
+    if path.exists() and not replace:
+        raise OutputError("already exists", path=path, remedy="choose another name or add --force")
+    return path
+
+
 def _umask() -> int:
     # It can only be read by setting it, for all threads at once.
     with _UMASK:

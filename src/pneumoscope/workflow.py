@@ -133,8 +133,7 @@ def scan(
         raise SettingsError(f"{error}", remedy=f"choose among {known}") from error
     result = run(Path(path), chosen, progress)
     if out is not None:
-        result.manifest.write(Path(out))
-        result.audit.write(Path(out).with_suffix(".audit.json"))
+        result.write(Path(out))
     return result
 
 
@@ -166,14 +165,13 @@ def train(
         OutputError: the folder holds something.
     """
     require("train", "training")
-    from pneumoscope.assessment.runs import document_run
+    from pneumoscope.assessment.runs import document_runs
     from pneumoscope.training.runner import RunListener, start_run
     from pneumoscope.training.settings import make_settings
 
     chosen = make_settings(preset, **settings)
     result = start_run(_manifest(cohort), chosen, Path(out), RunListener(epoch=epoch))
-    for folder in result.findings or (result.folder,):
-        document_run(folder, result.history)
+    document_runs(result)
     return result.folder
 
 

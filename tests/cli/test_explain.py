@@ -15,10 +15,9 @@ from typer.testing import CliRunner
 from pneumoscope.assessment import explaining
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.cli.explain import explain
-from pneumoscope.cli.options import heatmaps_beside
 from pneumoscope.errors import OutputError, SettingsError
 from pneumoscope.evaluate import score_lungs
-from pneumoscope.inference import EngineOutput, Runtime, load_engine
+from pneumoscope.inference import EngineOutput, Runtime, heatmaps_beside, load_engine
 from pneumoscope.inference import explain as inference
 
 HOT = {"gradcam": (2, 5), "layercam": (5, 1)}

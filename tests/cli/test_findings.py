@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from pneumoscope.bundles import DEFAULT_FOLDER
 from pneumoscope.cli.app import app
+
+
+def test_json_of_several_findings_is_json_alone(phantoms: Path, tmp_path: Path) -> None:
+    for name in ("Line", "Opacity"):
+        shutil.copytree(DEFAULT_FOLDER, tmp_path / "run" / "findings" / name / "bundle")
+    film = next((phantoms / "images").glob("*.png"))
+    command = ["predict", str(film), "--bundle", str(tmp_path / "run"), "--no-gate", "--json"]
+    done = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["image"] for line in found] == [str(film)] * 2
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from pneumoscope.api import Reader
-from pneumoscope.cli.predict import predict_files
+from pneumoscope.cli.predict import tell_reused
 from pneumoscope.dicom.films import predict_objects
 from pneumoscope.inference.findings_folder import file_name
+from pneumoscope.inference.predicting import predict_files
 from tests.dicom.films import film
 from tests.dicom.node_process import engine
 
@@ -35,7 +37,8 @@ def sha256(path: Path) -> str:
 
 def predict(out: Path, *paths: str | Path, **options: Any) -> dict[str, dict[str, Any]]:
     files = [(Path(path).as_posix(), Path(path)) for path in paths]
-    predict_files(engine(), files, out, gate=False, **options)
+    begun = partial(tell_reused, total=len(files))
+    predict_files(engine(), files, out, gate=False, begun=begun, **options)
     return lines(out)
 
 

@@ -11,8 +11,9 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from pneumoscope.cli import app, console
-from pneumoscope.cli.console import localization_table, print_whole, shortened
+from pneumoscope.cli.console import print_whole, shortened
 from pneumoscope.cli.predict import show_findings
+from pneumoscope.cli.tables import localization_table
 from pneumoscope.findings import Finding, Gate, Region
 
 OWN = "regional+mirror+lungs+density"

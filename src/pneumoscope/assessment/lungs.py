@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,15 @@ import numpy as np
 from pneumoscope.cohort.lung_masks import LungCase, read_lung_film, read_lung_mask
 from pneumoscope.errors import CohortError
 from pneumoscope.evaluate import bootstrap_patients, weighted_means
-from pneumoscope.lungs import LungSegmenter, Overlap, overlap, plausible, two_largest
+from pneumoscope.files import write_json
+from pneumoscope.lungs import (
+    LungSegmenter,
+    LungsInfo,
+    Overlap,
+    overlap,
+    plausible,
+    two_largest,
+)
 
 Scores = list[dict[str, Any]]
 _SCORES = ("dice", "iou", "plausible")
@@ -52,6 +63,32 @@ def _compare(segmenter: LungSegmenter, case: LungCase) -> tuple[bool, Overlap]:
     mask = two_largest(letterbox.to_film(segmenter.segment(square[None])[0]))
     drawn = read_lung_mask(case.mask, letterbox.height, letterbox.width)
     return plausible(mask), overlap(mask, drawn)
+
+
+def document_lungs(
+    model: Path,
+    cases: Mapping[str, Sequence[LungCase]],
+    stage: Callable[[str], AbstractContextManager[Callable[[int, int], None]]],
+) -> LungsInfo:
+    """Measure a segmenter's file on val and test; write the figures into it and `metrics.json`.
+
+    Args:
+        model: the file, as `training.lungs_export` wrote it.
+        cases: films with masks by split.
+        stage: from what is done now to a context with a function of (done, total).
+
+    Returns:
+        What the segmenter says of itself, with `figures` by split.
+    """
+    segmenter, figures = LungSegmenter.load(model), {}
+    for split in ("val", "test"):
+        with stage(f"Measuring on {split}") as update:
+            figures[split] = lung_figures(score_lungs(segmenter, cases[split], update))
+    info = replace(segmenter.info, figures=figures)
+    info.write(model)
+    content = {"model": info.id, "training": info.training, **figures}
+    write_json(model.with_name("metrics.json"), content)
+    return info
 
 
 def lung_figures(scores: Scores, by: str | None = None) -> dict[str, Any]:

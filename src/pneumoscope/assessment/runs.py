@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pneumoscope.assessment.measuring import assess
 from pneumoscope.assessment.own_model import OwnModel
@@ -13,6 +13,25 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.files import write_json, write_text
 from pneumoscope.inference import load_engine
 from pneumoscope.report.model_card import ModelCard, render_model_card
+
+if TYPE_CHECKING:  # It needs torch.
+    from pneumoscope.training.runner import RunResult
+
+
+def document_runs(
+    result: RunResult, progress: Callable[[int, int], None] | None = None
+) -> dict[Path, dict[str, Any]]:
+    """Measure and document what a training made: its run or, of several findings, each.
+
+    Args:
+        result: of the training.
+        progress: called with (done, total) radiographs measured, for each anew.
+
+    Returns:
+        Folder to the content of its `metrics.json`.
+    """
+    folders = result.findings or (result.folder,)
+    return {folder: document_run(folder, result.history, progress) for folder in folders}
 
 
 def document_run(

@@ -14,7 +14,7 @@ import typer
 
 from pneumoscope import __version__
 from pneumoscope.cli.commands import Commands
-from pneumoscope.cli.console import errors, let_print_anything, shown
+from pneumoscope.cli.console import errors, let_print_anything, shown, warn
 from pneumoscope.errors import PneumoscopeError
 from pneumoscope.extras import missing_library
 
@@ -80,7 +80,7 @@ def main() -> None:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as people read it: one line, without the place in the code."""
-    errors.print(f"[warning]warning:[/warning] {shown(message)}")
+    warn(message)
 
 
 def _fail(message: str) -> None:

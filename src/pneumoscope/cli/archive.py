@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pneumoscope.cli.console import (
-    NOT_FOR_DIAGNOSIS,
+    collect,
     console,
+    disclaim,
     end_unless_judged,
     errors,
     progress,
     shown,
 )
 from pneumoscope.cli.options import PrecisionChoice
-from pneumoscope.errors import SettingsError
-from pneumoscope.extras import require
+
+if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.scale import ArchiveSettings
 
 
 def predict_archive(
@@ -24,52 +27,22 @@ def predict_archive(
     out: str,
     *,
     threshold: float | None,
-    batch_size: int,
-    workers: int | None,
-    address: str | None,
-    part_size: int,
     precision: PrecisionChoice,
-    threads: int | None = None,
-    gate: bool = True,
+    settings: ArchiveSettings,
 ) -> None:
     """Find in all radiographs that paths, folders, globs and URIs mean, and say what was done.
-
-    `threads` are of each worker: one, if not given.
 
     Raises:
         PneumoscopeError: no radiograph is there, the bundle is none, or Ray fails.
     """
     from pneumoscope import scale
     from pneumoscope.inference import load_engine
-    from pneumoscope.inference.file_engine import FileEngine
 
-    require("scale", "--engine ray")
     names = list(dict.fromkeys(_names(paths)))
-    each = threads or 1
-    engine = load_engine(bundle, precision=precision, threads=each, expected=len(names))
-    if not isinstance(engine, FileEngine):
-        raise SettingsError(
-            "ray runs exported files alone", remedy="write one with pneumoscope export"
-        )
-    used = engine.info.threshold if threshold is None else threshold
-    settings = scale.ArchiveSettings(
-        workers=workers,
-        threads=each,
-        batch_size=batch_size,
-        unit=part_size,
-        address=address,
-        gate=gate,
-    )
+    engine = load_engine(bundle, precision=precision, threads=settings.threads, expected=len(names))
     with progress("Reading radiographs") as update:
         done = scale.predict_archive(
-            engine.path,
-            engine.runtime,
-            names,
-            out,
-            identity={"model": engine.info.model_id, "threshold": used, "gate": gate},
-            threshold=used,
-            settings=settings,
-            progress=update,
+            engine, names, out, threshold=threshold, settings=settings, progress=update
         )
     # Only how many: logs of a cluster name no film.
     if done.kept:
@@ -90,12 +63,11 @@ def predict_archive(
     if judged < len(names):
         left = f"{len(names) - judged} of {len(names)}"
         errors.print(f"[warning]{left} not assessed: see the columns gate and error[/warning]")
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    disclaim()
     end_unless_judged(judged, len(names))
 
 
 def _names(paths: Iterable[str]) -> Iterator[str]:
-    from pneumoscope.cli.console import collect
     from pneumoscope.scale import is_uri, list_radiographs
 
     for text in paths:

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from pneumoscope.cli.console import (
-    NOT_FOR_DIAGNOSIS,
-    console,
-    errors,
-    print_json,
-    progress,
-    show_table,
-    shown,
-)
-from pneumoscope.cli.options import BundleOption, JsonOption, names
+from pneumoscope.cli import options
+from pneumoscope.cli.console import console, disclaim, print_json, progress, shown, warn
+from pneumoscope.cli.tables import show_card
 from pneumoscope.extras import require
 
 
@@ -29,10 +22,9 @@ def audit(
             show_default=False,
         ),
     ] = None,
-    bundle: BundleOption = Path("default"),
+    bundle: options.Bundle = Path("default"),
     split: Annotated[
-        Literal["train", "val", "test", "all"],
-        typer.Option(help="Which radiographs of the cohort."),
+        options.SplitChoice, typer.Option(help="Which radiographs of the cohort.")
     ] = "test",
     n: Annotated[int, typer.Option("--n", min=2, help="Radiographs, half of them positive.")] = 60,
     tests: Annotated[
@@ -48,7 +40,7 @@ def audit(
         int, typer.Option(min=0, help="Seed of the sample, the new weights and the order.")
     ] = 0,
     out: Annotated[Path, typer.Option(help="New folder for the results.")] = Path("audit"),
-    json: JsonOption = False,
+    json: options.Json = False,
 ) -> None:
     """Test whether heatmaps show what the model learned, and whether it learned a shortcut.
 
@@ -63,7 +55,6 @@ def audit(
       pneumoscope audit
     """
     require("train", "the audit")
-    console.quiet = console.quiet or json
     from pneumoscope.assessment.bundle_audit import audit_bundle
     from pneumoscope.report.card_tables import card_tables
 
@@ -74,31 +65,29 @@ def audit(
         split=split,
         n=n,
         n_scored=n_scored,
-        tests=None if tests == "all" else names(tests),
+        tests=None if tests == "all" else options.names(tests),
         seed=seed,
         stage=progress,
     )
     _show(content)
-    for table in [] if known is None else card_tables(known["measured"]):
-        show_table(table)
+    show_card([] if known is None else card_tables(known["measured"]))
     console.print(f"Report: [bold]{shown(out / 'report.html')}[/bold]")
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    disclaim()
     if json:
         print_json((out / "audit.json").read_text(encoding="utf-8"))
 
 
 def _show(content: Mapping[str, Any]) -> None:
     """Print verdicts and figures, then the warnings."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from pneumoscope.report.audit_words import FIGURES
     from pneumoscope.report.numbers import figure_text
 
-    table = Table(header_style="dim")
-    table.add_column("test", header_style="bold")
-    table.add_column("verdict")
-    table.add_column("figure")
-    table.add_column("value (95 % interval)", justify="right")
+    value = Column("value (95 % interval)", justify="right")
+    table = Table(
+        Column("test", header_style="bold"), "verdict", "figure", value, header_style="dim"
+    )
     for test in content["tests"].values():
         verdict = "[green]passed[/green]" if test["passed"] else "[warning]not passed[/warning]"
         for line, (key, value) in enumerate(test["figures"].items()):
@@ -112,4 +101,4 @@ def _show(content: Mapping[str, Any]) -> None:
         f"{content['n_called_positive']} called positive"
     )
     for sentence in (*content["warnings"], *content["notes"]):
-        errors.print(f"[warning]warning:[/warning] {shown(sentence)}")
+        warn(sentence)

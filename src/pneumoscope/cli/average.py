@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, progress, show_metrics, shown
+from pneumoscope.cli.console import disclaim, progress, tell_run
+from pneumoscope.cli.tables import show_metrics
 from pneumoscope.extras import require
 
 
@@ -45,7 +46,5 @@ def average(
     with progress("Measuring on val") as update:
         metrics = document_run(result.folder, result.history, update)
     show_metrics(f"{metrics['model']} on val", metrics)
-    console.print(
-        f"Bundle: [bold]{shown(out / 'bundle')}[/bold]   Report: {shown(out)}/report.html"
-    )
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    tell_run(out)
+    disclaim()

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pneumoscope.cli import options
 from pneumoscope.cli.console import (
-    NOT_FOR_DIAGNOSIS,
     console,
-    errors,
+    disclaim,
     progress,
     quoted,
     shown,
-)
-from pneumoscope.cli.options import (
-    EngineOption,
-    ImagesOption,
-    LabelColumnOption,
-    NegativeOption,
-    PositiveOption,
-    PrecisionOption,
-    ReadersOption,
-    ThreadsOption,
+    tell_left_out,
+    warn,
 )
 from pneumoscope.extras import require
-from pneumoscope.names import plain
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.bundles import BundleInfo
@@ -52,20 +43,18 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
-    split: Annotated[
-        Literal["train", "val", "test", "all"], typer.Option(help="Which radiographs.")
-    ] = "all",
+    split: options.Split = "all",
     name: Annotated[
         str | None, typer.Option(help="The sample's name, for the card.", show_default="its file's")
     ] = None,
-    positive: PositiveOption = None,
-    negative: NegativeOption = None,
-    readers: ReadersOption = "union",
-    label_column: LabelColumnOption = None,
-    images: ImagesOption = None,
-    engine: EngineOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
+    positive: options.Positive = None,
+    negative: options.Negative = None,
+    readers: options.Readers = "union",
+    label_column: options.LabelColumn = None,
+    images: options.Images = None,
+    engine: options.Engine = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
 ) -> None:
     """Fit threshold, calibration and review band of a bundle to a site's own labelled sample.
 
@@ -107,9 +96,8 @@ def calibrate(
     with progress("Reading radiographs") as update:
         scored = assess(OwnModel(runs), manifest, split=split, progress=update)
     for sentence in scored.warnings():
-        errors.print(plain(f"warning: {sentence}"), style="warning", markup=False)
-    for image, reason in scored.unreadable[:10]:
-        errors.print(f"[warning]left out[/warning] {shown(image)}: {shown(reason)}")
+        warn(sentence)
+    tell_left_out(scored.unreadable[:10])
     with console.status("Fitting and writing"):
         found = fit_site(
             target.info,
@@ -126,7 +114,7 @@ def calibrate(
         f"Bundle: [bold]{shown(out)}[/bold]   "
         f"Next: pneumoscope predict FILMS --bundle {quoted(out)}"
     )
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    disclaim()
 
 
 def _show(before: BundleInfo, found: SiteFit) -> None:
@@ -156,4 +144,4 @@ def _show(before: BundleInfo, found: SiteFit) -> None:
         table.add_row(metric_name(key), figure_text(each), figure_text(site.after[key]))
     console.print(table)
     for sentence in site.warnings:
-        errors.print(plain(f"warning: {sentence}"), style="warning", markup=False)
+        warn(sentence)

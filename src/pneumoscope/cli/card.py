@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, show_table, shown
+from pneumoscope.cli.console import console, disclaim, shown
+from pneumoscope.cli.tables import show_card
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
 
@@ -88,7 +89,6 @@ def card(
         gate=gate,
         words=words,
     )
-    for table in card_tables(measured):
-        show_table(table)
+    show_card(card_tables(measured))
     console.print(f"Card: [bold]{shown(path)}[/bold]")
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    disclaim()

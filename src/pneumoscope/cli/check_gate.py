@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pneumoscope.cli import options
 from pneumoscope.cli.console import collect, console, progress, shown
 from pneumoscope.extras import require
 
@@ -28,7 +29,7 @@ def check_gate(
     model: Annotated[
         Path | None, typer.Option(help="gate.onnx of train-gate; else the shipped one.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the figures here, as JSON.")] = None,
+    out: options.Figures = None,
 ) -> None:
     """Measure the input gate: false alarms on chest radiographs, detection of other pictures.
 
@@ -66,9 +67,8 @@ def check_gate(
 def _show(figures: dict[str, Any]) -> None:
     from rich.table import Table
 
-    table = Table(header_style="dim", title=shown(figures["model"]))
-    for column in ("pictures", "number", "flagged", "95 % interval", "AUROC"):
-        table.add_column(column)
+    columns = ("pictures", "number", "flagged", "95 % interval", "AUROC")
+    table = Table(*columns, header_style="dim", title=shown(figures["model"]))
     rows = [*figures["false_alarms"].items(), *figures["detection"].items()]
     for name, entry in rows:
         flagged = entry["flagged"]

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import console, progress, show_lung_figures, shown
+from pneumoscope.cli import options
+from pneumoscope.cli.console import console, progress, shown
+from pneumoscope.cli.tables import show_lung_figures
 from pneumoscope.extras import require
 
 
@@ -19,7 +21,7 @@ def check_lungs(
     by: Annotated[
         str | None, typer.Option(help="A column of the CSV: figures for each value, too.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the figures here, as JSON.")] = None,
+    out: options.Figures = None,
 ) -> None:
     """Compare segmented with drawn lungs: Dice, IoU, 95 % intervals.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
+from pneumoscope.cli import options
 from pneumoscope.cli.console import (
-    NOT_FOR_DIAGNOSIS,
     console,
+    disclaim,
     errors,
     progress,
     quoted,
     report_progress,
     shown,
 )
-from pneumoscope.cli.options import names
-from pneumoscope.cli.train import parse_settings
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
 
@@ -59,10 +58,8 @@ def compare(
             help="Seeds joined by commas; BACKBONE=SEEDS for one of them.",
         ),
     ] = None,
-    preset: Annotated[
-        str, typer.Option(help="'default', or 'paper': the protocol of arXiv 2511.00456.")
-    ] = "default",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over train.")] = None,
+    preset: options.Preset = "default",
+    epochs: options.Epochs = None,
     weights: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,10 +74,7 @@ def compare(
             help="Train from random weights if a backbone's own are missing, and say so.",
         ),
     ] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated."),
-    ] = None,
+    set_: options.Set = None,
     split: Annotated[
         Literal["test", "val"], typer.Option(help="What is measured on; val chose the epochs.")
     ] = "test",
@@ -91,10 +85,7 @@ def compare(
     masks: Annotated[
         Path | None, typer.Option(help="Lesion masks at the radiographs' relative paths.")
     ] = None,
-    lungs: Annotated[
-        Path | None,
-        typer.Option(help="Lung masks, likewise; without them the lungs are segmented."),
-    ] = None,
+    lungs: options.LungMasks = None,
     show_plan: Annotated[
         bool,
         typer.Option(
@@ -127,7 +118,7 @@ def compare(
             )
         _compare_finished(cohort, model, out, split, (boxes, masks, lungs))
         return
-    _check_names(names(backbones), preset, parse_settings(set_ or []))
+    overrides = _checked(backbones, preset, epochs, set_ or [])
     require("train", "the comparison")
     from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.cohort.manifest import Manifest
@@ -139,11 +130,11 @@ def compare(
     annotations = Annotations.read(boxes, masks, lungs)
     runs = plan.make_plan(
         out,
-        names(backbones),
+        options.names(backbones),
         {name: _numbers(text) for name, text in {"": "42", **_by_backbone(seeds or [])}.items()},
         preset=preset,
         weights=_by_backbone(weights or []),
-        overrides={**({} if epochs is None else {"epochs": epochs}), **parse_settings(set_ or [])},
+        overrides=overrides,
     )
     task = session.Task(
         manifest=manifest,
@@ -201,23 +192,25 @@ def _compare_finished(
     _show(content, out)
 
 
-def _check_names(backbones: Sequence[str], preset: str, overrides: Mapping[str, Any]) -> None:
-    """See that backbones and settings are known, before torch is imported.
+def _checked(backbones: str, preset: str, epochs: int | None, pairs: list[str]) -> dict[str, Any]:
+    """The settings that all runs share; checked with the backbones, before torch loads.
 
     Raises:
         SettingsError: one is not.
     """
     from pneumoscope.bundles import check_backbone
-    from pneumoscope.training.settings import make_settings
+    from pneumoscope.training.settings import make_settings, parse_settings
 
-    for name in backbones:
+    shared = parse_settings(pairs)
+    for name in options.names(backbones):
         check_backbone(name)
-    make_settings(preset, **overrides)
+    make_settings(preset, **shared)
+    return shared if epochs is None else {"epochs": epochs, **shared}
 
 
 def _numbers(text: str) -> list[int]:
     try:
-        return [int(name) for name in names(text)]
+        return [int(name) for name in options.names(text)]
     except ValueError:
         raise SettingsError(
             f"'{text}' is not a list of seeds", remedy="give --seeds 1,2,3"
@@ -236,22 +229,11 @@ def _by_backbone(given: Sequence[str]) -> dict[str, str]:
 @contextmanager
 def _watched(standings: Sequence[Standing]) -> Iterator[Board]:
     """The board, shown while runs are carried out: a live table, or lines where there is none."""
-    from pneumoscope.comparison.run_progress import duration_text
     from pneumoscope.comparison.session import make_board
 
     def line(run: RunProgress, news: bool) -> None:
-        if not news:
-            return
-        said = [run.words]
-        if run.state == "training" and run.seconds:
-            said = [f"epoch {run.done}/{run.epochs} done in {run.seconds[-1]:.0f} s"]
-            said.append(f"val ROC-AUC {run.val_roc_auc or 0:.4f}")
-        left = board.seconds_left()
-        if left is not None and run.state in ("training", "done"):
-            said.append(f"about {duration_text(left)} left")
-        if run.state == "failed":
-            said.append(run.detail)
-        report_progress(f"{run.name}: {', '.join(said)}")
+        if news:
+            report_progress(board.news(run))
 
     if console.quiet or not errors.is_terminal:
         board = make_board(standings, line)
@@ -267,10 +249,8 @@ def _board_table(board: Board) -> Table:
 
     left = board.seconds_left()
     caption = "" if left is None else f"about {duration_text(left)} left"
-    table = Table(header_style="dim", caption=caption, caption_justify="left")
-    for name in ("run", "state", "val ROC-AUC", "s/epoch"):
-        table.add_column(name)
-    table.add_column("", min_width=20, no_wrap=True)
+    columns = ("run", "state", "val ROC-AUC", "s/epoch", Column(min_width=20, no_wrap=True))
+    table = Table(*columns, header_style="dim", caption=caption, caption_justify="left")
     for run in board.runs:
         style = _STYLES.get(run.state, "")
         auc = "" if run.val_roc_auc is None else f"{run.val_roc_auc:.4f}"
@@ -285,11 +265,10 @@ def _board_table(board: Board) -> Table:
 def _show_plan(standings: Sequence[Standing], task: Task, name: str) -> None:
     """Print the runs and where they stand, and what they share."""
     from pneumoscope.comparison.content import cohort_facts
+    from pneumoscope.comparison.plan import missing_weights
 
-    table = Table(header_style="dim")
-    missing = _missing_weights(standings)
-    for column in ("run", "starts from", "epochs", "now"):
-        table.add_column(column)
+    table = Table("run", "starts from", "epochs", "now", header_style="dim")
+    missing = missing_weights(standings)
     for one in standings:
         settings = one.run.settings
         now = f"after epoch {one.epochs}" if one.stage == "unfinished" else one.stage
@@ -310,22 +289,6 @@ def _show_plan(standings: Sequence[Standing], task: Task, name: str) -> None:
     own = {"backbone", "seed", "weights", "epochs"}
     shared = standings[0].run.settings.model_dump(exclude=own)
     console.print(", ".join(f"{key} {value}" for key, value in shared.items()), markup=False)
-
-
-def _missing_weights(standings: Sequence[Standing]) -> dict[str, str]:
-    """Backbones still to be trained whose own weights are not on this machine, and their files."""
-    from pneumoscope.training.starts import starts
-
-    missing: dict[str, str] = {}
-    for one in standings:
-        settings = one.run.settings
-        folder = Path(settings.weights)
-        if one.stage != "new" or not (settings.weights == "auto" or folder.is_dir()):
-            continue
-        (start,) = starts([settings.backbone], None if settings.weights == "auto" else folder)
-        if start.place is None:
-            missing[settings.backbone] = start.file or "none are known"
-    return missing
 
 
 def _show(content: ComparisonContent, out: Path) -> None:
@@ -360,4 +323,4 @@ def _show(content: ComparisonContent, out: Path) -> None:
     console.print(
         f"Heatmaps: {shown(out / 'heatmaps.png')}   Figures: {shown(out / 'metrics.json')}"
     )
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    disclaim()

@@ -1,4 +1,4 @@
-"""What the commands share: the terminal, progress bars, tables of figures."""
+"""What the commands share: the terminal, what it says in the same words, progress bars."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -32,20 +31,11 @@ from rich.theme import Theme
 
 from pneumoscope.names import plain
 
-if TYPE_CHECKING:
-    from pneumoscope.report.card_tables import CardTable
-
 NOTHING_JUDGED = 3
 """Exit code of a command that could not judge any of the files it was given."""
 NOT_FOR_DIAGNOSIS = "Research use only. Not a medical device; not for diagnosis."
 
 _UNBOUNDED = 1000
-_LUNG_SCORES = ("dice", "iou", "plausible")
-_LOCALIZATION = (
-    "peak_in_box", "area_matched", "mean_iou@0.5", "mean_iou", "energy_in_lungs", "peak_in_lungs",
-)  # fmt: skip
-# What fits beside a method's whole name in 80 columns.
-_NARROW, _FIGURE = 3, 7
 
 
 class _Console(Console):
@@ -96,6 +86,39 @@ def shown(value: object) -> str:
 def quoted(path: object) -> str:
     """As `shown`, for a command that is to be copied: in quotes where a shell needs them."""
     return shown(shlex.quote(str(path)))
+
+
+def warn(sentence: object) -> None:
+    """Print a warning on stderr: one line, also with `--quiet`."""
+    errors.print(f"[warning]warning:[/warning] {shown(sentence)}")
+
+
+def tell_left_out(files: Iterable[tuple[str, str]]) -> None:
+    """Print on stderr which files were left out, and why."""
+    for name, reason in files:
+        errors.print(f"[warning]left out[/warning] {shown(name)}: {shown(reason)}")
+
+
+def tell_run(folder: Path) -> None:
+    """Print where the bundle and the report of a run are."""
+    bundle, report = shown(folder / "bundle"), shown(folder / "report.html")
+    console.print(f"Bundle: [bold]{bundle}[/bold]   Report: {report}")
+
+
+def tell_epoch(figures: Mapping[str, str], row: Mapping[str, float]) -> None:
+    """Print the figures of an epoch on stderr.
+
+    Args:
+        figures: what each is called, and its name in the row.
+        row: with the epoch, from 0, and its seconds.
+    """
+    said = ", ".join(f"{name} {row[key]:.4f}" for name, key in figures.items())
+    report_progress(f"epoch {int(row['epoch']) + 1}: {said}, {row['seconds']:.0f} s")
+
+
+def disclaim() -> None:
+    """Print that this is research software, the last line of what a command found."""
+    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
 
 
 def let_print_anything() -> None:
@@ -189,115 +212,3 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         yield update
     finally:
         bar.stop()
-
-
-def figures_table(
-    title: str, figures: Mapping[str, Mapping[str, Any]], names: Mapping[str, str] | None = None
-) -> Table:
-    """A table of figures with 95 % intervals; `names` replaces the metrics' friendly names."""
-    names = names or {}
-    from pneumoscope.report.numbers import figure_text, metric_name
-
-    table = Table(header_style="dim")
-    table.add_column(shown(title), header_style="bold")
-    table.add_column("value (95 % interval)", justify="right")
-    for name, interval in figures.items():
-        table.add_row(names.get(name) or metric_name(name), figure_text(interval))
-    return table
-
-
-def confusion_line(confusion: Mapping[str, int]) -> str:
-    """Confusion counts as one line."""
-    return "  ".join(f"{key.upper()} {confusion[key]}" for key in ("tn", "fp", "fn", "tp"))
-
-
-def show_metrics(title: str, metrics: Mapping[str, Any], *, wide: bool = False) -> None:
-    """Print the figures of `metrics.json`."""
-    console.print(figures_table(title, metrics["classification"]))
-    console.print(
-        f"{metrics['n']} radiographs of {metrics['n_patients']} patients   "
-        f"{confusion_line(metrics['confusion'])}   threshold {metrics['threshold']:.3f}"
-    )
-    if metrics.get("localization"):
-        table = localization_table(metrics, wide=wide)
-        if wide:
-            print_whole(table)
-        else:
-            console.print(table)
-
-
-def show_overlap(metrics: Mapping[str, Any]) -> None:
-    """Print what the cohort shares with the radiographs that the model was trained on."""
-    from pneumoscope.report.overlap import overlap_sentences, overlap_table
-
-    found = overlap_table(metrics)
-    if found is not None:
-        table = Table(header_style="dim")
-        for column in found.columns:
-            table.add_column(column, overflow="fold")
-        for line in found.lines:
-            table.add_row(*line)
-        console.print(table)
-    for sentence in overlap_sentences(metrics):
-        errors.print(sentence, style="warning", markup=False)
-
-
-def localization_table(metrics: Mapping[str, Any], *, wide: bool = False) -> Table:
-    """Heatmap methods and baselines in lines, the main localization figures in columns.
-
-    Args:
-        metrics: the content of `metrics.json`.
-        wide: all columns with their intervals; else the first three, as fit into 80 characters.
-    """
-    from pneumoscope.report.numbers import interval_text, method_name, metric_name, number_text
-
-    localization, details = metrics["localization"], metrics["localization_details"]
-    own = metrics["localization_method"]
-    columns = [name for name in _LOCALIZATION if name in localization[own]]
-    columns = columns if wide else columns[:_NARROW]
-    caption = None if wide else "95 % intervals and further figures: --wide, or the report"
-    table = Table(
-        header_style="dim", box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left"
-    )
-    title = shown(f"Heatmap, {details['slice']}")
-    table.add_column(title, header_style="bold", no_wrap=True)
-    for name in columns:
-        table.add_column(metric_name(name), justify="right", max_width=None if wide else _FIGURE)
-    for method, figures in localization.items():
-        title, baseline = method_name(method)
-        style = "bold" if method == own else "dim" if baseline else ""
-        found = (figures[name] for name in columns)
-        texts = (interval_text(one) if wide else number_text(one["value"]) for one in found)
-        table.add_row(shown(title), *texts, style=style)
-    return table
-
-
-def show_lung_figures(title: str, figures: dict[str, Any]) -> None:
-    """Print the figures and those of their groups."""
-    table = Table(title=shown(title), title_justify="left", header_style="dim")
-    table.add_column("")
-    for name in ("films", "patients", "Dice", "IoU", "plausible"):
-        table.add_column(name, justify="right", no_wrap=True)
-    groups: dict[str, Any] = next(iter(figures.get("by", {}).values()), {})
-    for name, part in {"all": figures, **groups}.items():
-        numbers = [_lung_text(part[score]) for score in _LUNG_SCORES]
-        table.add_row(shown(name), str(part["n"]), str(part["n_patients"]), *numbers)
-    console.print(table)
-
-
-def _lung_text(interval: dict[str, float | None]) -> str:
-    value, low, high = interval["value"], interval["low"], interval["high"]
-    if low is None or high is None:
-        return f"{value:.3f}"
-    return f"{value:.3f} ({low:.3f}–{high:.3f})".replace("0.", ".")
-
-
-def show_table(table: CardTable) -> None:
-    """Print a table of the model card."""
-    title, caption = shown(table.title), shown(table.words)
-    printed = Table(title=title, caption=caption, header_style="dim", title_justify="left")
-    for column in table.columns:
-        printed.add_column(shown(column), overflow="fold")
-    for line in table.lines:
-        printed.add_row(*map(shown, line))
-    console.print(printed)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, progress, show_metrics, shown
+from pneumoscope.cli.console import console, disclaim, progress, shown
+from pneumoscope.cli.tables import show_metrics
 from pneumoscope.extras import require
 
 
@@ -32,14 +33,15 @@ def demo(
     from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.assessment.measuring import assess
     from pneumoscope.assessment.own_model import OwnModel
-    from pneumoscope.cli.predict import predict_files
     from pneumoscope.cli.scan import run_scan
     from pneumoscope.cli.train import run_training
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.cohort.scan import ScanSettings
     from pneumoscope.files import new_folder, write_text
     from pneumoscope.inference import load_engine
+    from pneumoscope.inference.predicting import predict_files
     from pneumoscope.phantom import PhantomSettings, write_cohort
+    from pneumoscope.training.settings import make_settings
 
     started = time.monotonic()
     new_folder(out)
@@ -50,10 +52,8 @@ def demo(
     run_scan(phantoms.cohort_csv, out / "cohort.csv", ScanSettings(seed=seed))
     _step(3, "Training efficientnet_lite0 on the labels alone")
     # So few radiographs need smaller batches to make enough steps.
-    overrides = {
-        "epochs": epochs, "seed": seed, "size": size, "weights": weights, "batch_size": 16,
-    }  # fmt: skip
-    run_training(out / "cohort.csv", out / "run", "default", overrides)
+    settings = make_settings(epochs=epochs, seed=seed, size=size, weights=weights, batch_size=16)
+    run_training(out / "cohort.csv", out / "run", settings)
     _step(4, "Evaluating on test: classification, and peaks on the exact lesions")
     engine, manifest = load_engine(out / "run"), Manifest.read(out / "cohort.csv")
     annotations = Annotations.read(None, phantoms.root / "masks", None)
@@ -63,7 +63,8 @@ def demo(
     _step(5, "Predicting: findings, heatmaps, overlays")
     test = manifest.subset("test")
     files = list(zip(test.table["image"], test.paths(), strict=True))
-    predict_files(engine, files, out / "findings")
+    with progress("Reading radiographs") as update:
+        predict_files(engine, files, out / "findings", progress=update)
     write_text(out / "report.html", found.report(title="Pneumoscope on phantoms", kind="demo"))
 
     console.print()
@@ -73,7 +74,7 @@ def demo(
         f"Report to look at: [bold]{shown((out / 'report.html').resolve())}[/bold]   "
         f"({time.monotonic() - started:.0f} s)"
     )
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    disclaim()
 
 
 def _step(number: int, what: str) -> None:

@@ -66,8 +66,7 @@ def dicom_fetch(
       pneumoscope predict study --format dicom --out results
     """
     require("hospital", "DICOM output")
-    from pneumoscope.cli.dicom_node import tls_files
-    from pneumoscope.dicom.node.settings import WebPeer, parse_destination, parse_title
+    from pneumoscope.dicom.node.settings import TlsFiles, WebPeer, parse_destination, parse_title
     from pneumoscope.dicom.quiet import hush
     from pneumoscope.dicom.retrieve import Archive, retrieve_study
     from pneumoscope.dicom.web import fetch_study
@@ -81,7 +80,7 @@ def dicom_fetch(
             )
         paths = fetch_study(source, out)
     else:
-        tls = tls_files(tls_certificate, tls_key, tls_ca)
+        tls = TlsFiles.of(tls_certificate, tls_key, tls_ca)
         archive = Archive(peer, parse_title(ae_title), way, port, tls)
         paths = retrieve_study(archive, out, study=study, accession=accession)
     console.print(f"{len(paths)} radiographs: [bold]{shown(out)}[/bold]")

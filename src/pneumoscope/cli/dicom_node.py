@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from pneumoscope.cli import options
 from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal, starting
 from pneumoscope.cli.dicom_queue import DEFAULT_QUEUE, drop, retry, status
-from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
-
-if TYPE_CHECKING:  # For start-up time.
-    from pneumoscope.dicom.node import TlsFiles
 
 _TLS = "Security (TLS: PEM files)"
 _QUEUE = "Queue and retries"
@@ -36,7 +31,7 @@ def dicom_node(
             metavar="<peer>", help="Where the objects go: TITLE@HOST:PORT, or a DICOMweb URL."
         ),
     ] = None,
-    bundle: BundleOption = Path("default"),
+    bundle: options.Bundle = Path("default"),
     ae_title: Annotated[str, typer.Option(help="AE title of the node.")] = "PNEUMOSCOPE",
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 11112,
@@ -134,9 +129,9 @@ def dicom_node(
     json_log: Annotated[
         bool, typer.Option("--json-log", help="Log JSON, an event per line.", rich_help_panel=_HTTP)
     ] = False,
-    engine: EngineOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
+    engine: options.Engine = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
 ) -> None:
     """Receive radiographs from a PACS and send findings back as DICOM objects.
 
@@ -153,12 +148,13 @@ def dicom_node(
         return
     require("hospital", "DICOM output")
     with starting():
-        from pneumoscope.dicom.node import Node, NodeSettings, parse_destination
+        from pneumoscope.dicom.node import Node, NodeSettings, TlsFiles, parse_destination
+        from pneumoscope.dicom.node.log import log_json
         from pneumoscope.dicom.node.settings import parse_network, parse_title
         from pneumoscope.dicom.objects import parse_kinds
         from pneumoscope.inference import load_engine
 
-        tls = tls_files(tls_certificate, tls_key, tls_ca)
+        tls = TlsFiles.of(tls_certificate, tls_key, tls_ca)
         if tls_to and tls is None:
             raise SettingsError("TLS needs a certificate", remedy="give --tls-certificate too")
         settings = NodeSettings(
@@ -188,38 +184,5 @@ def dicom_node(
     console.print(f"[dim]Computed by {loaded.runtime}. {NOT_FOR_DIAGNOSIS}[/dim]")
     log_to_terminal()
     if json_log:
-        _log_json()
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    node.start()
-    stopped.wait()
-    node.stop()
-
-
-def _log_json() -> None:
-    import logging
-
-    from pneumoscope.dicom.node.log import JsonLines
-
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(JsonLines())
-
-
-def tls_files(
-    certificate: Path | None, key: Path | None, authority: Path | None
-) -> TlsFiles | None:
-    """The files of TLS, or None if none is given.
-
-    Raises:
-        SettingsError: a part is missing.
-    """
-    from pneumoscope.dicom.node import TlsFiles
-
-    if certificate is None and key is None and authority is None:
-        return None
-    if certificate is None or key is None:
-        raise SettingsError(
-            "TLS needs a certificate and its key", remedy="give --tls-certificate and --tls-key"
-        )
-    return TlsFiles(certificate, key, authority)
+        log_json()
+    node.run()

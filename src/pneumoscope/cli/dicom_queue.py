@@ -38,18 +38,15 @@ def status(
     if as_json:
         console.print_json(data=now)
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from pneumoscope.dicom.node.page import WORDS, age
 
-    table = Table(header_style="dim")
-    for column in ("state", "films", "files", "oldest", "what"):
-        table.add_column(
-            column, justify="right" if column in ("films", "files", "oldest") else "left"
-        )
+    numbers = (Column(name, justify="right") for name in ("films", "files", "oldest"))
+    table = Table("state", *numbers, "what", header_style="dim")
     for state, value in now["waiting"].items():
-        numbers = (str(value["films"]), str(value["files"]), age(value["oldest_seconds"]))
-        table.add_row(state, *numbers, WORDS[state])
+        oldest = age(value["oldest_seconds"])
+        table.add_row(state, str(value["films"]), str(value["files"]), oldest, WORDS[state])
     console.print(table)
     if "node" not in now:
         console.print("No node runs on this queue.")

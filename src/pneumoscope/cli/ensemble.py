@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, progress, show_metrics, shown
+from pneumoscope.cli.console import console, disclaim, progress, tell_run
+from pneumoscope.cli.tables import runs_table, show_metrics
 from pneumoscope.extras import require
 
 _FIGURES = ("roc_auc", "pr_auc", "brier")
@@ -42,27 +42,14 @@ def ensemble(
     with progress("Measuring on val") as update:
         metrics = document_run(result.folder, result.history, update)
     show_metrics(f"{metrics['model']} on val", metrics)
-    console.print(_beside(runs, metrics))
-    console.print(
-        f"Bundle: [bold]{shown(out / 'bundle')}[/bold]   Report: {shown(out)}/report.html"
-    )
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
-
-
-def _beside(runs: Sequence[Path], metrics: Mapping[str, Any]) -> Table:
-    """The figures on val of the members, as their training measured them, and of the ensemble."""
-    from pneumoscope.report.numbers import interval_text, metric_name
-
-    table = Table(header_style="dim")
-    table.add_column("on val", header_style="bold")
-    for name in _FIGURES:
-        table.add_column(metric_name(name), justify="right")
-    for title, figures in (*_members(runs), ("ensemble", metrics["classification"])):
-        table.add_row(shown(title), *(interval_text(figures[name]) for name in _FIGURES))
-    return table
+    rows = (*_members(runs), ("ensemble", metrics["classification"]))
+    console.print(runs_table("on val", rows, _FIGURES))
+    tell_run(out)
+    disclaim()
 
 
 def _members(runs: Sequence[Path]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The figures on val of the members, as their training measured them."""
     for run in runs:
         if (run / "metrics.json").is_file():
             content = json.loads((run / "metrics.json").read_text("utf-8"))

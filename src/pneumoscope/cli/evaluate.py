@@ -4,38 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pneumoscope.cli import options
 from pneumoscope.cli.console import (
-    NOT_FOR_DIAGNOSIS,
     console,
-    errors,
+    disclaim,
     print_json,
     progress,
-    show_metrics,
-    show_overlap,
     shown,
+    tell_left_out,
+    warn,
 )
-from pneumoscope.cli.options import (
-    BundleOption,
-    EngineOption,
-    ImagesOption,
-    JsonOption,
-    LabelColumnOption,
-    NegativeOption,
-    PositiveOption,
-    PrecisionOption,
-    ReadersOption,
-    ThreadsOption,
-    WideOption,
-    heatmaps_beside,
-    names,
-)
+from pneumoscope.cli.tables import show_metrics, show_overlap
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
-from pneumoscope.names import plain
 
 if TYPE_CHECKING:
     from pneumoscope.assessment.annotations import Annotations
@@ -45,11 +30,9 @@ if TYPE_CHECKING:
 
 def evaluate(
     cohort: Annotated[Path, typer.Argument(help="Manifest of scan, or a table of the field.")],
-    bundle: BundleOption = Path("default"),
+    bundle: options.Bundle = Path("default"),
     out: Annotated[Path, typer.Option(help="New folder for the results.")] = Path("evaluation"),
-    split: Annotated[
-        Literal["train", "val", "test", "all"], typer.Option(help="Which radiographs.")
-    ] = "test",
+    split: options.Split = "test",
     boxes: Annotated[
         Path | None,
         typer.Option(
@@ -64,10 +47,7 @@ def evaluate(
             "another format. Outlines are taken."
         ),
     ] = None,
-    lungs: Annotated[
-        Path | None,
-        typer.Option(help="Lung masks, likewise; without them the lungs are segmented."),
-    ] = None,
+    lungs: options.LungMasks = None,
     methods: Annotated[
         str, typer.Option(help="More heatmaps to measure: all, or names joined by commas.")
     ] = "",
@@ -96,16 +76,16 @@ def evaluate(
             show_default="0.5",
         ),
     ] = None,
-    positive: PositiveOption = None,
-    negative: NegativeOption = None,
-    readers: ReadersOption = "union",
-    label_column: LabelColumnOption = None,
-    images: ImagesOption = None,
-    engine: EngineOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
-    wide: WideOption = False,
-    json: JsonOption = False,
+    positive: options.Positive = None,
+    negative: options.Negative = None,
+    readers: options.Readers = "union",
+    label_column: options.LabelColumn = None,
+    images: options.Images = None,
+    engine: options.Engine = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
+    wide: options.Wide = False,
+    json: options.Json = False,
 ) -> None:
     """Measure classification, calibration and, with annotations, localization; write a report.
 
@@ -129,11 +109,12 @@ def evaluate(
     require("evaluate", "evaluate")
     from pneumoscope.assessment.annotations import Annotations
     from pneumoscope.assessment.measuring import assess
+    from pneumoscope.assessment.own_model import OwnModel
     from pneumoscope.cohort.formats.choice import Choice
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import new_folder
+    from pneumoscope.inference import heatmaps_beside, load_engine, streams_for
 
-    console.quiet = console.quiet or json
     choice = Choice(positive, negative, readers, label_column)
     manifest = Manifest.read(cohort, choice=choice, images=images)
     annotations = Annotations.read(boxes, masks, lungs, choice)
@@ -145,15 +126,12 @@ def evaluate(
         if bundle != Path("default"):
             raise SettingsError("a bundle and predictions were given", remedy="give one of the two")
         subject = _other_program(predictions, heatmaps or [], part, threshold, annotations)
-        wanted = names(methods)
+        wanted = options.names(methods)
     elif heatmaps or threshold is not None:
         raise SettingsError(
             "--heatmaps and --threshold are of another program", remedy="give --predictions too"
         )
     else:
-        from pneumoscope.assessment.own_model import OwnModel
-        from pneumoscope.inference import load_engine, streams_for
-
         runs = load_engine(
             bundle,
             engine=engine,
@@ -170,13 +148,13 @@ def evaluate(
                 "Grad-CAM and weights drawn anew are left out. Give the bundle's folder to see "
                 "them.[/dim]"
             )
-    manifest = subject.labelled(manifest)
     if annotations is None and (wanted or heatmaps):
         option = "--heatmaps" if heatmaps else "--methods"
         console.print(
             f"[dim]{option} has no effect: heatmaps are measured by --boxes, --masks or "
             "--lungs.[/dim]"
         )
+    manifest = subject.labelled(manifest)
     new_folder(out)
     with progress("Reading radiographs") as update:
         found = assess(
@@ -185,7 +163,7 @@ def evaluate(
             annotations,
             split=split,
             methods=wanted,
-            by=names(by),
+            by=options.names(by),
             progress=update,
         )
     with console.status("Writing the report"):
@@ -193,11 +171,10 @@ def evaluate(
     show_metrics(f"{subject.name} on {split}", found.metrics, wide=wide)
     show_overlap(found.metrics)
     for sentence in found.warnings():
-        errors.print(plain(f"warning: {sentence}"), style="warning", markup=False)
-    for image, reason in found.unreadable[:10]:
-        errors.print(f"[warning]left out[/warning] {shown(image)}: {shown(reason)}")
+        warn(sentence)
+    tell_left_out(found.unreadable[:10])
     console.print(f"Report: [bold]{shown(out / 'report.html')}[/bold]")
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    disclaim()
     if json:
         print_json((out / "metrics.json").read_text(encoding="utf-8"))
 

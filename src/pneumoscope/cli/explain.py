@@ -7,21 +7,21 @@ from typing import Annotated
 
 import typer
 
+from pneumoscope.cli import options
 from pneumoscope.cli.console import (
-    NOT_FOR_DIAGNOSIS,
     collect,
     console,
+    disclaim,
     end_unless_judged,
-    errors,
     progress,
     shown,
+    tell_left_out,
 )
-from pneumoscope.cli.options import BundleOption, heatmaps_beside
 
 
 def explain(
     paths: Annotated[list[str], typer.Argument(help="Files, folders or globs of radiographs.")],
-    bundle: BundleOption = Path("default"),
+    bundle: options.Bundle = Path("default"),
     methods: Annotated[
         str,
         typer.Option(
@@ -49,7 +49,7 @@ def explain(
     """
     from pneumoscope.assessment.explaining import explain_to_folder
     from pneumoscope.files import new_folder
-    from pneumoscope.inference import load_engine
+    from pneumoscope.inference import heatmaps_beside, load_engine
 
     files = collect(paths)
     engine = load_engine(bundle, every_method=True)
@@ -57,9 +57,8 @@ def explain(
     new_folder(out)
     with progress("Reading radiographs") as update:
         content = explain_to_folder(engine, files, chosen, out, gate=gate, progress=update)
-    failed = [film for film in content["radiographs"] if "error" in film]
-    for film in failed:
-        errors.print(f"[warning]left out[/warning] {shown(film['image'])}: {shown(film['error'])}")
+    failed = [(one["image"], one["error"]) for one in content["radiographs"] if "error" in one]
+    tell_left_out(failed)
     done = len(content["radiographs"]) - len(failed)
     console.print(
         f"{done} of {len(files)} radiographs explained by {', '.join(content['methods'])}"
@@ -67,5 +66,5 @@ def explain(
     console.print(
         f"Pictures: [bold]{shown(out)}[/bold], figures: [bold]{shown(out / 'explain.json')}[/bold]"
     )
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    disclaim()
     end_unless_judged(done, len(files))

@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, errors, progress, quoted, shown
-from pneumoscope.errors import CohortError, OutputError
+from pneumoscope.cli import options
+from pneumoscope.cli.console import console, disclaim, progress, quoted, shown, warn
+from pneumoscope.errors import CohortError
 from pneumoscope.extras import require
+from pneumoscope.files import new_file
 
 PrecisionName = Literal["float32", "float16", "int8"]
 
@@ -40,7 +42,7 @@ def export(
     val: Annotated[
         int, typer.Option(min=16, help="Radiographs of val that measure, at most.")
     ] = 512,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: options.Force = False,
 ) -> None:
     """Write a bundle as one ONNX file that gives probability and heatmap in one call.
 
@@ -56,8 +58,7 @@ def export(
       pneumoscope predict films/ --bundle model.onnx
     """
     out = out or Path("model.onnx" if precision == "float32" else f"model.{precision}.onnx")
-    if out.exists() and not force:
-        raise OutputError("already exists", path=out, remedy="choose another name or add --force")
+    new_file(out, replace=force)
     require("train", "export")
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.export import Sampling, export_onnx
@@ -82,7 +83,7 @@ def export(
         # What nobody asked for is left out; float32 needs no radiographs.
         if cohort is not None or precision != "float32":
             raise
-        errors.print(f"[warning]warning: not measured on val: {shown(error)}[/warning]")
+        warn(f"not measured on val: {error}")
         exported = write(None)
     _show(exported)
 
@@ -130,4 +131,4 @@ def _show(exported: Any) -> None:
         f"Model: [bold]{shown(exported.path)}[/bold]   "
         f"Next: pneumoscope predict FILMS --bundle {quoted(exported.path)}"
     )
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+    disclaim()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pneumoscope.cli import options
 from pneumoscope.cli.console import console, quoted, shown
 from pneumoscope.extras import require
 
@@ -14,7 +15,7 @@ from pneumoscope.extras import require
 def join(
     manifests: Annotated[list[Path], typer.Argument(help="Two or more manifests.")],
     out: Annotated[Path, typer.Option(help="Manifest to write.")] = Path("joint.csv"),
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
+    force: options.ForceManifest = False,
 ) -> None:
     """Join cohorts into one manifest to train on; every radiograph keeps its split.
 
@@ -28,10 +29,9 @@ def join(
     require("evaluate", "join")
     from pneumoscope.cohort.join import join as run
     from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.errors import OutputError
+    from pneumoscope.files import new_file
 
-    if out.exists() and not force:
-        raise OutputError("already exists", path=out, remedy="choose another name or add --force")
+    new_file(out, replace=force)
     joined = run([(path.stem, Manifest.read(path)) for path in manifests])
     joined.write(out)
     counts = joined.table.value_counts(["cohort", "split"], sort=False).reset_index()

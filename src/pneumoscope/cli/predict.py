@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pneumoscope.cli import options
 from pneumoscope.cli.console import (
-    NOT_FOR_DIAGNOSIS,
     collect,
     console,
+    disclaim,
     end_unless_judged,
     errors,
     print_json,
@@ -23,21 +23,12 @@ from pneumoscope.cli.console import (
     shown,
     starting,
 )
-from pneumoscope.cli.options import (
-    BundleOption,
-    EngineChoice,
-    JsonOption,
-    PrecisionOption,
-    ThreadsOption,
-    WideOption,
-)
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
 
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.findings import Finding
     from pneumoscope.imaging import Limits
-    from pneumoscope.inference import Engine, Explained, Failed
     from pneumoscope.inference.findings_folder import FindingsFolder
 
 _SHOWN, _NAMED = 20, 5
@@ -51,7 +42,7 @@ def predict(
     paths: Annotated[
         list[str], typer.Argument(help="Files, folders or globs of radiographs; URIs with ray.")
     ],
-    bundle: BundleOption = Path("default"),
+    bundle: options.Bundle = Path("default"),
     out: Annotated[
         str, typer.Option(metavar="<path>", help="Folder for findings, heatmaps, overlays.")
     ] = "findings",
@@ -67,14 +58,14 @@ def predict(
         bool, typer.Option("--overlays/--no-overlays", help="Write pictures for people.")
     ] = True,
     engine: Annotated[
-        Literal[EngineChoice, "ray"],
+        Literal[options.EngineChoice, "ray"],
         typer.Option(
             help="onnxruntime or openvino for exported files, torch for folders; ray: several "
             "processes or machines, findings only."
         ),
     ] = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes of --engine ray. Default: one per CPU.")
     ] = None,
@@ -117,8 +108,8 @@ def predict(
             help="With --format dicom: pseudonyms for patients, by a key; made if missing.",
         ),
     ] = None,
-    wide: WideOption = False,
-    json: JsonOption = False,
+    wide: options.Wide = False,
+    json: options.Json = False,
 ) -> None:
     """Find pneumonia on radiographs: probability, decision, heatmap, regions.
 
@@ -137,114 +128,101 @@ def predict(
       pneumoscope predict s3://archive/ --bundle model.onnx --engine ray --out s3://findings
       pneumoscope predict study/ --format dicom --dicom-output sc,sr --out objects
     """
-    chosen = dict(locals())
     from pneumoscope.bundles import finding_folders
 
-    if several := finding_folders(bundle):
-        for finding in several:
-            console.print(f"Finding: [bold]{shown(finding.name)}[/bold]")
-            predict(**{**chosen, "bundle": finding, "out": f"{out.rstrip('/')}/{finding.name}"})
-        return
-    console.quiet = console.quiet or json
-    if output == "dicom":
-        from pneumoscope.dicom.objects import parse_kinds
-
-        require("hospital", "DICOM output")
-        parse_kinds(dicom_output)
+    kinds = _kinds(dicom_output) if output == "dicom" else ()
     if engine == "ray":
-        if output == "dicom":
-            raise SettingsError(
-                "--engine ray writes findings alone", remedy="leave --engine or --format out"
+        _check_for_ray(kinds=kinds, json=json, limited=max_mb is not None or max_pixels is not None)
+    several = {f"{out.rstrip('/')}/{one.name}": one for one in finding_folders(bundle)}
+    # Each finding of a run has a bundle of its own, which reads the radiographs anew.
+    for folder, model in (several or {out: bundle}).items():
+        if several:
+            console.print(f"Finding: [bold]{shown(model.name)}[/bold]")
+        if engine == "ray":
+            from pneumoscope.cli.archive import predict_archive
+            from pneumoscope.scale import ArchiveSettings
+
+            settings = ArchiveSettings(
+                workers=workers,
+                threads=threads or 1,
+                batch_size=batch_size,
+                unit=part_size,
+                address=ray_address,
+                gate=gate,
             )
-        if json:
-            raise SettingsError("--engine ray writes Parquet", remedy="leave --json out")
-        if max_mb is not None or max_pixels is not None:
-            raise SettingsError(
-                "--engine ray has fixed limits for radiographs",
-                remedy="leave --max-pixels and --max-mb out, or choose another --engine",
+            predict_archive(
+                paths, model, folder, threshold=threshold, precision=precision, settings=settings
             )
-        from pneumoscope.cli.archive import predict_archive
+            continue
+        with starting():
+            from pneumoscope.inference import load_engine, streams_for
 
-        predict_archive(
-            paths,
-            bundle,
-            out,
-            threshold=threshold,
-            batch_size=batch_size,
-            workers=workers,
-            address=ray_address,
-            part_size=part_size,
-            precision=precision,
-            threads=threads,
-            gate=gate,
-        )
-        return
-    with starting():
-        from pneumoscope.inference import load_engine, streams_for
+            files = collect(paths)
+            runs = load_engine(
+                model,
+                engine=engine,
+                precision=precision,
+                threads=threads,
+                batch_size=batch_size,
+                expected=len(files),
+                streams=streams_for(len(files), threads),
+            )
+            if kinds:
+                from pneumoscope.dicom.films import predict_objects
 
-        files = collect(paths)
-        runs = load_engine(
-            bundle,
-            engine=engine,
-            precision=precision,
-            threads=threads,
-            batch_size=batch_size,
-            expected=len(files),
-            streams=streams_for(len(files), threads),
-        )
-    console.print(f"[dim]Computed by {runs.runtime}.[/dim]")
-    if output == "dicom":
-        from pneumoscope.dicom.films import predict_objects
+                find = partial(predict_objects, kinds=dicom_output, key=deidentify)
+            else:
+                from pneumoscope.inference.predicting import predict_files
 
+                find = partial(predict_files, heatmaps=heatmaps, overlays=overlays)
+        console.print(f"[dim]Computed by {runs.runtime}.[/dim]")
         with progress("Reading radiographs") as update:
-            folder = predict_objects(
+            found = find(
                 runs,
                 files,
-                Path(out),
-                kinds=dicom_output,
-                key=deidentify,
+                Path(folder),
                 threshold=threshold,
                 batch_size=batch_size,
                 gate=gate,
                 limits=_limits(max_mb, max_pixels),
-                begun=partial(_tell_reused, total=len(files)),
+                begun=partial(tell_reused, total=len(files)),
                 progress=update,
             )
-        objects = shown(folder.folder / "objects")
-        console.print(f"Objects: [bold]{objects}[/bold] ({', '.join(parse_kinds(dicom_output))})")
-        _show(folder, len(files), wide=wide, json=json)
-        return
-    folder = predict_files(
-        runs,
-        files,
-        Path(out),
-        threshold=threshold,
-        batch_size=batch_size,
-        heatmaps=heatmaps,
-        overlays=overlays,
-        gate=gate,
-        limits=_limits(max_mb, max_pixels),
-    )
-    if overlays and folder.judged:
-        console.print(f"Overlays: [bold]{shown(folder.folder / 'overlays')}[/bold]")
-    _show(folder, len(files), wide=wide, json=json)
+        if kinds:
+            objects = shown(found.folder / "objects")
+            console.print(f"Objects: [bold]{objects}[/bold] ({', '.join(kinds)})")
+        elif overlays and found.judged:
+            console.print(f"Overlays: [bold]{shown(found.folder / 'overlays')}[/bold]")
+        _show(found, len(files), wide=wide, json=json)
 
 
-def _show(folder: FindingsFolder, total: int, *, wide: bool, json: bool) -> None:
-    show_findings(folder.first(_SHOWN), total, folder.failed, wide=wide)
-    if folder.flagged:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in folder.flagged.most_common())
-        errors.print(
-            f"[warning]{folder.flagged.total()} of {total} not assessed: not a frontal chest "
-            f"radiograph ({reasons})[/warning]"
+def _kinds(text: str) -> tuple[str, ...]:
+    """The kinds of DICOM objects to write; at least one."""
+    require("hospital", "DICOM output")
+    from pneumoscope.dicom.objects import parse_kinds
+
+    return parse_kinds(text)
+
+
+def _check_for_ray(*, kinds: Sequence[str], json: bool, limited: bool) -> None:
+    """See that Ray is there, and that nothing is asked for that its workers do not do.
+
+    Raises:
+        SettingsError: something is.
+        MissingExtra: Ray is not installed.
+    """
+    if kinds:
+        raise SettingsError(
+            "--engine ray writes findings alone", remedy="leave --engine or --format out"
         )
-    console.print(f"Findings: [bold]{shown(folder.folder / 'findings.jsonl')}[/bold]")
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
     if json:
-        with (folder.folder / "findings.jsonl").open(encoding="utf-8") as lines:
-            for line in lines:
-                print_json(line)
-    end_unless_judged(folder.judged, total)
+        raise SettingsError("--engine ray writes Parquet", remedy="leave --json out")
+    if limited:
+        raise SettingsError(
+            "--engine ray has fixed limits for radiographs",
+            remedy="leave --max-pixels and --max-mb out, or choose another --engine",
+        )
+    require("scale", "--engine ray")
 
 
 def _limits(max_mb: int | None, max_pixels: int | None) -> Limits:
@@ -257,72 +235,25 @@ def _limits(max_mb: int | None, max_pixels: int | None) -> Limits:
     )
 
 
-def predict_files(
-    engine: Engine,
-    files: list[tuple[str, Path]],
-    out: Path,
-    *,
-    threshold: float | None = None,
-    batch_size: int = 16,
-    heatmaps: bool = True,
-    overlays: bool = True,
-    gate: bool = True,
-    limits: Limits | None = None,
-) -> FindingsFolder:
-    """Explain files into a folder of findings, in the files' order, and return the folder."""
-    from pneumoscope.imaging import DEFAULT_LIMITS, read_radiograph
-    from pneumoscope.inference import Failed, find_in, process_in
-    from pneumoscope.inference.findings_folder import FindingsFolder, digests_now
-
-    used = engine.info.threshold if threshold is None else threshold
-    settings = {"model": engine.info.model_id, "threshold": used, "gate": gate}
-    folder = FindingsFolder(
-        out, settings, heatmaps=heatmaps, overlays=overlays, now=digests_now(files)
-    )
-    folder.reuse(name for name, _ in files)
-    _tell_reused(folder, total=len(files))
-    todo = [(name, path) for name, path in files if name not in folder.finished]
-    read = partial(read_radiograph, limits=limits or DEFAULT_LIMITS)
-
-    def write(item: Explained | Failed) -> None:
-        if isinstance(item, Failed):
-            folder.add(item.finding)
-        else:
-            folder.add(item.finding, item.radiograph.pixels, item.heatmap)
-
-    def written() -> Generator[object, None, None]:
-        if heatmaps or overlays:
-            yield from process_in(
-                engine,
-                todo,
-                write,
-                read=read,
-                threshold=used,
-                batch_size=batch_size,
-                gate=gate,
-            )
-        else:
-            found = find_in(
-                engine,
-                todo,
-                read=read,
-                threshold=used,
-                batch_size=batch_size,
-                gate=gate,
-            )
-            yield from map(folder.add, found)
-
-    try:
-        with progress("Reading radiographs") as update, closing(written()) as stream:
-            for done, _ in enumerate(stream, start=1):
-                update(done, len(todo))
-    finally:
-        folder.close()
-    folder.finish(name for name, _ in files)
-    return folder
+def _show(folder: FindingsFolder, total: int, *, wide: bool, json: bool) -> None:
+    """Print what the folder holds; end with `NOTHING_JUDGED` if no file could be judged."""
+    show_findings(folder.first(_SHOWN), total, folder.failed, wide=wide)
+    if folder.flagged:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in folder.flagged.most_common())
+        errors.print(
+            f"[warning]{folder.flagged.total()} of {total} not assessed: not a frontal chest "
+            f"radiograph ({reasons})[/warning]"
+        )
+    console.print(f"Findings: [bold]{shown(folder.folder / 'findings.jsonl')}[/bold]")
+    disclaim()
+    if json:
+        with (folder.folder / "findings.jsonl").open(encoding="utf-8") as lines:
+            for line in lines:
+                print_json(line)
+    end_unless_judged(folder.judged, total)
 
 
-def _tell_reused(folder: FindingsFolder, total: int) -> None:
+def tell_reused(folder: FindingsFolder, total: int) -> None:
     """Say which radiographs were finished by an earlier call, and which have changed since."""
     finished = "were finished before and have"
     if folder.reused:
@@ -375,10 +306,7 @@ def show_findings(first: Sequence[Finding], total: int, failed: int, *, wide: bo
         if wide and finding.summary is not None:
             decision = shown(" ".join([finding.summary, *finding.notes]))
         table.add_row(shown(name), probability, decision)
-    if wide:
-        print_whole(table)
-    else:
-        console.print(table)
+    (print_whole if wide else console.print)(table)
     if total > len(first):
         console.print(f"... and {total - len(first)} more")
     if failed:

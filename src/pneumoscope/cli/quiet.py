@@ -27,11 +27,12 @@ def with_quiet(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*arguments: Any, quiet: bool = False, **others: Any) -> None:
-        console.quiet = quiet
+        # With `--json` stdout holds the result alone.
+        console.quiet = quiet or bool(others.get("json"))
         try:
             command(*arguments, **others)
         finally:
-            # `--json` sets it, too; whoever calls commands from Python hears the next one.
+            # Whoever calls commands from Python hears the next one.
             console.quiet = False
 
     # What typer reads.

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pneumoscope.cli.console import console, errors, print_json, progress, quoted, shown
-from pneumoscope.cli.options import (
-    ImagesOption,
-    JsonOption,
-    LabelColumnOption,
-    NegativeOption,
-    ReadersOption,
-)
+from pneumoscope.cli import options
+from pneumoscope.cli.console import console, print_json, progress, quoted, shown, warn
 from pneumoscope.extras import require
 
 if TYPE_CHECKING:
@@ -43,7 +37,7 @@ def scan(
             metavar="LABEL", help="The positive label, or findings that are positive joined by |."
         ),
     ] = None,
-    negative: NegativeOption = None,
+    negative: options.Negative = None,
     findings: Annotated[
         str | None,
         typer.Option(
@@ -53,9 +47,9 @@ def scan(
             show_default=False,
         ),
     ] = None,
-    readers: ReadersOption = "union",
-    label_column: LabelColumnOption = None,
-    images: ImagesOption = None,
+    readers: options.Readers = "union",
+    label_column: options.LabelColumn = None,
+    images: options.Images = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 42,
     sizes: Annotated[
         Path | None,
@@ -66,8 +60,8 @@ def scan(
             show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing manifest.")] = False,
-    json: JsonOption = False,
+    force: options.ForceManifest = False,
+    json: options.Json = False,
 ) -> None:
     """Find radiographs, patients and duplicates; split by patient 70/15/15; write a manifest.
 
@@ -87,11 +81,9 @@ def scan(
     """
     require("evaluate", "scan")
     from pneumoscope.cohort.scan import ScanSettings
-    from pneumoscope.errors import OutputError
+    from pneumoscope.files import new_file
 
-    console.quiet = console.quiet or json
-    if out.exists() and not force:
-        raise OutputError("already exists", path=out, remedy="choose another name or add --force")
+    new_file(out, replace=force)
     settings = ScanSettings(
         seed=seed,
         keep_official=keep_official,
@@ -104,7 +96,7 @@ def scan(
         images=images,
         findings=findings,
     )
-    show_audit(run_scan(path, out, settings).audit)
+    _show(run_scan(path, out, settings).audit)
     console.print(
         f"Manifest: [bold]{shown(out)}[/bold]   Next: pneumoscope train {quoted(out)} --out RUN"
     )
@@ -118,12 +110,11 @@ def run_scan(path: Path, out: Path, settings: ScanSettings) -> ScanResult:
 
     with progress("Reading radiographs") as update:
         result = run(path, settings, update)
-    result.manifest.write(out)
-    result.audit.write(out.with_suffix(".audit.json"))
+    result.write(out)
     return result
 
 
-def show_audit(audit: Audit) -> None:
+def _show(audit: Audit) -> None:
     """Print the audit's table and warnings."""
     table = Table(title="Cohort", title_justify="left", title_style="bold", show_header=False)
     table.add_column("what", style="dim")
@@ -132,4 +123,4 @@ def show_audit(audit: Audit) -> None:
         table.add_row(shown(name), shown(value))
     console.print(table)
     for warning in audit.warnings:
-        errors.print(f"[warning]warning:[/warning] {shown(warning)}")
+        warn(warning)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pneumoscope.cli.console import NOT_FOR_DIAGNOSIS, console, log_to_terminal, shown
-from pneumoscope.cli.options import BundleOption, EngineOption, PrecisionOption, ThreadsOption
+from pneumoscope.cli import options
+from pneumoscope.cli.console import console, disclaim, log_to_terminal, shown
 from pneumoscope.extras import missing, require
 
 if TYPE_CHECKING:  # For start-up time.
@@ -19,7 +18,7 @@ _LIMITS = "Limits"
 
 
 def serve(
-    bundle: BundleOption = Path("default"),
+    bundle: options.Bundle = Path("default"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")
@@ -79,9 +78,9 @@ def serve(
             help="Processes that compute, each with its own engine and its share of the cores.",
         ),
     ] = 1,
-    engine: EngineOption = "auto",
-    precision: PrecisionOption = "auto",
-    threads: ThreadsOption = None,
+    engine: options.Engine = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
 ) -> None:
     """Read radiographs on a page in the browser, or send them to its HTTP API.
 
@@ -98,16 +97,19 @@ def serve(
     require("serve", "the server")
     from pneumoscope.imaging import Limits
     from pneumoscope.serve.running import serve as run
-    from pneumoscope.serve.settings import EngineSettings, ServeSettings, read_token
+    from pneumoscope.serve.settings import (
+        EngineSettings,
+        ServeSettings,
+        read_token,
+        share_of_cores,
+    )
 
     settings = ServeSettings(
         engine=EngineSettings(
             bundle=bundle,
             engine=engine,
             precision=precision,
-            threads=threads
-            if threads or workers == 1
-            else max((os.cpu_count() or 1) // workers, 1),
+            threads=threads or share_of_cores(workers),
             limits=Limits(
                 max_bytes=max_mb << 20,
                 max_pixels=max_pixels,
@@ -133,7 +135,7 @@ def serve(
     def listening(address: str, service: Service) -> None:
         console.print(f"[bold]{address}[/bold]  [dim]Ctrl-C ends it.[/dim]")
         console.print(f"[dim]{shown(service.info.model_id)}, {service.dispatcher.runtime}.[/dim]")
-        console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+        disclaim()
         if open_page:
             typer.launch(address)
 

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
+from pneumoscope.cli import options
 from pneumoscope.cli.console import (
-    NOT_FOR_DIAGNOSIS,
     console,
+    disclaim,
     progress,
     quoted,
     report_progress,
-    show_metrics,
     shown,
+    tell_epoch,
+    tell_run,
 )
-from pneumoscope.cli.options import names
+from pneumoscope.cli.tables import runs_table, show_metrics
 from pneumoscope.errors import OutputError, SettingsError
 from pneumoscope.extras import require
 
 if TYPE_CHECKING:
+    from pneumoscope.training.listener import RunListener
     from pneumoscope.training.settings import TrackerName, TrainingSettings
+
+_FIGURES = {
+    "loss": "train_loss",
+    "val loss": "val_loss",
+    "val accuracy": "val_accuracy",
+    "val ROC-AUC": "val_roc_auc",
+}
 
 
 def train(
@@ -42,9 +53,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    preset: Annotated[
-        str, typer.Option(help="'default', or 'paper': the protocol of arXiv 2511.00456.")
-    ] = "default",
+    preset: options.Preset = "default",
     weights: Annotated[
         str | None,
         typer.Option(
@@ -54,12 +63,9 @@ def train(
             show_default=False,
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over train.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights, order, augmentation.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any other setting; may be repeated."),
-    ] = None,
+    epochs: options.Epochs = None,
+    seed: options.TrainingSeed = None,
+    set_: options.Set = None,
     findings: Annotated[
         str | None,
         typer.Option(
@@ -150,72 +156,49 @@ def train(
     [dim]But for rounding, the result does not depend on the devices; a run may be resumed on
     others.[/dim]
     """
-    chosen = {
+    from pneumoscope.training.settings import parse_settings, settings_text
+
+    overrides = {
         "backbone": backbone,
         "weights": weights,
         "epochs": epochs,
         "seed": seed,
-        "findings": None if findings is None else names(findings),
+        "findings": None if findings is None else options.names(findings),
         "teacher": None if teacher is None else str(teacher),
+        **parse_settings(set_ or []),
     }
-    overrides = {**chosen, **parse_settings(set_ or [])}
     if show_config:
-        import yaml
-
-        settings = _checked(preset, overrides)
-        text = yaml.safe_dump(settings.model_dump(), sort_keys=False)
+        text = settings_text(_checked(preset, overrides))
         console.print(text, end="", markup=False, soft_wrap=True)
         return
-    if resume:
-        given = [name for name, value in overrides.items() if value is not None]
-        if given or cohort is not None:
-            raise SettingsError(
-                "a resumed run keeps its cohort and settings",
-                remedy="give --out and --resume alone",
-            )
-    elif cohort is None:
+    if resume and (cohort is not None or any(value is not None for value in overrides.values())):
+        raise SettingsError(
+            "a resumed run keeps its cohort and settings", remedy="give --out and --resume alone"
+        )
+    if not resume and cohort is None:
         raise SettingsError("no cohort was given", remedy="pneumoscope train cohort.csv --out RUN")
-    else:
-        _checked(preset, overrides)
+    settings = None if resume else _checked(preset, overrides)
     require("train", "training")
     trackers = _trackers(tracker or [])
-    one_device = devices is None and nodes is None
+    alone = devices is None and nodes is None and not trackers
     if find_rate is not None:
-        if cohort is None or folds is not None or not one_device or trackers:
+        if cohort is None or settings is None or folds is not None or not alone:
             raise SettingsError(
                 "--find-rate looks at a new training on one device, and tracks none",
                 remedy="give the cohort, without --resume, --folds, --devices, --nodes and "
                 "--tracker",
             )
-        _find_rate(cohort, _checked(preset, overrides), find_rate)
-        return
-    if folds is not None:
-        if cohort is None or not one_device or trackers:
+        _find_rate(cohort, settings, find_rate)
+    elif folds is not None:
+        if cohort is None or settings is None or not alone:
             raise SettingsError(
                 "--folds trains on one device and goes on by itself",
                 remedy="give the cohort and --out again, without --resume, --devices, --nodes and "
                 "--tracker",
             )
-        _cross_validate(cohort, out, preset, overrides, folds)
-        return
-    measured = run_training(
-        cohort, out, preset, overrides, devices=devices, nodes=nodes, trackers=trackers
-    )
-    if not measured:
-        return
-    for folder, metrics in measured.items():
-        name = metrics["model"] if folder == out else f"{metrics['model']}, {folder.name},"
-        show_metrics(f"{name} on val", metrics)
-        bundle, report = shown(folder / "bundle"), shown(folder / "report.html")
-        console.print(f"Bundle: [bold]{bundle}[/bold]   Report: {report}")
-    console.print("[dim]Val chose the epoch and the threshold: measure on test with[/dim]")
-    for folder in measured:
-        table = quoted(folder / "manifest.csv")
-        command = f"  pneumoscope evaluate {table} --bundle {quoted(folder)}"
-        console.print(
-            command if folder == out else f"{command} --out test-{folder.name}", soft_wrap=True
-        )
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
+        _cross_validate(cohort, settings, out, folds)
+    else:
+        _show(out, run_training(cohort, out, settings, devices, nodes, trackers))
 
 
 def _checked(preset: str, overrides: dict[str, Any]) -> TrainingSettings:
@@ -232,86 +215,80 @@ def _checked(preset: str, overrides: dict[str, Any]) -> TrainingSettings:
     return settings
 
 
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """`NAME=VALUE` pairs to settings; values are read as YAML.
-
-    Raises:
-        SettingsError: a pair has no '=' or no valid value, or names the preset, which the others
-            build on.
-    """
-    import yaml
-
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise SettingsError(f"'{pair}' is not a setting", remedy="write --set name=value")
-        try:
-            read = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise SettingsError(
-                f"'{pair}' has a value that is not YAML", remedy="write --set name=value"
-            ) from error
-        whole, dot, part = name.strip().replace("-", "_").partition(".")
-        if dot and whole == "augmentation":
-            settings.setdefault("amounts", {})[part] = read
-        else:
-            settings[whole + dot + part] = read
-    if "preset" in settings:
-        raise SettingsError("the preset is not a setting", remedy="write --preset NAME")
-    return settings
+def _trackers(names: Sequence[str]) -> list[TrackerName]:
+    known: dict[str, TrackerName] = {"mlflow": "mlflow", "wandb": "wandb"}
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"unknown tracker '{name}'", remedy=f"choose {' or '.join(known)}")
+        require(name, f"--tracker {name}")
+    return [known[name] for name in names]
 
 
 def run_training(
     cohort: Path | None,
     out: Path,
-    preset: str,
-    overrides: dict[str, Any],
-    *,
+    settings: TrainingSettings | None,
     devices: str | None = None,
     nodes: int | None = None,
     trackers: Sequence[TrackerName] = (),
 ) -> dict[Path, dict[str, Any]]:
-    """Train, or resume without a cohort, then measure on val.
+    """Train, or resume without a cohort and settings, then measure on val.
 
     Returns:
         The val metrics by folder: of the run or, of several findings, of each; none where another
         process of the same run has them.
     """
-    from pneumoscope.assessment.runs import document_run
+    from pneumoscope.assessment.runs import document_runs
+    from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.training.devices import Devices
-    from pneumoscope.training.runner import (
-        RunListener,
-        resume_run,
-        start_run,
-    )
+    from pneumoscope.training.runner import resume_run, start_run
 
-    chosen = Devices(_device_count(devices), nodes)
+    chosen = Devices.parse(devices, nodes)
     if not chosen.leads:
         # The first process warns of the same.
         warnings.simplefilter("ignore")
+    with _listening("Training steps") as listener:
+        if cohort is None or settings is None:
+            result = resume_run(out, listener, chosen, trackers)
+        else:
+            result = start_run(Manifest.read(cohort), settings, out, listener, chosen, trackers)
+    if not chosen.leads:
+        return {}
+    with progress("Measuring on val") as update:
+        return document_runs(result, update)
+
+
+@contextmanager
+def _listening(steps: str) -> Iterator[RunListener]:
+    """What a training tells, as progress bars and lines; `steps` says what its steps do."""
+    from pneumoscope.training.listener import RunListener
+
     with (
         progress("Decoding radiographs") as decoding,
         progress("Finding lungs") as lungs,
         progress("Asking the teacher") as teaching,
-        progress("Training steps") as steps,
+        progress(steps) as step,
     ):
-        listener = RunListener(decoding, lungs, teaching, _show_epoch, steps, _show_resumed)
-        if cohort is None:
-            result = resume_run(out, listener, chosen, trackers)
-        else:
-            from pneumoscope.cohort.manifest import Manifest
-            from pneumoscope.training.settings import make_settings
+        epoch = partial(tell_epoch, _FIGURES)
+        yield RunListener(decoding, lungs, teaching, epoch, step, _show_resumed)
 
-            settings = make_settings(preset, **overrides)
-            result = start_run(Manifest.read(cohort), settings, out, listener, chosen, trackers)
-    if not chosen.leads:
-        return {}
-    measured = {}
-    for folder in result.findings or (out,):
-        with progress("Measuring on val") as update:
-            measured[folder] = document_run(folder, result.history, update)
-    return measured
+
+def _show(out: Path, measured: dict[Path, dict[str, Any]]) -> None:
+    """Print the figures on val, and how to measure on test; nothing where another process does."""
+    if not measured:
+        return
+    for folder, metrics in measured.items():
+        name = metrics["model"] if folder == out else f"{metrics['model']}, {folder.name},"
+        show_metrics(f"{name} on val", metrics)
+        tell_run(folder)
+    console.print("[dim]Val chose the epoch and the threshold: measure on test with[/dim]")
+    for folder in measured:
+        table = quoted(folder / "manifest.csv")
+        command = f"  pneumoscope evaluate {table} --bundle {quoted(folder)}"
+        console.print(
+            command if folder == out else f"{command} --out test-{folder.name}", soft_wrap=True
+        )
+    disclaim()
 
 
 def _find_rate(cohort: Path, settings: TrainingSettings, picture: Path) -> None:
@@ -319,18 +296,11 @@ def _find_rate(cohort: Path, settings: TrainingSettings, picture: Path) -> None:
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import atomic_path
     from pneumoscope.report.figures import figure_png, rate_figure
-    from pneumoscope.training.listener import RunListener
     from pneumoscope.training.rate_test import STEPS, find_learning_rate
 
     if picture.exists():
         raise OutputError("exists already", path=picture, remedy="give another file")
-    with (
-        progress("Decoding radiographs") as decoding,
-        progress("Finding lungs") as lungs,
-        progress("Asking the teacher") as teaching,
-        progress("Raising the learning rate") as steps,
-    ):
-        listener = RunListener(decoding, lungs, teaching, step=steps)
+    with _listening("Raising the learning rate") as listener:
         found = find_learning_rate(Manifest.read(cohort), settings, listener)
     with atomic_path(picture) as temporary:
         temporary.write_bytes(figure_png(rate_figure(found.rates, found.losses, found.fastest)))
@@ -342,70 +312,26 @@ def _find_rate(cohort: Path, settings: TrainingSettings, picture: Path) -> None:
     console.print(f"  --set learning_rate={found.fastest:.2g}")
 
 
-def _cross_validate(
-    cohort: Path, out: Path, preset: str, overrides: dict[str, Any], count: int
-) -> None:
+def _cross_validate(cohort: Path, settings: TrainingSettings, out: Path, count: int) -> None:
     """Train and test all folds; print what they say together and apart."""
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.comparison.folds import POOLED, cross_validate
-    from pneumoscope.report.numbers import interval_text, metric_name
-    from pneumoscope.training.listener import RunListener
-    from pneumoscope.training.settings import make_settings
 
-    with (
-        progress("Decoding radiographs") as decoding,
-        progress("Finding lungs") as lungs,
-        progress("Training steps") as steps,
-        progress("Measuring") as measuring,
-    ):
+    with _listening("Training steps") as listener, progress("Measuring") as measuring:
         found = cross_validate(
             Manifest.read(cohort),
-            make_settings(preset, **overrides),
+            settings,
             out,
             count,
-            listener=RunListener(decoding, lungs, None, _show_epoch, steps, None),
+            listener=listener,
             measuring=measuring,
             started=lambda number, stage: report_progress(f"fold {number} of {count}: {stage}"),
         )
-    table = Table(header_style="dim")
-    table.add_column("test part", header_style="bold")
-    for name in POOLED:
-        table.add_column(metric_name(name), justify="right")
     rows = [(one["run"], one["classification"]) for one in found.metrics["folds"]]
-    for title, figures in (*rows, ("all, out of fold", found.metrics["pooled"])):
-        table.add_row(shown(title), *(interval_text(figures[name]) for name in POOLED))
-    console.print(table)
+    rows.append(("all, out of fold", found.metrics["pooled"]))
+    console.print(runs_table("test part", rows, POOLED))
     console.print(f"Out-of-fold predictions: [bold]{shown(out / 'predictions.csv')}[/bold]")
-    console.print(f"[dim]{NOT_FOR_DIAGNOSIS}[/dim]")
-
-
-def _trackers(names: Sequence[str]) -> list[TrackerName]:
-    known: dict[str, TrackerName] = {"mlflow": "mlflow", "wandb": "wandb"}
-    for name in names:
-        if name not in known:
-            raise SettingsError(f"unknown tracker '{name}'", remedy=f"choose {' or '.join(known)}")
-        require(name, f"--tracker {name}")
-    return [known[name] for name in names]
-
-
-def _device_count(text: str | None) -> int | Literal["auto"] | None:
-    if text is None:
-        return None
-    if text == "auto":
-        return "auto"
-    if not text.isdecimal() or int(text) < 1:
-        raise SettingsError(
-            f"'{text}' is not a number of devices", remedy="give --devices 2, or --devices auto"
-        )
-    return int(text)
-
-
-def _show_epoch(row: dict[str, float]) -> None:
-    report_progress(
-        f"epoch {int(row['epoch']) + 1}: loss {row['train_loss']:.4f}, val loss "
-        f"{row['val_loss']:.4f}, val accuracy {row['val_accuracy']:.4f}, val ROC-AUC "
-        f"{row['val_roc_auc']:.4f}, {row['seconds']:.0f} s"
-    )
+    disclaim()
 
 
 def _show_resumed(done: int, epochs: int) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pneumoscope.cli import options
 from pneumoscope.cli.console import console, progress, shown
 from pneumoscope.extras import require
 
@@ -19,7 +20,7 @@ def train_atlas(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
     out: Annotated[Path, typer.Option(help="NPZ file to write.")] = Path("atlas.npz"),
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: options.Force = False,
 ) -> None:
     """Make the atlas of normal lungs that the density factor compares radiographs with.
 
@@ -32,11 +33,10 @@ def train_atlas(
     require("train", "making the atlas")
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.density import write_atlases
-    from pneumoscope.errors import OutputError
+    from pneumoscope.files import new_file
     from pneumoscope.training.atlas import make_atlases
 
-    if out.exists() and not force:
-        raise OutputError("already exists", path=out, remedy="choose another name or add --force")
+    new_file(out, replace=force)
     manifest = Manifest.read(cohort)
     with progress("Decoding radiographs") as decoding, progress("Finding lungs") as lungs:
         atlases = make_atlases(manifest, children or [], seed=seed, decoding=decoding, lungs=lungs)

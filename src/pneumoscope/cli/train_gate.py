@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import console, progress, report_progress, shown
+from pneumoscope.cli import options
+from pneumoscope.cli.console import console, progress, shown, tell_epoch
 from pneumoscope.extras import require
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.training.gate import GateSettings
-    from pneumoscope.training.gate_net import GateNet
-    from pneumoscope.training.gate_others import OtherPictures
 
 
 def train_gate(
@@ -33,7 +26,7 @@ def train_gate(
         int | None,
         typer.Option(min=2, help="Networks, each without one such part of --others."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over train.")] = None,
+    epochs: options.Epochs = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights and pictures.")] = None,
     about: Annotated[
         str | None, typer.Option(help="The radiographs, their licence and who made them.")
@@ -59,65 +52,21 @@ def train_gate(
     """
     require("train", "training the input gate")
     from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.errors import SettingsError
-    from pneumoscope.files import new_folder
     from pneumoscope.training.gate import GateSettings
-    from pneumoscope.training.gate_delivery import write_gate
+    from pneumoscope.training.gate_delivery import make_gate
     from pneumoscope.training.gate_others import read_others
 
-    chosen = {"epochs": epochs, "seed": seed}
-    settings = GateSettings(**{name: v for name, v in chosen.items() if v is not None})
-    manifest = Manifest.read(cohort)
-    pictures = None if others is None else read_others(others)
-    if folds is not None and pictures is None:
-        raise SettingsError("--folds needs other pictures", remedy="give --others")
-    new_folder(out)
-    films, val = _decoded(manifest, settings)
-    nets, unseen = _nets(films, pictures, settings, folds)
-    words = about or f"radiographs of {cohort.stem}, and phantoms"
-    model = out / "gate.onnx"
-    info = write_gate(nets, unseen, manifest, pictures, val, settings, model, words)
+    with progress("Decoding radiographs") as decoding, progress("Training steps") as steps:
+        info = make_gate(
+            Manifest.read(cohort),
+            None if others is None else read_others(others),
+            GateSettings.of(epochs=epochs, seed=seed),
+            out,
+            folds=folds,
+            about=about or f"radiographs of {cohort.stem}, and phantoms",
+            decoding=decoding,
+            epoch=partial(tell_epoch, {"loss": "loss", "right": "accuracy"}),
+            step=steps,
+        )
     console.print(f"Threshold {info.threshold:.3f}; flagged: {shown(info.figures)}")
-    console.print(f"Model: [bold]{shown(model)}[/bold]")
-
-
-def _nets(
-    films: NDArray[np.uint8],
-    others: OtherPictures | None,
-    settings: GateSettings,
-    folds: int | None,
-) -> tuple[list[GateNet], list[NDArray[np.bool_]]]:
-    """The networks, and for each the other pictures that it was not trained on."""
-    import numpy as np
-
-    from pneumoscope.training.gate import train_gate_nets
-    from pneumoscope.training.gate_films import sources
-
-    made = sources(films, others, settings.phantoms, settings.seed)
-    if others is None:
-        unseen = [np.zeros(0, dtype=bool)]
-    elif folds is None:
-        unseen = [others.splits != "train"]
-    else:
-        unseen = [others.folds(folds) == fold for fold in range(folds)]
-    with progress("Training steps") as steps:
-        return train_gate_nets(made, settings, unseen, epoch=_show, step=steps), unseen
-
-
-def _decoded(
-    manifest: Manifest, settings: GateSettings
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Radiographs of train and of val."""
-    from pneumoscope.training.cache import cached_pixels
-
-    side = settings.stored_side
-    with progress("Decoding radiographs") as update:
-        films = cached_pixels(manifest.subset("train"), side, progress=update)
-        return films, cached_pixels(manifest.subset("val"), side, progress=update)
-
-
-def _show(row: dict[str, float]) -> None:
-    report_progress(
-        f"epoch {int(row['epoch']) + 1}: loss {row['loss']:.4f}, right {row['accuracy']:.4f}, "
-        f"{row['seconds']:.0f} s"
-    )
+    console.print(f"Model: [bold]{shown(out / 'gate.onnx')}[/bold]")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pneumoscope.cli.console import console, progress, report_progress, show_lung_figures, shown
+from pneumoscope.cli import options
+from pneumoscope.cli.console import console, progress, shown, tell_epoch
+from pneumoscope.cli.tables import show_lung_figures
 from pneumoscope.extras import require
-
-if TYPE_CHECKING:
-    from pneumoscope.cohort.lung_masks import LungCase
-    from pneumoscope.cohort.manifest import Manifest
 
 
 def train_lungs(
@@ -30,8 +27,8 @@ def train_lungs(
         typer.Option(help="CSV image,orig_width,orig_height, if radiographs were squashed."),
     ] = None,
     out: Annotated[Path, typer.Option(help="New folder for the model.")] = Path("lungs"),
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over train.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of weights, order, augmentation.")] = None,
+    epochs: options.Epochs = None,
+    seed: options.TrainingSeed = None,
     about: Annotated[
         str | None, typer.Option(help="The radiographs and masks, their licence and who made them.")
     ] = None,
@@ -45,15 +42,16 @@ def train_lungs(
       pneumoscope train-lungs chest_xray --masks lung_masks --sizes original_sizes.csv --out lungs
     """
     require("train", "training the lung segmenter")
+    from pneumoscope.assessment.lungs import document_lungs
     from pneumoscope.cohort.original_sizes import read_sizes
     from pneumoscope.files import new_folder
     from pneumoscope.training.lungs import LungSettings, train_lung_net
-    from pneumoscope.training.lungs_data import lung_cases, read_films
+    from pneumoscope.training.lungs_data import lung_cases, lung_manifest, read_films
     from pneumoscope.training.lungs_export import write_lungs
 
-    chosen = {"epochs": epochs, "seed": seed}
-    settings = LungSettings(**{name: v for name, v in chosen.items() if v is not None})
-    manifest = _manifest(films)
+    settings = LungSettings.of(epochs=epochs, seed=seed)
+    with progress("Scanning radiographs") as scanning:
+        manifest = lung_manifest(films, scanning)
     originals = read_sizes(sizes) if sizes is not None else {}
     cases = {
         split: lung_cases(manifest, split, masks, originals) for split in ("train", "val", "test")
@@ -62,43 +60,11 @@ def train_lungs(
     with progress("Decoding radiographs") as decoding, progress("Training steps") as steps:
         train = read_films(cases["train"], settings.stored_side, decoding)
         val = read_films(cases["val"], settings.stored_side)
-        net = train_lung_net(train, val, settings, epoch=_show_epoch, step=steps)
+        epoch = partial(tell_epoch, {"loss": "train_loss", "val Dice": "val_dice"})
+        net = train_lung_net(train, val, settings, epoch=epoch, step=steps)
     origin = about or f"radiographs of {films.resolve().name}"
     model = write_lungs(net, settings, manifest, cases, origin, out)
-    _measure(model, cases, out)
+    info = document_lungs(model, cases, progress)
+    for split, figures in info.figures.items():
+        show_lung_figures(f"{info.id} on {split}", figures)
     console.print(f"Model: [bold]{shown(model)}[/bold]")
-
-
-def _measure(model: Path, cases: Mapping[str, Sequence[LungCase]], out: Path) -> None:
-    """Measure the file itself on val and test, and write the figures beside it."""
-    from pneumoscope.assessment.lungs import lung_figures, score_lungs
-    from pneumoscope.files import write_json
-    from pneumoscope.lungs import LungSegmenter
-
-    segmenter = LungSegmenter.load(model)
-    info, figures = segmenter.info, {}
-    for split in ("val", "test"):
-        with progress(f"Measuring on {split}") as update:
-            figures[split] = lung_figures(score_lungs(segmenter, cases[split], update))
-        show_lung_figures(f"{info.id} on {split}", figures[split])
-    replace(info, figures=figures).write(model)
-    write_json(out / "metrics.json", {"model": info.id, "training": info.training, **figures})
-
-
-def _manifest(films: Path) -> Manifest:
-    from pneumoscope.cohort.layout import list_cohort
-    from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.cohort.scan import ScanSettings, scan
-
-    if films.is_file():
-        return Manifest.read(films)
-    official = "test" in (list_cohort(films).official or [])
-    with progress("Scanning radiographs") as update:
-        return scan(films, ScanSettings(keep_official=official), update).manifest
-
-
-def _show_epoch(row: dict[str, float]) -> None:
-    report_progress(
-        f"epoch {int(row['epoch']) + 1}: loss {row['train_loss']:.4f}, val Dice "
-        f"{row['val_dice']:.4f}, {row['seconds']:.0f} s"
-    )

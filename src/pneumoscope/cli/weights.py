@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from pneumoscope.cli.console import console, errors, print_whole, shown
 from pneumoscope.cli.quiet import with_quiet
@@ -50,11 +50,10 @@ def list_weights(
     _require(names)
     from pneumoscope.training.starts import starts
 
-    table = Table(header_style="dim", show_edge=False)
-    for column in ("backbone", "weights", "licence", "on this machine", "file in a folder"):
-        table.add_column(column, overflow="fold")
-    found = starts(names or (), folder)
-    for one in found:
+    columns = ("backbone", "weights", "licence", "on this machine", "file in a folder")
+    folded = (Column(name, overflow="fold") for name in columns)
+    table = Table(*folded, header_style="dim", show_edge=False)
+    for one in starts(names or (), folder):
         table.add_row(
             shown(one.backbone), shown(one.source), shown(one.licence), _where(one), one.file or "-"
         )

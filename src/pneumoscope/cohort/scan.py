@@ -105,6 +105,15 @@ class ScanResult:
     manifest: Manifest
     audit: Audit
 
+    def write(self, path: Path) -> None:
+        """Write the manifest with its sidecar and, beside it, the audit.
+
+        Raises:
+            CohortError, OutputError: see `Manifest.write`.
+        """
+        self.manifest.write(path)
+        self.audit.write(path.with_suffix(".audit.json"))
+
 
 @dataclass(frozen=True)
 class _Film:

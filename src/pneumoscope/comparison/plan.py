@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from pneumoscope.models.registry import BACKBONES
 from pneumoscope.training.history import read_history
 from pneumoscope.training.runner import CONFIG, HISTORY, MANIFEST
 from pneumoscope.training.settings import TrainingSettings, make_settings, read_settings
+from pneumoscope.training.starts import starts
 
 MARKER = "comparison.json"
 """The file that says that a folder is a comparison."""
@@ -273,6 +274,20 @@ def standing(run: PlannedRun, data_digest: str, *, or_from_scratch: bool = False
         return Standing(same[0], "unfinished", epochs)
     _check_bundle(run.folder, data_digest)
     return Standing(same[0], "trained", epochs)
+
+
+def missing_weights(standings: Iterable[Standing]) -> dict[str, str]:
+    """Backbones still to be trained whose own weights are not on this machine, and their files."""
+    missing: dict[str, str] = {}
+    for one in standings:
+        settings = one.run.settings
+        folder = None if settings.weights == "auto" else Path(settings.weights)
+        if one.stage != "new" or not (folder is None or folder.is_dir()):
+            continue
+        (start,) = starts([settings.backbone], folder)
+        if start.place is None:
+            missing[settings.backbone] = start.file or "none are known"
+    return missing
 
 
 def clear_remains(folder: Path) -> None:

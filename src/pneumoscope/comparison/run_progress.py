@@ -122,6 +122,19 @@ class Board:
             total += statistics.mean(self._measured) * len(unmeasured)
         return total
 
+    def news(self, run: RunProgress) -> str:
+        """A line of a log about a run: what it has done or does, and how long all will take."""
+        said = [run.words]
+        if run.state == "training" and run.seconds:
+            said = [f"epoch {run.done}/{run.epochs} done in {run.seconds[-1]:.0f} s"]
+            said.append(f"val ROC-AUC {run.val_roc_auc or 0:.4f}")
+        left = self.seconds_left()
+        if left is not None and run.state in ("training", "done"):
+            said.append(f"about {duration_text(left)} left")
+        if run.state == "failed":
+            said.append(run.detail)
+        return f"{run.name}: {', '.join(said)}"
+
     def _epoch_seconds(self, run: RunProgress) -> float | None:
         if run.seconds:
             return statistics.median(run.seconds)

@@ -10,7 +10,7 @@ written. Torch only inside `torch_engine`, which is imported when a bundle needs
 from pneumoscope.inference.engine import RANDOMISED, Engine, EngineOutput, Runtime
 from pneumoscope.inference.explain import explain_in, find_in, process_in
 from pneumoscope.inference.explained import Explained, Failed
-from pneumoscope.inference.heatmaps import film_heatmap
+from pneumoscope.inference.heatmaps import film_heatmap, heatmaps_beside
 from pneumoscope.inference.loading import load_engine
 from pneumoscope.inference.selection import streams_for
 
@@ -24,6 +24,7 @@ __all__ = [
     "explain_in",
     "film_heatmap",
     "find_in",
+    "heatmaps_beside",
     "load_engine",
     "process_in",
     "streams_for",

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.density import SIDE, on_grid, shipped_prior
+from pneumoscope.errors import SettingsError
 from pneumoscope.imaging import Letterbox
-from pneumoscope.inference.engine import Engine, EngineOutput
+from pneumoscope.inference.engine import RANDOMISED, Engine, EngineOutput
 from pneumoscope.lungs import LungSegmenter, plausible
 
 # Below this share of a logit a map is rounding noise, and stretching it to [0, 1] would paint it.
@@ -206,3 +207,26 @@ def _film_places(
     places = np.floor((centres - offset) / scale).astype(np.intp)
     on_film = np.flatnonzero((places >= 0) & (places < pixels))
     return places[on_film], on_film
+
+
+def heatmaps_beside(engine: Engine, text: str) -> list[str]:
+    """The heatmaps asked for besides the bundle's own, in order, each once.
+
+    Args:
+        engine: a loaded bundle.
+        text: `all`, or specifications separated by commas, as `HeatmapSpec` reads them.
+
+    Raises:
+        SettingsError: a name has another form, or its method is not for this bundle and engine.
+    """
+    own = str(HeatmapSpec.parse(engine.info.heatmap))
+    wanted = engine.methods if text.strip() == "all" else text.split(",") if text.strip() else ()
+    specs = [HeatmapSpec.parse(name) for name in wanted]
+    known = (*engine.methods, RANDOMISED)
+    for spec in specs:
+        if spec.method not in known:
+            raise SettingsError(
+                f"'{spec.method}' is not a method for this bundle with {engine.runtime.engine}",
+                remedy=f"choose among {', '.join(known)}",
+            )
+    return [name for name in dict.fromkeys(map(str, specs)) if name != own]

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pneumoscope
-from pneumoscope.errors import MissingExtra, OutputError, PneumoscopeError
+from pneumoscope.errors import MissingExtra, OutputError, PneumoscopeError, SettingsError
 from pneumoscope.extras import how_to_install
-from pneumoscope.inference import Runtime
+from pneumoscope.inference import Engine
+from pneumoscope.inference.file_engine import FileEngine
 from pneumoscope.scale.parts import Plan, Unit, plan
 from pneumoscope.scale.storage import Place
 from pneumoscope.scale.worker import Finder, Job
@@ -65,53 +66,63 @@ class Archived:
 
 
 def predict_archive(
-    model: Path,
-    runtime: Runtime,
+    engine: Engine,
     names: Sequence[str],
     out: str,
     *,
-    identity: dict[str, Any],
-    threshold: float,
+    threshold: float | None = None,
     settings: ArchiveSettings | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Archived:
     """Find in all radiographs; write `out/findings/*.parquet`, one row per radiograph.
 
     Args:
-        model: a file of `pneumoscope export`.
-        runtime: what computes it.
+        engine: a loaded file of `pneumoscope export`; each worker loads it anew.
         names: paths or URIs, each once.
-        out: path or URI of a folder; new, or left by an earlier call with the same identity.
-        identity: what determines the findings, kept in `predict.json`.
-        threshold: to decide at.
+        out: path or URI of a folder; new, or left by an earlier call with the same model and
+            settings, which are kept in `predict.json`.
+        threshold: decide at this probability instead of the bundle's threshold.
         settings: workers and sizes.
         progress: told how many of the radiographs to do are done.
 
     Raises:
+        SettingsError: the engine runs no exported file.
         PneumoscopeError: Ray is not installed or fails, or the cluster cannot be reached.
         OutputError: `out` holds something else, or findings made with other settings.
     """
+    if not isinstance(engine, FileEngine):
+        raise SettingsError(
+            "ray runs exported files alone", remedy="write one with pneumoscope export"
+        )
     settings = settings or ArchiveSettings()
+    used = engine.info.threshold if threshold is None else threshold
     _require_ray()
     place = Place.at(out)
-    shared = {"engine": "ray", "precision": runtime.precision, "unit": settings.unit}
-    _claim(place, {**identity, **shared})
+    identity = {
+        "model": engine.info.model_id,
+        "threshold": used,
+        "gate": settings.gate,
+        "engine": "ray",
+        "precision": engine.runtime.precision,
+        "unit": settings.unit,
+    }
+    _claim(place, identity)
     todo = plan(names, place, size=settings.unit)
     place.below(REUSED).write_bytes("".join(f"{name}\n" for name in todo.kept).encode())
     if not todo.units:
         return Archived(todo.kept, todo.changed, 0, 0)
     job = Job(
         version=pneumoscope.__version__,
-        runtime=runtime,
+        runtime=engine.runtime,
         threads=settings.threads,
-        threshold=threshold,
+        threshold=used,
         batch_size=settings.batch_size,
         base=os.getcwd(),  # noqa: PTH109
         out=out if "://" in out else place.path,
         gate=settings.gate,
     )
     with _ray(settings):
-        found, failed = _run(todo, job, model.read_bytes(), settings, progress)
+        found, failed = _run(todo, job, engine.path.read_bytes(), settings, progress)
     return Archived(todo.kept, todo.changed, found, failed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,6 +87,11 @@ class ServeSettings:
     def max_request(self) -> int:
         """Bytes of one request's body, at most: every radiograph at its limit would be too many."""
         return self.engine.limits.max_bytes * min(4, self.films_per_request) + (1 << 20)
+
+
+def share_of_cores(workers: int) -> int | None:
+    """Threads of each of several workers; None for one worker, whose engine takes what it may."""
+    return None if workers == 1 else max((os.cpu_count() or 1) // workers, 1)
 
 
 def read_token(path: Path) -> str:

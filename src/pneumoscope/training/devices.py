@@ -34,6 +34,22 @@ class Devices:
     devices: int | Literal["auto"] | None = None
     nodes: int | None = None
 
+    @classmethod
+    def parse(cls, devices: str | None, nodes: int | None) -> Devices:
+        """From what a user writes: a number of devices, or `auto`.
+
+        Raises:
+            SettingsError: it is neither.
+        """
+        if devices is None or devices == "auto":
+            return cls("auto" if devices else None, nodes)
+        if not devices.isdecimal() or int(devices) < 1:
+            raise SettingsError(
+                f"'{devices}' is not a number of devices",
+                remedy="give --devices 2, or --devices auto",
+            )
+        return cls(int(devices), nodes)
+
     @property
     def leads(self) -> bool:
         """Whether this process is the one that tells of the run: the first of them all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,63 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.files import sha256_file
+from pneumoscope.errors import SettingsError
+from pneumoscope.files import new_folder, sha256_file
 from pneumoscope.gate import GateInfo, InputGate
 from pneumoscope.imaging import model_input
-from pneumoscope.training.gate import GateSettings, choose_threshold
+from pneumoscope.training.cache import Progress, cached_pixels
+from pneumoscope.training.gate import GateSettings, Row, choose_threshold, train_gate_nets
+from pneumoscope.training.gate_films import sources
 from pneumoscope.training.gate_net import GateNet, export_gate
 from pneumoscope.training.gate_others import OtherPictures
+
+
+def make_gate(
+    manifest: Manifest,
+    others: OtherPictures | None,
+    settings: GateSettings,
+    out: Path,
+    *,
+    folds: int | None = None,
+    about: str,
+    decoding: Progress | None = None,
+    epoch: Callable[[Row], None] | None = None,
+    step: Progress | None = None,
+) -> GateInfo:
+    """Train a gate; write `gate.onnx` and `gate.json` into a new folder; what is written of it.
+
+    Args:
+        manifest: upright frontal chest films.
+        others: pictures of other things, or None.
+        settings: how to train.
+        out: the folder.
+        folds: networks, each without such a part of the other pictures; None for one network that
+            is trained on their train part.
+        about: what the gate is trained on.
+        decoding: called with (done, total) films decoded.
+        epoch, step: as of `train_gate_nets`.
+
+    Raises:
+        SettingsError: folds, and no other pictures.
+        RunError: see `train_gate_nets`.
+        OutputError: `out` holds something.
+    """
+    if folds is not None and others is None:
+        raise SettingsError("--folds needs other pictures", remedy="give --others")
+    new_folder(out)
+    films, val = (
+        cached_pixels(manifest.subset(split), settings.stored_side, progress=decoding)
+        for split in ("train", "val")
+    )
+    if others is None:
+        unseen = [np.zeros(0, dtype=bool)]
+    elif folds is None:
+        unseen = [others.splits != "train"]
+    else:
+        unseen = [others.folds(folds) == fold for fold in range(folds)]
+    made = sources(films, others, settings.phantoms, settings.seed)
+    nets = train_gate_nets(made, settings, unseen, epoch=epoch, step=step)
+    return write_gate(nets, unseen, manifest, others, val, settings, out / "gate.onnx", about)
 
 
 def write_gate(

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.cohort.annotations import find_mask
+from pneumoscope.cohort.layout import list_cohort
 from pneumoscope.cohort.lung_masks import LungCase, read_lung_film, read_lung_mask
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.original_sizes import Sizes
+from pneumoscope.cohort.scan import ScanSettings, scan
 from pneumoscope.errors import CohortError
 
 
@@ -30,6 +32,22 @@ class LungFilms:
 
     def __len__(self) -> int:
         return len(self.films)
+
+
+def lung_manifest(films: Path, progress: Callable[[int, int], None] | None = None) -> Manifest:
+    """The radiographs of a manifest, or of a folder, whose part `test` stays test.
+
+    Args:
+        films: the manifest, or the folder with label folders.
+        progress: called with (done, total) while a folder is scanned.
+
+    Raises:
+        CohortError: there are no radiographs.
+    """
+    if films.is_file():
+        return Manifest.read(films)
+    official = "test" in (list_cohort(films).official or [])
+    return scan(films, ScanSettings(keep_official=official), progress).manifest
 
 
 def lung_cases(manifest: Manifest, split: str, masks: Path, sizes: Sizes) -> list[LungCase]:

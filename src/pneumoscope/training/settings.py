@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -239,7 +240,40 @@ def read_settings(path: Path) -> TrainingSettings:
 
 def write_settings(path: Path, settings: TrainingSettings) -> None:
     """Write all settings, defaults included, as YAML."""
-    write_text(path, yaml.safe_dump(settings.model_dump(), sort_keys=False))
+    write_text(path, settings_text(settings))
+
+
+def settings_text(settings: TrainingSettings) -> str:
+    """All settings, defaults included, as YAML."""
+    return yaml.safe_dump(settings.model_dump(), sort_keys=False)
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """Settings by name, of `NAME=VALUE` pairs; values are read as YAML.
+
+    Raises:
+        SettingsError: a pair has no '=' or no valid value, or names the preset, which the others
+            build on.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise SettingsError(f"'{pair}' is not a setting", remedy="write --set name=value")
+        try:
+            read = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise SettingsError(
+                f"'{pair}' has a value that is not YAML", remedy="write --set name=value"
+            ) from error
+        whole, dot, part = name.strip().replace("-", "_").partition(".")
+        if dot and whole == "augmentation":
+            settings.setdefault("amounts", {})[part] = read
+        else:
+            settings[whole + dot + part] = read
+    if "preset" in settings:
+        raise SettingsError("the preset is not a setting", remedy="write --preset NAME")
+    return settings
 
 
 def _validated(values: dict[str, Any], path: Path | None) -> TrainingSettings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pneumoscope.errors import SettingsError
 
@@ -45,6 +45,11 @@ class SmallSettings:
                 "epochs, batch size and learning rate must be positive",
                 remedy="give --epochs 1 or more",
             )
+
+    @classmethod
+    def of(cls, **given: int | None) -> Self:
+        """The defaults, but for what is given; None is not."""
+        return cls(**{name: value for name, value in given.items() if value is not None})
 
     def to_dict(self) -> dict[str, int | float]:
         """As plain JSON."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 from pneumoscope.dicom.deidentify import Pseudonyms
@@ -102,6 +104,15 @@ class Node:
             self.http.start()
             text, host = "HTTP on {host}:{port}", settings.http_host
             say(logging.INFO, "http.started", text, host=host, port=self.http.port)
+
+    def run(self) -> None:
+        """Start, and stop when the process is told to end (SIGTERM, or SIGINT of Ctrl-C)."""
+        stopped = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
+        self.start()
+        stopped.wait()
+        self.stop()
 
     def stop(self) -> None:
         """Take no more, finish the film and the object in hand, keep the rest for next time."""

@@ -51,6 +51,23 @@ class TlsFiles:
     key: Path
     authority: Path | None = None
 
+    @classmethod
+    def of(
+        cls, certificate: Path | None, key: Path | None, authority: Path | None
+    ) -> TlsFiles | None:
+        """The files that were named, or None if none was.
+
+        Raises:
+            SettingsError: a part is missing.
+        """
+        if certificate is None and key is None and authority is None:
+            return None
+        if certificate is None or key is None:
+            raise SettingsError(
+                "TLS needs a certificate and its key", remedy="give --tls-certificate and --tls-key"
+            )
+        return cls(certificate, key, authority)
+
     def server(self) -> ssl.SSLContext:
         """For callers.
 
