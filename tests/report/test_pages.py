@@ -278,7 +278,7 @@ def test_model_card_tables_are_tables() -> None:
 
 
 def test_model_card_without_figures_says_so() -> None:
-    nothing = {"splits": {}, "weights": {}, "settings": {}, "versions": {}}
+    nothing: dict[str, Any] = {"splits": {}, "weights": {}, "settings": {}, "versions": {}}
     bare = {**BUNDLE, "calibration": {}, "training": {**BUNDLE["training"], **nothing}}
     card = render_model_card(bare)
     assert "Not evaluated yet" in card

@@ -155,8 +155,9 @@ def pair_matrix(
         cells[pair.first, pair.second] = Cell(written, _difference(value), apart)
         cells[pair.second, pair.first] = Cell(written, _difference(-value), apart)
     names = [row.name for row in rows]
+    blank: list[Cell | None] = [None] * len(names)
     return [
-        (name, [None] * (line + 1) + [cells.get((name, other)) for other in names[line + 1 :]])
+        (name, blank[: line + 1] + [cells.get((name, other)) for other in names[line + 1 :]])
         for line, name in enumerate(names)
     ]
 

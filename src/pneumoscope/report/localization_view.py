@@ -7,9 +7,9 @@ positives and for all radiographs. `localization_method` names the bundle's own 
 - `slice`: `test half`, or `true positives` where only lungs were measured;
 - `lungs_from`: `masks` or `segmenter`;
 - `methods`: method to `MethodReport.to_dict()` (or `LungsReport.to_dict()`), figures not read;
-- `paired`: other method to `PairedReport.to_dict()`, the own method's figures less the other's, on
+- `paired`: other method to `FigureReport.to_dict()`, the own method's figures less the other's, on
   true positives;
-- `pairs`: `PairedReport.to_dict()` of other pairs, with `first` and `second`;
+- `pairs`: `FigureReport.to_dict()` of other pairs, with `first` and `second`;
 - `groups`: `GroupReport.to_dict()`.
 
 Every part may be missing.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pneumoscope.files import atomic_path
+from pneumoscope.files import atomic_path, write_bytes
 from pneumoscope.findings import Region
 from pneumoscope.imaging.png import encode_unit
 
@@ -166,9 +166,7 @@ def save_heatmap(path: Path, heatmap: NDArray[np.floating[Any]]) -> None:
         raise ValueError(f"a heatmap is (h, w), not {heatmap.shape}")
     if not (heatmap.min() >= 0 and heatmap.max() <= 1):
         raise ValueError("a heatmap's values are numbers from 0 to 1")
-    content = encode_unit(heatmap)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, encode_unit(heatmap))
 
 
 @lru_cache(maxsize=1)
