@@ -9,7 +9,7 @@ import numpy as np
 
 from pneumoscope.cohort.lung_masks import LungCase, read_lung_film, read_lung_mask
 from pneumoscope.errors import CohortError
-from pneumoscope.evaluate import bootstrap_patients, weighted_means
+from pneumoscope.evaluate.bootstrap import bootstrap_patients, figures_json, weighted_means
 from pneumoscope.lungs import LungSegmenter, Overlap, overlap, plausible, two_largest
 
 Scores = list[dict[str, Any]]
@@ -82,7 +82,7 @@ def _figures(scores: Scores) -> dict[str, Any]:
     return {
         "n": len(scores),
         "n_patients": len(set(patients)),
-        **{name: interval.to_dict() for name, interval in intervals.items()},
+        **figures_json(intervals),
         "dice_median": float(np.median(dice)),
         "dice_5th_percentile": float(np.quantile(dice, 0.05)),
     }
