@@ -50,10 +50,7 @@ from pneumoscope.evaluate.mcnemar import mcnemar_test
 from pneumoscope.evaluate.predictions import Predictions
 from pneumoscope.evaluate.recalibration import OperatingPoint, Recalibration, recalibrate
 from pneumoscope.evaluate.threshold_rule import ThresholdRule
-from pneumoscope.evaluate.thresholds import (
-    best_f1,
-    choose_threshold,
-)
+from pneumoscope.evaluate.thresholds import choose_threshold
 
 __all__ = [
     "Comparison",
@@ -73,7 +70,6 @@ __all__ = [
     "ThresholdRule",
     "UsualLocation",
     "abstention_report",
-    "best_f1",
     "bootstrap_patients",
     "calibrated",
     "calibration_slope_intercept",

@@ -38,11 +38,6 @@ class ClassificationReport:
     n_patients: int
     prevalence: float
 
-    @property
-    def skipped(self) -> dict[str, int]:
-        """Resamples in which a figure was undefined, for figures that have any."""
-        return {name: figure.skipped for name, figure in self.figures.items() if figure.skipped}
-
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it; undefined figures are None."""
         return {

@@ -73,27 +73,6 @@ def _mean_j(
     return total / max(count, 1)
 
 
-def best_f1(probabilities: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
-    """The largest F1 over all thresholds, and the threshold that reaches it.
-
-    The middle between adjacent scores is taken as in `choose_threshold`. On the data it was found
-    on, this F1 is optimistic: fit on val, report on test.
-
-    Args:
-        probabilities: (n,) in [0, 1].
-        targets: (n,) of 0 and 1.
-
-    Returns:
-        (F1, threshold).
-
-    Raises:
-        EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
-    """
-    scores, tp, fp = cuts(probabilities, targets, "the best F1")
-    f1 = 2.0 * tp / (tp[-1] + tp + fp)
-    return float(f1.max()), middle_of_best(scores, f1 >= f1.max() * (1.0 - 1e-12))
-
-
 def cuts(
     probabilities: ArrayLike, targets: ArrayLike, purpose: str
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
