@@ -58,11 +58,7 @@ def compare_finished(
         EvaluationError: the split has one label only, or the cohort other labels than a model.
         OutputError: `out` holds something.
     """
-    for name in models:
-        if not _NAME.fullmatch(name):
-            raise SettingsError(f"'{name}' is no name of a model", remedy="use letters and digits")
-    if len(models) < 2:
-        raise SettingsError("there is one model only", remedy="give --model twice or more")
+    _check(models)
     loaded = {
         name: OwnModel(load_engine(path, every_method=annotations is not None))
         for name, path in models.items()
@@ -106,6 +102,14 @@ def compare_finished(
     write_comparison(out, content)
     write_json(out / "metrics.json", _metrics(content, compared, split))
     return content
+
+
+def _check(models: Mapping[str, Path]) -> None:
+    for name in models:
+        if not _NAME.fullmatch(name):
+            raise SettingsError(f"'{name}' is no name of a model", remedy="use letters and digits")
+    if len(models) < 2:
+        raise SettingsError("there is one model only", remedy="give --model twice or more")
 
 
 def start_of(info: BundleInfo) -> str:
