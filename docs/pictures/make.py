@@ -16,7 +16,8 @@ from pneumoscope.cohort.annotations import find_mask, read_mask
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.findings import Finding
 from pneumoscope.imaging import read_radiograph
-from pneumoscope.report.overlay import load_heatmap, overlay
+from pneumoscope.imaging.png import unit_values
+from pneumoscope.report.overlay import overlay
 from pneumoscope.report.sheet import contact_sheet
 
 COUNT, COLUMNS = 4, 4
@@ -45,7 +46,8 @@ def heatmaps(demo: Path, manifest: Manifest) -> Image.Image:
         pixels = read_radiograph(manifest.root / image).pixels
         path = find_mask(manifest.root / "masks", image)
         mask = None if path is None else read_mask(path, *pixels.shape)
-        heatmap = load_heatmap(demo / "findings" / str(finding.heatmap))
+        with Image.open(demo / "findings" / str(finding.heatmap)) as file:
+            heatmap = unit_values(file)
         films.append(overlay(pixels, heatmap, finding.regions, lesion_mask=mask))
         captions.append(f"{finding.label}, p = {finding.probability:.2f}")
     return Image.fromarray(contact_sheet(films, captions, columns=COLUMNS, tile=240))

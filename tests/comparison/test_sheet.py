@@ -12,7 +12,7 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.comparison.sheet import NEGATIVES, POSITIVES, choose_films, heatmap_sheet
 
 
-def test_films_are_drawn_by_seed_one_of_a_patient(manifest_file: Path) -> None:
+def test_films_are_drawn_one_of_a_patient(manifest_file: Path) -> None:
     part = Manifest.read(manifest_file).subset("all")
     images = part.table["image"].tolist()
     chosen = choose_films(part, images)
@@ -20,7 +20,7 @@ def test_films_are_drawn_by_seed_one_of_a_patient(manifest_file: Path) -> None:
     labels = rows["label"].tolist()
     assert labels == [part.labels[1]] * POSITIVES + [part.labels[0]] * NEGATIVES
     assert rows["patient"].is_unique
-    assert chosen == choose_films(part, images) != choose_films(part, images, seed=1)
+    assert chosen == choose_films(part, images)
     left = choose_films(part, images[:3])
     assert set(left) <= set(images[:3])
 

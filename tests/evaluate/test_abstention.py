@@ -109,7 +109,7 @@ def test_the_report_counts_each_label_by_itself() -> None:
         logits=np.log(probabilities / (1 - probabilities)),
         probabilities=probabilities,
     )
-    found = abstention_report(predictions, 0.5, ReviewBand(0.9, 0.4, 0.7), n_resamples=200)
+    found = abstention_report(predictions, 0.5, ReviewBand(0.9, 0.4, 0.7))
     values = {name: figure.value for name, figure in found.items()}
     # In the band: .5 and .6. Missed for sure: .1; false alarm for sure: .9.
     assert values == pytest.approx(

@@ -112,7 +112,7 @@ def test_perfect_predictions_do_not_blow_up() -> None:
     told = report.to_dict()["classification"]
     assert told["roc_auc"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert told["calibration_slope"]["value"] is None
-    assert report.skipped["calibration_slope"] == 100
+    assert report.figures["calibration_slope"].skipped == 100
     assert abs(told["calibration_intercept"]["value"]) < 1.0
 
 

@@ -16,7 +16,7 @@ def test_a_pixel_belongs_to_a_box_when_its_centre_does() -> None:
     assert (annotation.mask == expected).all()
     assert annotation.boxes.tolist() == [[1.6, 2.5, 2.0, 1.0]]
     assert (annotation.height, annotation.width, annotation.n_boxes) == (6, 8, 1)
-    assert annotation.share == 2 / 48
+    assert annotation.mask.mean() == 2 / 48
 
 
 def test_centres_on_an_edge_belong_to_one_of_two_adjacent_boxes() -> None:

@@ -186,7 +186,7 @@ def test_perfect_maps_score_one_and_empty_maps_nothing() -> None:
         assert empty["energy_in_lungs"] == empty["peak_in_lungs"] == 0.0
         assert slices[1].n_flat == 12
         assert empty["pxap"] == pytest.approx(
-            np.mean([film(index, n_boxes=1)[1].share for index in range(12)])
+            np.mean([film(index, n_boxes=1)[1].mask.mean() for index in range(12)])
         )
 
 

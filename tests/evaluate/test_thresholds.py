@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from pneumoscope.errors import EvaluationError
-from pneumoscope.evaluate import best_f1, choose_threshold, sensitivity_at_specificity
+from pneumoscope.evaluate import choose_threshold
 
 from .cohorts import binormal
 
@@ -29,9 +29,6 @@ def test_no_threshold_does_better(seed: int, decimals: int) -> None:
     chosen = choose_threshold(p, y)
     assert balanced(chosen) == pytest.approx(max(balanced(t) for t in np.unique(p)))
     assert np.abs(p - chosen).min() > 0.0  # never on a score
-    f1, threshold = best_f1(p, y)
-    assert f1 == pytest.approx(max(metrics.f1_score(y, p >= t) for t in np.unique(p)))
-    assert metrics.f1_score(y, p >= threshold) == pytest.approx(f1)
 
 
 def test_of_equal_intervals_the_widest_is_taken() -> None:
@@ -66,24 +63,10 @@ def test_useless_scores_get_the_neutral_threshold(p: list[float]) -> None:
     assert choose_threshold(p, [0, 0, 1, 1]) == 0.5
 
 
-def test_sensitivity_at_specificity() -> None:
-    targets = [0] * 10 + [1] * 4
-    scores = [0.1] * 9 + [0.7] + [0.05, 0.6, 0.8, 0.9]
-    assert sensitivity_at_specificity(scores, targets, 0.90) == 0.75
-    assert sensitivity_at_specificity(scores, targets, 0.91) == 0.5
-    assert sensitivity_at_specificity(scores, targets, 0.0) == 1.0
-
-
 def test_faults_are_named() -> None:
     with pytest.raises(EvaluationError, match="needs both classes") as caught:
         choose_threshold([0.1, 0.2], [0, 0])
     assert caught.value.remedy
-    with pytest.raises(EvaluationError, match="needs both classes"):
-        best_f1([0.1, 0.2], [1, 1])
-    with pytest.raises(EvaluationError, match="needs both classes"):
-        sensitivity_at_specificity([0.1, 0.2], [1, 1])
-    with pytest.raises(EvaluationError, match="specificity 90"):
-        sensitivity_at_specificity([0.1, 0.2], [0, 1], 90)
     with pytest.raises(EvaluationError, match="NaN"):
         choose_threshold([np.nan, 0.2], [0, 1])
     with pytest.raises(EvaluationError, match="lengths differ"):

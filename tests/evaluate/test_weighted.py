@@ -100,6 +100,15 @@ def test_later_keys_only_break_ties() -> None:
     assert both["roc_auc"][0] == pytest.approx(1.0)
 
 
+def test_sensitivity_at_other_specificities() -> None:
+    targets = np.array([0] * 10 + [1] * 4)
+    scores = np.array([0.1] * 9 + [0.7] + [0.05, 0.6, 0.8, 0.9])
+    ranking = _weighted.Ranking(targets, scores)
+    for specificity, sensitivity in ((0.90, 0.75), (0.91, 0.5), (0.0, 1.0)):
+        figures = ranking.figures(np.ones((1, 14)), specificity)
+        assert figures["sensitivity"][0] == sensitivity
+
+
 def test_specificity_of_exactly_90_percent_is_reached() -> None:
     targets = np.array([0] * 10 + [1] * 2)
     scores = np.array([0.1] * 9 + [0.5] + [0.4, 0.9])

@@ -8,10 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
-from pneumoscope.bundles import BundleInfo, write_bundle
-from pneumoscope.bundles.info import WEIGHTS_FILE
+from pneumoscope.benchmark.random_bundle import untrained, write_classifier
+from pneumoscope.bundles import BundleInfo
 from pneumoscope.export import Exported, export_onnx
 from pneumoscope.export.network import ExportedNetwork
 from pneumoscope.export.tracing import Traced, trace
@@ -20,39 +18,16 @@ from tests.localize.networks import small
 
 
 def described(architecture: Architecture, heatmap: str) -> dict[str, Any]:
-    """The fields of a bundle's description."""
-    return {
-        "version": "0",
-        "architecture": {
-            "backbone": architecture.backbone,
-            "head": architecture.head,
-            "size": architecture.size,
-            "mean": architecture.mean,
-            "std": architecture.std,
-            "options": json.loads(json.dumps(architecture.options)),
-        },
-        "labels": ("NORMAL", "PNEUMONIA"),
-        "threshold": 0.4,
-        "temperature": 0.7,
-        "calibration": {},
-        "training": {
-            "data_digest": "0" * 64,
-            "splits": {},
-            "weights": {},
-            "settings": {},
-            "selected_epoch": 0,
-            "versions": {},
-        },
-        "heatmap": heatmap,
-    }
+    """The fields of a bundle's description, with a threshold and a temperature of its own."""
+    fields = untrained(architecture, heatmap)
+    fields["architecture"]["options"] = json.loads(json.dumps(architecture.options))
+    return {**fields, "threshold": 0.4, "temperature": 0.7}
 
 
 def write_small(folder: Path, classifier: Classifier, heatmap: str) -> BundleInfo:
     """Write a classifier as a bundle explained by `heatmap`."""
     folder.mkdir(parents=True)
-    state = {name: value.contiguous() for name, value in classifier.state_dict().items()}
-    save_file(state, folder / WEIGHTS_FILE)
-    return write_bundle(folder, described(classifier.architecture, heatmap), [WEIGHTS_FILE])
+    return write_classifier(folder, classifier, described(classifier.architecture, heatmap))
 
 
 # What was written once, until the process ends.

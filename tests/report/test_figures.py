@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,16 +14,14 @@ from PIL import Image
 
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import risk_curve
-from pneumoscope.report.curves import risk_figure
+from pneumoscope.report.curves import precision_recall_figure, risk_figure, roc_figure
 from pneumoscope.report.figures import (
     confusion_figure,
-    figure_png,
     history_figure,
-    precision_recall_figure,
     reliability_figure,
-    roc_figure,
     score_figure,
 )
+from pneumoscope.report.style import figure_png
 
 Floats = NDArray[np.float64]
 AUC = {"value": 0.9871, "low": 0.979, "high": 0.9931}
@@ -63,8 +62,8 @@ def test_roc_tells_area_and_operating_point(sample: tuple[Floats, NDArray[np.int
 def test_roc_enlarges_the_corner_of_a_good_model_only() -> None:
     targets = np.arange(40) % 2
     good, poor = np.where(targets == 1, 0.9, 0.1), np.linspace(0, 1, 40)
-    assert len(roc_figure(good, targets, threshold=0.5).axes[0].child_axes) == 1
-    assert not roc_figure(poor, targets, threshold=0.5).axes[0].child_axes
+    assert len(roc_figure(good, targets, threshold=0.5, auc=AUC).axes[0].child_axes) == 1
+    assert not roc_figure(poor, targets, threshold=0.5, auc=AUC).axes[0].child_axes
 
 
 def test_precision_recall(sample: tuple[Floats, NDArray[np.int64]]) -> None:
@@ -73,7 +72,8 @@ def test_precision_recall(sample: tuple[Floats, NDArray[np.int64]]) -> None:
     text = words(precision_recall_figure(probabilities, targets, threshold=0.4, auc=AUC))
     assert f"prevalence {targets.mean():.3f}" in text
     assert f"precision {targets[said].mean():.3f}, recall {said[targets == 1].mean():.3f}" in text
-    assert "threshold" not in words(precision_recall_figure(probabilities, targets, threshold=1.0))
+    none = precision_recall_figure(probabilities, targets, threshold=1.0, auc=AUC)
+    assert "threshold" not in words(none)
 
 
 def test_risk_marks_what_the_band_leaves(sample: tuple[Floats, NDArray[np.int64]]) -> None:
@@ -85,15 +85,15 @@ def test_risk_marks_what_the_band_leaves(sample: tuple[Floats, NDArray[np.int64]
     assert "75% decided" in words(figure)
     mark = figure.axes[0].lines[2]
     assert np.asarray(mark.get_ydata())[0] == pytest.approx(curve.risk[224])
-    assert "band" not in words(risk_figure(curve))
+    assert "band" not in words(risk_figure(curve, uncertain=None))
 
 
 def test_reliability_counts_every_radiograph(sample: tuple[Floats, NDArray[np.int64]]) -> None:
     probabilities, targets = sample
-    figure = reliability_figure(probabilities, targets, before=probabilities**2, bins=10)
+    figure = reliability_figure(probabilities, targets, before=probabilities**2)
     assert "before calibration" in words(figure)
     counts = [int(text.get_text() or 0) for text in figure.axes[1].texts]
-    assert counts == np.histogram(probabilities, np.linspace(0, 1, 11))[0].tolist()
+    assert counts == np.histogram(probabilities, np.linspace(0, 1, 16))[0].tolist()
 
 
 def test_scores_count_the_wrong_side(sample: tuple[Floats, NDArray[np.int64]]) -> None:
@@ -105,10 +105,11 @@ def test_scores_count_the_wrong_side(sample: tuple[Floats, NDArray[np.int64]]) -
 
 
 def test_confusion_shows_counts_and_shares() -> None:
-    text = words(confusion_figure({"tn": 227, "fp": 10, "fn": 7, "tp": 662}))
+    text = words(confusion_figure({"tn": 227, "fp": 10, "fn": 7, "tp": 662}, names=("N", "P")))
     for part in ("227", "662", "false alarms (4.2%)", "missed (1.0%)"):
         assert part in text
-    assert "missed (0.0%)" in words(confusion_figure({"tn": 5, "fp": 0, "fn": 0, "tp": 0}))
+    none = confusion_figure({"tn": 5, "fp": 0, "fn": 0, "tp": 0}, names=("N", "P"))
+    assert "missed (0.0%)" in words(none)
 
 
 def test_history_marks_the_epoch_kept() -> None:
@@ -118,19 +119,26 @@ def test_history_marks_the_epoch_kept() -> None:
     assert words(figure).count("kept") == 2
     assert figure_png(figure)
     with pytest.raises(EvaluationError, match="history"):
-        history_figure([], [], [], [])
+        history_figure([], [], [], [], best_epoch=1)
     with pytest.raises(EvaluationError, match="history"):
-        history_figure([1], [1], [1], [])
+        history_figure([1], [1], [1], [], best_epoch=1)
 
 
 def test_png_is_an_image_and_reproducible(sample: tuple[Floats, NDArray[np.int64]]) -> None:
-    first, second = (figure_png(roc_figure(*sample, threshold=0.5)) for _ in range(2))
+    first, second = (figure_png(roc_figure(*sample, threshold=0.5, auc=AUC)) for _ in range(2))
     assert first == second
     with Image.open(io.BytesIO(first)) as image:
         assert image.format == "PNG" and min(image.size) > 500
 
 
-@pytest.mark.parametrize("draw", [roc_figure, precision_recall_figure, reliability_figure])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        partial(roc_figure, threshold=0.5, auc=AUC),
+        partial(precision_recall_figure, threshold=0.5, auc=AUC),
+        partial(reliability_figure, before=None),
+    ],
+)
 def test_what_makes_no_figure_is_refused(draw: Callable[..., Figure]) -> None:
     with pytest.raises(EvaluationError, match="both labels"):
         draw([0.1, 0.2], [1, 1])
@@ -147,8 +155,9 @@ def test_what_makes_no_figure_is_refused(draw: Callable[..., Figure]) -> None:
 def test_no_pyplot_and_no_matplotlib_before_it_is_needed() -> None:
     code = (
         "import sys, pneumoscope.report; assert 'matplotlib' not in sys.modules\n"
-        "from pneumoscope.report.figures import confusion_figure, figure_png\n"
-        "figure_png(confusion_figure(dict(tn=1, fp=1, fn=1, tp=1)))\n"
+        "from pneumoscope.report.figures import confusion_figure\n"
+        "from pneumoscope.report.style import figure_png\n"
+        "figure_png(confusion_figure(dict(tn=1, fp=1, fn=1, tp=1), names=('N', 'P')))\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert 'torch' not in sys.modules"
     )

@@ -75,23 +75,26 @@ def test_froc_shows_the_own_the_best_and_the_best_baselines() -> None:
     methods = {
         "random": froc(0, 0, 0, 0, 0.1),
         "usual_location": froc(0.1, 0.2, 0.3, 0.4, 0.5),
+        "centre": froc(0, 0, 0, 0, 0),
         "gradcam": froc(0.1, 0.2, 0.2, 0.2, 0.2),
         "layercam": froc(0.5, 0.5, 0.5, 0.5, 0.5),
         "hirescam": froc(0.3, 0.3, 0.3, 0.3, 0.3),
         "eigencam": {"peak_in_box": interval(0.9)},
     }
-    figure = froc_figure(methods, own="gradcam", most=1)
+    figure = froc_figure(methods, own="gradcam")
     assert legend(figure) == [
         "Usual location\nmean 0.300",
+        "Random heat\nmean 0.020",
         "LayerCAM\nmean 0.500",
+        "HiResCAM\nmean 0.300",
         "Grad-CAM\nmean 0.180, the model's own",
     ]
     (axes,) = figure.axes
-    curve = axes.lines[2]
+    curve = axes.lines[4]
     assert np.asarray(curve.get_xdata()).tolist() == [0.125, 0.25, 0.5, 1, 2]
     assert np.asarray(curve.get_ydata()).tolist() == [0.1, 0.2, 0.2, 0.2, 0.2]
     # Intervals of the own method only.
-    assert len(axes.lines) == 3 + 5
+    assert len(axes.lines) == 5 + 5
     assert axes.get_xscale() == "log" and axes.get_ylim()[0] == 0
 
 
@@ -116,6 +119,6 @@ def test_pictures_of_what_was_measured() -> None:
 
 def test_nothing_to_draw() -> None:
     with pytest.raises(EvaluationError):
-        headline_figure(METHODS, ("iou@0.5",))
+        headline_figure(METHODS, ("iou@0.5",), own=None)
     with pytest.raises(EvaluationError):
-        froc_figure(METHODS)
+        froc_figure(METHODS, own=None)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from pneumoscope.report.html import ReportContent, render_report
-from pneumoscope.report.model_card import ModelCard, render_model_card
+from pneumoscope.report.model_card import render_model_card
 from pneumoscope.report.pages import RESEARCH_ONLY, escape_markdown
 from pneumoscope.report.sheet import contact_sheet
 
@@ -225,6 +225,10 @@ BUNDLE: dict[str, Any] = {
     "labels": ["NORMAL", "PNEUMONIA"],
     "threshold": 0.40123,
     "temperature": 1.3123,
+    "bias": 0.0,
+    "review": None,
+    "weaknesses": (),
+    "site": None,
     "calibration": {"val_ece_before": 0.031, "val_ece_after": None},
     "training": {
         "data_digest": "1234abcd",
@@ -239,9 +243,7 @@ BUNDLE: dict[str, Any] = {
 
 
 def test_model_card_of_a_bundle() -> None:
-    card = render_model_card(
-        ModelCard.from_bundle(BUNDLE, metrics=METRICS, cohort="Children.", limits=["Own limit."])
-    )
+    card = render_model_card(BUNDLE, metrics=METRICS, cohort="Children.", limits=["Own limit."])
     for part in (
         "### Localization: True positives",
         "# Model card: efficientnet_lite0@ab12cd34",
@@ -265,7 +267,7 @@ def test_model_card_of_a_bundle() -> None:
 
 
 def test_model_card_tables_are_tables() -> None:
-    card = render_model_card(ModelCard.from_bundle(BUNDLE, metrics=METRICS))
+    card = render_model_card(BUNDLE, metrics=METRICS)
     blocks = re.findall(r"(?:^\|.*\n)+", card, flags=re.MULTILINE)
     assert len(blocks) >= 6
     for block in blocks:
@@ -276,10 +278,11 @@ def test_model_card_tables_are_tables() -> None:
 
 
 def test_model_card_without_figures_says_so() -> None:
-    bare = ModelCard("m@1", "0.1", ("N", "P"), "b", "linear", 64, (0.5,), (0.5,), 0.5, 1.0)
+    nothing: dict[str, Any] = {"splits": {}, "weights": {}, "settings": {}, "versions": {}}
+    bare = {**BUNDLE, "calibration": {}, "training": {**BUNDLE["training"], **nothing}}
     card = render_model_card(bare)
     assert "Not evaluated yet" in card
-    assert "## Training" not in card and "None" not in card and "nan" not in card
+    assert "| setting |" not in card and "None" not in card and "nan" not in card
 
 
 def test_markdown_is_escaped() -> None:
@@ -322,7 +325,7 @@ def test_contact_sheet_refuses_what_does_not_fit() -> None:
 
 def test_model_card_lists_known_weaknesses() -> None:
     weak = {"measured": "on PA films sensitivity was .58", "n": 26, "views": ["PA"]}
-    card = render_model_card(ModelCard.from_bundle({**BUNDLE, "weaknesses": [weak]}))
+    card = render_model_card({**BUNDLE, "weaknesses": [weak]})
     assert "## Known weaknesses" in card
     assert "- on PA films sensitivity was .58 (n = 26)" in card
-    assert "Known weaknesses" not in render_model_card(ModelCard.from_bundle(BUNDLE))
+    assert "Known weaknesses" not in render_model_card(BUNDLE)

@@ -19,7 +19,7 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.evaluate import Predictions
 from pneumoscope.evaluate.classification import one_label
 from pneumoscope.evaluate.localization import LocalizationEvaluator
-from pneumoscope.files import atomic_path, new_folder, write_json, write_text
+from pneumoscope.files import new_folder, write_bytes, write_json, write_text
 from pneumoscope.report.html import Picture, ReportContent, render_report
 from pneumoscope.report.localization_figures import localization_pictures
 from pneumoscope.report.overlap import overlap_sentences
@@ -99,14 +99,13 @@ class Assessment:
     def warnings(self) -> list[str]:
         """Sentences on figures and heatmaps that are missing, and files not of the manifest."""
         notes = [*self._one_label(), *self.subject.notes()]
-        if not self.changed:
-            return notes
-        return [
-            *notes,
-            f"{len(self.changed)} file{'s' * (len(self.changed) > 1)} changed since the manifest "
-            "was written (SHA-256 differs), so labels may be of other radiographs: "
-            f"{', '.join(self.changed[:5])}. Scan the cohort again.",
-        ]
+        if self.changed:
+            notes.append(
+                f"{len(self.changed)} file{'s' * (len(self.changed) > 1)} changed since the "
+                "manifest was written (SHA-256 differs), so labels may be of other radiographs: "
+                f"{', '.join(self.changed[:5])}. Scan the cohort again."
+            )
+        return notes
 
     def _one_label(self) -> list[str]:
         targets = self.predictions.targets
@@ -169,7 +168,7 @@ class Assessment:
                 figures=[*first, *self.figures.values()],
                 localization_figures=list(self.localization_figures.values()),
                 gallery=pictures,
-                gallery_rule=rule(self.annotations) if pictures else "",
+                gallery_rule=rule(self) if pictures else "",
                 notes=notes,
                 labels=self.manifest.labels,
             )
@@ -180,8 +179,7 @@ class Assessment:
         write_json(folder / "metrics.json", self.metrics)
         write_text(folder / "predictions.csv", self.predictions_csv())
         for name, (_, _, png) in {**self.figures, **self.localization_figures}.items():
-            with atomic_path(folder / "figures" / f"{name}.png") as temporary:
-                temporary.write_bytes(png)
+            write_bytes(folder / "figures" / f"{name}.png", png)
 
     def save(self, folder: str | Path) -> Path:
         """Write `metrics.json`, `predictions.csv`, `figures/` and `report.html`; the folder.

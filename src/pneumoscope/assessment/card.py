@@ -20,7 +20,7 @@ from pneumoscope.bundles import (
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError, SettingsError
 from pneumoscope.files import write_json, write_text
-from pneumoscope.report.model_card import ModelCard, render_model_card
+from pneumoscope.report.model_card import render_model_card
 
 CARD, CARD_DATA = "MODEL_CARD.md", "model_card.json"
 # What the card keeps of an evaluation; the rest is details of its own report.
@@ -72,9 +72,8 @@ def write_card(
         "gate": {} if gate is None else _json(gate),
     }
     text = _words(words)
-    described = info.model_dump(mode="json")
-    card = ModelCard.from_bundle(described, measured=measured, **text)
-    write_text(folder / CARD, render_model_card(card))
+    card = render_model_card(info.model_dump(mode="json"), measured=measured, **text)
+    write_text(folder / CARD, card)
     write_json(folder / CARD_DATA, {"model": info.model_id, "measured": measured, **text})
     return folder / CARD, measured
 
@@ -144,7 +143,7 @@ def card_of(bundle: Path, info: BundleInfo) -> str:
     """
     known = read_card(bundle if bundle.is_dir() else bundle.parent) or {}
     words = {key: value for key, value in known.items() if key != "model"}
-    return render_model_card(ModelCard.from_bundle(info.model_dump(mode="json"), **words))
+    return render_model_card(info.model_dump(mode="json"), **words)
 
 
 def _contents(pairs: Sequence[str], file: str) -> dict[str, Any]:

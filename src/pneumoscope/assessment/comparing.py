@@ -13,7 +13,7 @@ from pneumoscope.assessment.own_model import OwnModel
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import Comparison, ModelScores, compare_models
 from pneumoscope.evaluate.localization import LocalizationEvaluator
-from pneumoscope.evaluate.localization_report import PairedReport
+from pneumoscope.evaluate.localization_report import FigureReport
 from pneumoscope.findings.words import RESEARCH_ONLY
 from pneumoscope.report.numbers import interval_text, metric_name
 
@@ -32,7 +32,7 @@ class ComparedAssessments:
     """
 
     classification: Comparison
-    localization: Mapping[tuple[str, str], PairedReport]
+    localization: Mapping[tuple[str, str], FigureReport]
 
     def __repr__(self) -> str:
         return f"<Comparison of {', '.join(row.name for row in self.classification.rows)}>"
@@ -104,7 +104,7 @@ def _seed(found: Assessment) -> int:
     return int(found.subject.info.training.settings["seed"])
 
 
-def _localized(assessments: Mapping[str, Assessment]) -> dict[tuple[str, str], PairedReport]:
+def _localized(assessments: Mapping[str, Assessment]) -> dict[tuple[str, str], FigureReport]:
     """Differences between own heatmaps."""
     both = LocalizationEvaluator()
     names = []

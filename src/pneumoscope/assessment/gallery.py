@@ -37,10 +37,8 @@ def choose(found: Assessment) -> list[tuple[str, str]]:
     p, y = found.predictions.probabilities, found.predictions.targets
     logits, threshold = found.predictions.logits, float(found.metrics["threshold"])
     # Saturated probabilities tie; the logit ranks on.
-    surest, doubt = (
-        np.argsort(-logits, kind="stable"),
-        np.argsort(np.abs(p - threshold), kind="stable"),
-    )
+    surest = np.argsort(-logits, kind="stable")
+    doubt = np.argsort(np.abs(p - threshold), kind="stable")
     positive = p >= threshold
     rules = (
         ("surest true positive", surest[(positive & (y == 1))[surest]]),
@@ -55,16 +53,21 @@ def choose(found: Assessment) -> list[tuple[str, str]]:
     return list(chosen.items())
 
 
-def rule(annotations: Annotations | None) -> str:
+def rule(found: Assessment) -> str:
     """The rule in words."""
-    return LESION_RULE if annotations is not None and annotations.has_lesions else RULE
+    return LESION_RULE if _lesions_of(found) is not None else RULE
+
+
+def _lesions_of(found: Assessment) -> Annotations | None:
+    """The annotations, if they are of lesions."""
+    known = found.annotations
+    return known if known is not None and known.has_lesions else None
 
 
 def gallery(found: Assessment) -> list[Picture]:
     """Overlays of the chosen radiographs, with lesion annotations where there are any."""
-    annotations = found.annotations
-    localized = annotations is not None and annotations.has_lesions
-    chosen = dict(choose_localized(found) if localized else choose(found))
+    lesions = _lesions_of(found)
+    chosen = dict(choose(found) if lesions is None else choose_localized(found))
     labels = dict(zip(found.manifest.table["image"], found.manifest.table["label"], strict=True))
     films = dict(films_of(found.manifest))
     pictures: list[Picture] = []
@@ -74,7 +77,7 @@ def gallery(found: Assessment) -> list[Picture]:
                 f"{chosen[item.name]}; labelled {labels[item.name]}, called {item.finding.label} "
                 f"with probability {item.finding.probability:.3f}"
             )
-            pictures.append((Path(item.name).name, caption, _png(item, annotations)))
+            pictures.append((Path(item.name).name, caption, _png(item, lesions)))
     return pictures
 
 
@@ -100,11 +103,9 @@ def choose_localized(found: Assessment) -> list[tuple[str, str]]:
     return list(chosen.items())
 
 
-def _png(item: Explained, annotations: Annotations | None) -> bytes:
-    mask = None
-    if annotations is not None and annotations.has_lesions:
-        annotation = annotations.lesions(item.name, *item.heatmap.shape)
-        mask = None if annotation is None else annotation.mask
+def _png(item: Explained, lesions: Annotations | None) -> bytes:
+    drawn = None if lesions is None else lesions.lesions(item.name, *item.heatmap.shape)
+    mask = None if drawn is None else drawn.mask
     film = Image.fromarray(
         overlay(item.radiograph.pixels, item.heatmap, item.finding.regions, lesion_mask=mask)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import ImageError, SettingsError
-from pneumoscope.evaluate.bootstrap import bootstrap_patients
+from pneumoscope.evaluate.bootstrap import bootstrap_patients, figures_json, weighted_means
 from pneumoscope.gate import InputGate, Verdict
 from pneumoscope.imaging import Radiograph, model_input, read_radiograph
 
@@ -46,23 +46,9 @@ def measure_gate(
         ImageError: a film of `part` cannot be read.
     """
     paths, patients = part.paths(), part.patients()
-    rng = np.random.default_rng(0)
-    own: list[Verdict] = []
-    spoilt: dict[str, list[Verdict]] = {}
-    mild: dict[str, list[Verdict]] = {}
     changed = np.unique(np.linspace(0, len(paths) - 1, min(_CHANGED, len(paths))).astype(int))
     whose = [patients[row] for row in changed]
-    for done, path in enumerate(paths, start=1):
-        film = read_radiograph(path).upright()
-        own.append(gate.judge(*model_input(film, _SIDE)))
-        if progress is not None:
-            progress(done, len(paths))
-        if done - 1 not in changed:
-            continue
-        for kind, pixels in spoil(film.pixels, rng).items():
-            spoilt.setdefault(kind, []).append(_judge(gate, pixels))
-        for kind, pixels in odd(film.pixels).items():
-            mild.setdefault(kind, []).append(_judge(gate, pixels))
+    own, spoilt, mild = _judge_part(gate, paths, set(changed.tolist()), progress)
     alarms = {}
     for name, rows in slices(part).items():
         alarms[name] = _share([own[row] for row in rows], [patients[row] for row in rows])
@@ -72,20 +58,12 @@ def measure_gate(
     beyond = _judge_files(gate, chests, unreadable)
     if beyond:
         alarms["further chest radiographs"] = _share(list(beyond.values()), list(beyond))
-    detection = {
-        kind: {**_share(found, whose), "auroc": _auroc(own, found), "reasons": _reasons(found)}
-        for kind, found in spoilt.items()
-    }
+    detection = {kind: _detected(found, whose, own) for kind, found in spoilt.items()}
     for table in tables:
         detection |= _of_table(gate, table, own)
     strange = _judge_files(gate, pictures, unreadable)
     if strange:
-        found = list(strange.values())
-        detection["other pictures"] = {
-            **_share(found, list(strange)),
-            "auroc": _auroc(own, found),
-            "reasons": _reasons(found),
-        }
+        detection["other pictures"] = _detected(list(strange.values()), list(strange), own)
     return {
         "model": gate.info.id,
         "threshold": gate.info.threshold,
@@ -163,6 +141,30 @@ def slices(part: Manifest) -> dict[str, NDArray[np.intp]]:
     return found
 
 
+def _judge_part(
+    gate: InputGate,
+    paths: Sequence[Path],
+    changed: set[int],
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[Verdict], dict[str, list[Verdict]], dict[str, list[Verdict]]]:
+    """Verdicts on all films, and by kind on those in rows `changed`, spoilt and looking odd."""
+    rng = np.random.default_rng(0)
+    own: list[Verdict] = []
+    spoilt: dict[str, list[Verdict]] = {}
+    mild: dict[str, list[Verdict]] = {}
+    for row, path in enumerate(paths):
+        film = read_radiograph(path).upright()
+        own.append(gate.judge(*model_input(film, _SIDE)))
+        if row in changed:
+            for kind, pixels in spoil(film.pixels, rng).items():
+                spoilt.setdefault(kind, []).append(_judge(gate, pixels))
+            for kind, pixels in odd(film.pixels).items():
+                mild.setdefault(kind, []).append(_judge(gate, pixels))
+        if progress is not None:
+            progress(row + 1, len(paths))
+    return own, spoilt, mild
+
+
 def _judge(gate: InputGate, pixels: NDArray[np.float32]) -> Verdict:
     return gate.judge(*model_input(Radiograph(pixels, Path("film")), _SIDE))
 
@@ -188,12 +190,8 @@ def _of_table(gate: InputGate, table: Path, own: Sequence[Verdict]) -> dict[str,
     detection = {}
     for kind in sorted(set(part.names)):
         rows = [row for row, name in enumerate(part.names) if name == kind]
-        found = [verdicts[row] for row in rows]
-        detection[f"{kind}, test part"] = {
-            **_share(found, [str(part.groups[row]) for row in rows]),
-            "auroc": _auroc(own, found),
-            "reasons": _reasons(found),
-        }
+        groups = [str(part.groups[row]) for row in rows]
+        detection[f"{kind}, test part"] = _detected([verdicts[row] for row in rows], groups, own)
     return detection
 
 
@@ -228,13 +226,20 @@ def _judge_file(gate: InputGate, path: Path) -> Verdict | None:
 def _share(found: Sequence[Verdict], patients: Sequence[str]) -> dict[str, Any]:
     """Number of pictures, and the share flagged with its interval."""
 
-    flags = np.array([verdict.flagged for verdict in found], dtype=np.float64)
+    flags = weighted_means({"flagged": [verdict.flagged for verdict in found]})
+    return {"n": len(found), **figures_json(bootstrap_patients(flags, patients))}
 
-    def statistic(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        return {"flagged": weights @ flags / weights.sum(axis=1)}
 
-    figure = bootstrap_patients(statistic, list(patients))["flagged"]
-    return {"n": len(found), "flagged": figure.to_dict()}
+def _detected(
+    found: Sequence[Verdict], groups: Sequence[str], chests: Sequence[Verdict]
+) -> dict[str, Any]:
+    """Share flagged of pictures that should be, AUROC against chest films, and reasons given."""
+    reasons = Counter(verdict.reason for verdict in found if verdict.reason is not None)
+    return {
+        **_share(found, groups),
+        "auroc": _auroc(chests, found),
+        "reasons": dict(reasons.most_common()),
+    }
 
 
 def _auroc(chests: Sequence[Verdict], found: Sequence[Verdict]) -> float:
@@ -243,7 +248,3 @@ def _auroc(chests: Sequence[Verdict], found: Sequence[Verdict]) -> float:
     scores = np.array([verdict.score for verdict in found])
     below, upto = np.searchsorted(own, scores, "left"), np.searchsorted(own, scores, "right")
     return float((below + upto).mean() / (2 * len(own)))
-
-
-def _reasons(found: Iterable[Verdict]) -> dict[str, int]:
-    return dict(Counter(v.reason for v in found if v.reason is not None).most_common())

@@ -12,7 +12,7 @@ import numpy as np
 
 from pneumoscope.cohort.lung_masks import LungCase, read_lung_film, read_lung_mask
 from pneumoscope.errors import CohortError
-from pneumoscope.evaluate import bootstrap_patients, weighted_means
+from pneumoscope.evaluate.bootstrap import bootstrap_patients, figures_json, weighted_means
 from pneumoscope.files import write_json
 from pneumoscope.lungs import (
     LungSegmenter,
@@ -119,7 +119,7 @@ def _figures(scores: Scores) -> dict[str, Any]:
     return {
         "n": len(scores),
         "n_patients": len(set(patients)),
-        **{name: interval.to_dict() for name, interval in intervals.items()},
+        **figures_json(intervals),
         "dice_median": float(np.median(dice)),
         "dice_5th_percentile": float(np.quantile(dice, 0.05)),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -82,14 +82,7 @@ def assess(
             remedy=f"the first: {unreadable[0][0]}: {unreadable[0][1]}",
         )
     readable = only(part, set(scored))
-    logits, probabilities = zip(*(scored[image] for image in readable.table["image"]), strict=True)
-    predictions = Predictions(
-        images=readable.table["image"].tolist(),
-        patients=readable.patients(),
-        targets=readable.targets(),
-        logits=np.array(logits),
-        probabilities=np.array(probabilities),
-    )
+    predictions = _predictions(readable, scored)
     digests = [sha256_file(path) for path in readable.paths()]
     named = zip(readable.table["image"], readable.table["sha256"], digests, strict=True)
     changed = [image for image, known, now in named if known not in ("", now)]
@@ -119,6 +112,13 @@ def assess(
         changed=changed,
         lesions=None if study is None else study.lesions,
     )
+
+
+def _predictions(part: Manifest, scored: Mapping[str, tuple[float, float]]) -> Predictions:
+    """The predictions of radiographs from their logits and probabilities."""
+    images = part.table["image"].tolist()
+    table = np.array([scored[image] for image in images], dtype=np.float64)
+    return Predictions(images, part.patients(), part.targets(), table[:, 0], table[:, 1])
 
 
 def _undefine(metrics: dict[str, Any], reason: str) -> None:

@@ -13,6 +13,7 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.original_sizes import read_film
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import Predictions, ReviewBand, abstention_report, risk_curve
+from pneumoscope.evaluate.bootstrap import figures_json
 from pneumoscope.evaluate.calibration import (
     calibrated,
     chance_calibration_error,
@@ -96,7 +97,7 @@ class OwnModel:
             "promised": review.coverage,
             "band_low": review.low,
             "band_high": review.high,
-            **{name: figure.to_dict() for name, figure in figures.items()},
+            **figures_json(figures),
             "risk_area": curve.area,
         }
 

@@ -41,12 +41,7 @@ def diagrams(found: Assessment) -> dict[str, Picture]:
         "ROC curve",
         "Every threshold's trade-off; the dot is the one used.",
         figure_png(
-            roc_figure(
-                probabilities,
-                targets,
-                threshold=threshold,
-                auc=figures_of["roc_auc"],
-            )
+            roc_figure(probabilities, targets, threshold=threshold, auc=figures_of["roc_auc"])
         ),
     )
     figures["precision_recall"] = (

@@ -12,7 +12,7 @@ from pneumoscope.assessment.pictures import history_picture
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.files import write_json, write_text
 from pneumoscope.inference import load_engine
-from pneumoscope.report.model_card import ModelCard, render_model_card
+from pneumoscope.report.model_card import render_model_card
 
 if TYPE_CHECKING:  # It needs torch.
     from pneumoscope.training.runner import RunResult
@@ -56,6 +56,6 @@ def document_run(
     epoch = model.info.training.selected_epoch
     first = (history_picture(history, epoch),) if history else ()
     write_text(folder / "report.html", found.report(kind="training", first=first, films=False))
-    card = ModelCard.from_bundle(model.info.model_dump(mode="json"), metrics=found.metrics)
-    write_text(folder / "bundle" / "MODEL_CARD.md", render_model_card(card))
+    card = render_model_card(model.info.model_dump(mode="json"), metrics=found.metrics)
+    write_text(folder / "bundle" / "MODEL_CARD.md", card)
     return found.metrics

@@ -13,16 +13,12 @@ table tells).
 """
 
 from pneumoscope.audit.attributes import table_scores
-from pneumoscope.audit.battery import TESTS, Audit, Settings, run_audit
+from pneumoscope.audit.battery import TESTS, Settings, run_audit
 from pneumoscope.audit.films import AuditFilm, cohort_films, phantom_films
-from pneumoscope.audit.outcome import Outcome, Row
 
 __all__ = [
     "TESTS",
-    "Audit",
     "AuditFilm",
-    "Outcome",
-    "Row",
     "Settings",
     "cohort_films",
     "phantom_films",

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,14 +35,6 @@ ORDERS = ("hottest", "coldest", "random")
 Array = NDArray[np.float64]
 
 
-@dataclass(slots=True)
-class _Curves:
-    """Change of the calibrated log-odds, for each order one list (percentages,) per film."""
-
-    log_odds: dict[str, list[Array]] = field(default_factory=lambda: {key: [] for key in ORDERS})
-    probability: dict[str, list[Array]] = field(default_factory=lambda: {key: [] for key in ORDERS})
-
-
 def pixel_deletion(
     probe: Probe, films: Sequence[AuditFilm], seed: int, progress: Progress | None = None
 ) -> Outcome:
@@ -56,12 +47,12 @@ def pixel_deletion(
         progress: called with (radiographs done, in all).
     """
     before, heats = probe.see(stacked(films), boxes(films), probe.own)
-    curves = _Curves()
-    patients = []
+    changes, patients = [], []
     for index, (film, heat) in enumerate(zip(films, heats, strict=True)):
         # A map without evidence has no hottest pixels.
         if heat.max() > heat.min():
-            _measure(probe, film, heat, float(before[index]), curves, (seed, index))
+            rng = np.random.default_rng((seed, index))
+            changes.append(_changes(probe, film, heat, float(before[index]), rng))
             patients.append(film.patient)
         if progress is not None:
             progress(index + 1, len(films))
@@ -69,7 +60,7 @@ def pixel_deletion(
         nothing = {"morf_advantage": Interval(math.nan, math.nan, math.nan)}
         warning = "No heatmap shows any evidence: there are no hottest pixels to remove."
         return Outcome(False, 0, nothing, {"morf_advantage": MARGIN}, (), (warning,))
-    return _judged(curves, patients)
+    return _judged(np.array(changes), patients)
 
 
 def explained_films(probe: Probe, films: Sequence[AuditFilm]) -> tuple[list[AuditFilm], int]:
@@ -92,25 +83,16 @@ def removal_order(heat: Heat, order: str, rng: np.random.Generator) -> NDArray[n
     return np.lexsort((rng.random(heat.size), key))
 
 
-def _measure(
-    probe: Probe,
-    film: AuditFilm,
-    heat: Heat,
-    before: float,
-    curves: _Curves,
-    seed: tuple[int, int],
-) -> None:
-    rng = np.random.default_rng(seed)
+def _changes(
+    probe: Probe, film: AuditFilm, heat: Heat, before: float, rng: np.random.Generator
+) -> Array:
+    """Change of log-odds and of probability, (2, orders, percentages)."""
     altered = np.concatenate(
         [_removed(film, removal_order(heat, order, rng), rng) for order in ORDERS]
     )
     after = probe.log_odds(altered)
     likely, first = calibrated(after, 1.0), calibrated(np.array([before]), 1.0)[0]
-    for order, odds, chance in zip(
-        ORDERS, after.reshape(len(ORDERS), -1), likely.reshape(len(ORDERS), -1), strict=True
-    ):
-        curves.log_odds[order].append(odds - before)
-        curves.probability[order].append(chance - first)
+    return np.array([after - before, likely - first]).reshape(2, len(ORDERS), -1)
 
 
 def _removed(film: AuditFilm, order: NDArray[np.intp], rng: np.random.Generator) -> Pixels:
@@ -125,9 +107,11 @@ def _removed(film: AuditFilm, order: NDArray[np.intp], rng: np.random.Generator)
     return results
 
 
-def _judged(curves: _Curves, patients: list[str]) -> Outcome:
-    tables = {order: np.array(values) for order, values in curves.log_odds.items()}
-    chances = {order: np.array(values) for order, values in curves.probability.items()}
+def _judged(changes: Array, patients: list[str]) -> Outcome:
+    """The outcome from the changes (films, 2, orders, percentages)."""
+    tables, chances = (
+        {order: changes[:, what, index] for index, order in enumerate(ORDERS)} for what in (0, 1)
+    )
     columns = {
         "morf_advantage": (tables["random"] - tables["hottest"]).mean(axis=1),
         "road": (tables["coldest"] - tables["hottest"]).mean(axis=1),

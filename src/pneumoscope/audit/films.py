@@ -13,11 +13,21 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.original_sizes import read_film, stated_sizes
 from pneumoscope.errors import EvaluationError, ImageError
 from pneumoscope.imaging import Letterbox, Radiograph, model_input
-from pneumoscope.phantom import PhantomSettings, render
+from pneumoscope.phantom import PhantomSettings
 from pneumoscope.phantom.settings import MAX_SIZE, MIN_SIZE
 from pneumoscope.phantom.writing import cases
 
 Progress = Callable[[int, int], None]
+
+
+def counted(progress: Progress | None, total: int, before: int = 0) -> Callable[[int], None]:
+    """What tells `progress` of (done, total), called with how many are done beyond `before`."""
+
+    def tick(done: int) -> None:
+        if progress is not None:
+            progress(before + done, total)
+
+    return tick
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +95,7 @@ def phantom_films(
     settings = PhantomSettings(n=n, seed=seed, size=min(max(size, MIN_SIZE), MAX_SIZE))
     films = []
     for case in cases(settings):
-        phantom = render(case.rng, case.anatomy, case.view, case.pneumonia, size=settings.size)
+        phantom = case.render(settings.size)
         levels = np.rint(phantom.pixels * 255).astype(np.float32) / np.float32(255)
         films.append(
             make_film(

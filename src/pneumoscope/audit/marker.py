@@ -8,13 +8,13 @@ stamped into each corner of every radiograph, negative or positive.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.audit.films import AuditFilm, Progress
+from pneumoscope.audit.films import AuditFilm, Progress, counted
 from pneumoscope.audit.outcome import Outcome, Row, intervals
 from pneumoscope.audit.probe import Heat, Pixels, Probe, boxes, stacked
 from pneumoscope.evaluate import calibrated
@@ -63,7 +63,7 @@ def marker_shortcut(
         progress: called with (radiographs explained, in all).
     """
     places = [(kind, corner) for kind in KINDS for corner in CORNERS]
-    before = _ask(probe, films, stacked(films), None, 0)
+    before = _ask(probe, films, stacked(films))
     spread = float(before.log_odds.std())
     info = probe.engine.info
     networks = [each.architecture for each in info.members] or [info.architecture]
@@ -71,7 +71,8 @@ def marker_shortcut(
     rows: list[Row] = []
     for index, (kind, corner) in enumerate(places):
         pixels = np.stack([stamped(film, kind, corner) for film in films])
-        after = _ask(probe, films, pixels, progress, index * len(films), len(places) * len(films))
+        tick = counted(progress, len(places) * len(films), before=index * len(films))
+        after = _ask(probe, films, pixels, tick)
         columns = _columns(films, before, after, corner, spread, cell)
         rows.append(Row(f"{kind}, {corner}", intervals(columns, [film.patient for film in films])))
     warnings = [sentence for row in rows for sentence in _sentences(row)]
@@ -134,14 +135,8 @@ def _ask(
     probe: Probe,
     films: Sequence[AuditFilm],
     pixels: Pixels,
-    progress: Progress | None,
-    before: int,
-    total: int = 0,
+    tick: Callable[[int], None] | None = None,
 ) -> _Asked:
-    def tick(done: int) -> None:
-        if progress is not None:
-            progress(before + done, total)
-
     log_odds, heats = probe.see(pixels, boxes(films), probe.raw, tick)
     return _Asked(log_odds, calibrated(log_odds, 1.0) >= probe.engine.info.threshold, heats)
 

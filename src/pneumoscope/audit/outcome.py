@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from pneumoscope.evaluate import Interval, bootstrap_patients, weighted_means
+from pneumoscope.evaluate.bootstrap import figures_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,11 @@ class Outcome:
         return {
             "passed": self.passed,
             "n": self.n,
-            "figures": _plain(self.figures),
+            "figures": figures_json(self.figures),
             "limits": dict(self.limits),
-            "rows": [{"label": row.label, "figures": _plain(row.figures)} for row in self.rows],
+            "rows": [
+                {"label": row.label, "figures": figures_json(row.figures)} for row in self.rows
+            ],
             "warnings": list(self.warnings),
         }
 
@@ -59,7 +62,3 @@ def intervals(columns: Mapping[str, ArrayLike], patients: Sequence[str]) -> dict
         patients: (n,) patient of each radiograph.
     """
     return bootstrap_patients(weighted_means(columns), patients)
-
-
-def _plain(figures: Mapping[str, Interval]) -> dict[str, dict[str, float | None]]:
-    return {name: interval.to_dict() for name, interval in figures.items()}

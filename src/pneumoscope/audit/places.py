@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.audit.films import AuditFilm, Progress
+from pneumoscope.audit.films import AuditFilm, Progress, counted
 from pneumoscope.audit.outcome import Outcome, intervals
 from pneumoscope.audit.probe import Heat, Probe, boxes, stacked
 from pneumoscope.evaluate import score_lungs
@@ -49,11 +49,7 @@ def heat_places(
         segmenter: finds the lungs of films whose lungs are not known.
         progress: called with (radiographs done, in all).
     """
-
-    def tick(done: int) -> None:
-        if progress is not None:
-            progress(done, len(films))
-
+    tick = counted(progress, len(films))
     heats = probe.see(stacked(films), boxes(films), probe.raw, tick)[1]
     table = [
         _scores(heat, find_lungs(film, segmenter)) for film, heat in zip(films, heats, strict=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pneumoscope.audit.films import AuditFilm, Progress
+from pneumoscope.audit.films import AuditFilm, Progress, counted
 from pneumoscope.audit.outcome import Outcome, Row, intervals
 from pneumoscope.audit.probe import Heat, Probe, WhiteBox, boxes, stacked
 from pneumoscope.imaging import Letterbox
@@ -130,9 +130,4 @@ def _steps(
     names = block_names(classifier)
     wanted = [names[index] for index in chosen_steps(len(names), most)]
     for index, (name, copied) in enumerate(cascade(classifier, seed, wanted)):
-
-        def tick(done: int, before: int = index * films) -> None:
-            if progress is not None:
-                progress(before + done, len(wanted) * films)
-
-        yield name, copied, tick
+        yield name, copied, counted(progress, len(wanted) * films, before=index * films)

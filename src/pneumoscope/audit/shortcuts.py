@@ -131,16 +131,15 @@ def _warnings(auc: Mapping[str, Interval]) -> list[str]:
     return warnings
 
 
-def _whole(film: AuditFilm, lungs: Mask) -> Pixels:
-    return film.pixels
-
-
-def _without_lungs(film: AuditFilm, lungs: Mask) -> Pixels:
-    return _replaced(film, lungs)
-
-
-def _lungs_alone(film: AuditFilm, lungs: Mask) -> Pixels:
-    return _replaced(film, ~lungs)
+def _replaced(film: AuditFilm, hidden: Mask, instead: NDArray[np.float32] | None = None) -> Pixels:
+    """The film with the hidden part in one gray, the same for all films, or as in `instead`."""
+    pixels = film.pixels.copy()
+    content = pixels[film.content]
+    if instead is None:
+        content[hidden] = _GRAY
+    else:
+        content[hidden] = np.clip(np.rint(instead), 0, 255).astype(np.uint8)[hidden]
+    return pixels
 
 
 def _edge_alone(film: AuditFilm, lungs: Mask) -> Pixels:
@@ -168,9 +167,9 @@ def _coarse(film: AuditFilm, lungs: Mask) -> Pixels:
 
 
 _VIEWS: dict[str, Callable[[AuditFilm, Mask], Pixels]] = {
-    "whole radiograph": _whole,
-    "lungs alone": _lungs_alone,
-    "lungs hidden": _without_lungs,
+    "whole radiograph": lambda film, _: film.pixels,
+    "lungs alone": lambda film, lungs: _replaced(film, ~lungs),
+    "lungs hidden": _replaced,
     "edge alone": _edge_alone,
     "markers hidden": _without_markers,
     "8 x 8 pixels": _coarse,
@@ -206,14 +205,3 @@ def _widened(lungs: Mask) -> Mask:
     return np.asarray(
         ndimage.binary_dilation(lungs, iterations=max(round(_WIDENED * max(lungs.shape)), 1))
     )
-
-
-def _replaced(film: AuditFilm, hidden: Mask, instead: NDArray[np.float32] | None = None) -> Pixels:
-    """The film with the hidden part in one gray, the same for all films, or as in `instead`."""
-    pixels = film.pixels.copy()
-    content = pixels[film.content]
-    if instead is None:
-        content[hidden] = _GRAY
-    else:
-        content[hidden] = np.clip(np.rint(instead), 0, 255).astype(np.uint8)[hidden]
-    return pixels

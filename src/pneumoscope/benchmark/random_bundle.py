@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -61,7 +63,7 @@ def prepare(
     draft = folder.with_name(f".{folder.name}-draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    info = _write(draft, classifier, heatmap)
+    info = write_classifier(draft, classifier, untrained(architecture, heatmap))
     traced = trace(ExportedNetwork(classifier, info), info)
     exact = info.model_copy(update={"export": ExportInfo(precision="float32")})
     write_onnx(draft / FLOAT32_FILE, traced.model, exact)
@@ -81,12 +83,11 @@ def _see_evidence(classifier: Classifier) -> None:
         last.weight[0].abs_().neg_()
 
 
-def _write(folder: Path, classifier: Classifier, heatmap: str) -> BundleInfo:
-    state = {name: value.contiguous() for name, value in classifier.state_dict().items()}
-    save_file(state, folder / WEIGHTS_FILE)
-    fields = {
+def untrained(architecture: Architecture, heatmap: str) -> dict[str, Any]:
+    """The fields of the description of a bundle that has learnt nothing."""
+    return {
         "version": __version__,
-        "architecture": asdict(classifier.architecture),
+        "architecture": asdict(architecture),
         "labels": ("NORMAL", "PNEUMONIA"),
         "threshold": 0.5,
         "temperature": 1.0,
@@ -101,6 +102,12 @@ def _write(folder: Path, classifier: Classifier, heatmap: str) -> BundleInfo:
         },
         "heatmap": heatmap,
     }
+
+
+def write_classifier(folder: Path, classifier: Classifier, fields: Mapping[str, Any]) -> BundleInfo:
+    """Write a classifier's weights and its bundle's description into a folder."""
+    state = {name: value.contiguous() for name, value in classifier.state_dict().items()}
+    save_file(state, folder / WEIGHTS_FILE)
     return write_bundle(folder, fields, [WEIGHTS_FILE])
 
 

@@ -14,10 +14,11 @@ import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
+
+from pneumoscope.comparison.cost import processor
 
 _INSTRUCTIONS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
 
@@ -135,7 +136,7 @@ def machine() -> dict[str, Any]:
     """What the figures depend on and the reader cannot see."""
     capabilities: Mapping[str, Any] = torch.cpu.get_capabilities()
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "instructions": [name for name in _INSTRUCTIONS if capabilities.get(name)],
         "usable_cores": usable_cores(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -150,11 +151,3 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")

@@ -295,7 +295,8 @@ def _find_rate(cohort: Path, settings: TrainingSettings, picture: Path) -> None:
     """Say and draw at which learning rate the loss falls fastest."""
     from pneumoscope.cohort.manifest import Manifest
     from pneumoscope.files import atomic_path
-    from pneumoscope.report.figures import figure_png, rate_figure
+    from pneumoscope.report.figures import rate_figure
+    from pneumoscope.report.style import figure_png
     from pneumoscope.training.rate_test import STEPS, find_learning_rate
 
     if picture.exists():

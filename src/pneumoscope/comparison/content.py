@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -16,6 +15,8 @@ from pneumoscope.comparison.plan import PlannedRun, bundle_digest, run_digest
 from pneumoscope.comparison.results import localization
 from pneumoscope.comparison.session import Outcome, Task
 from pneumoscope.evaluate import Comparison, Interval
+from pneumoscope.evaluate.bootstrap import figures_json
+from pneumoscope.evaluate.comparison_report import finite_json
 from pneumoscope.report.comparison_content import ComparisonContent, CostColumns
 from pneumoscope.training.history import read_history
 from pneumoscope.training.runner import HISTORY
@@ -68,11 +69,10 @@ def metrics_content(content: ComparisonContent, outcome: Outcome, task: Task) ->
         "format": 1,
         "split": task.split,
         **content.comparison.to_dict(),
-        "costs": {name: _finite(asdict(cost)) for name, cost in content.costs.items()},
+        "costs": {name: finite_json(asdict(cost)) for name, cost in content.costs.items()},
         "starts": dict(content.starts),
         "localization": {
-            backbone: {name: figure.to_dict() for name, figure in figures.items()}
-            for backbone, figures in content.localization.items()
+            backbone: figures_json(figures) for backbone, figures in content.localization.items()
         },
         "settings": dict(content.settings),
         "cohort": dict(content.cohort),
@@ -144,10 +144,3 @@ def _localization(
         for backbone, own in runs.items()
     }
     return {backbone: figures for backbone, figures in found.items() if figures}
-
-
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }

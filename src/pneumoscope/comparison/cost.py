@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from pneumoscope.bundles import HeatmapSpec, find_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.comparison.plan import bundle_digest
 from pneumoscope.errors import EvaluationError
+from pneumoscope.evaluate.comparison_report import finite_json
 from pneumoscope.files import write_json
 from pneumoscope.inference import Engine, load_engine
 from pneumoscope.inference.heatmaps import run_heatmaps
@@ -60,7 +60,7 @@ def describe_machine(share: float = 1.0) -> str:
     gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     threads = torch.get_num_threads()
     return (
-        f"{gpu}{_processor()}, {threads} thread{'' if threads == 1 else 's'}, "
+        f"{gpu}{processor()}, {threads} thread{'' if threads == 1 else 's'}, "
         f"torch {torch.__version__}, Python {platform.python_version()}, {platform.system()}{busy}"
     )
 
@@ -161,9 +161,7 @@ def measure_cost(folder: Path, manifest: Manifest, split: str) -> CostColumns:
         peak_memory_mb=peak_memory(bundle, manifest.subset(split).paths()),
         machine=describe_machine(share),
     )
-    values: dict[str, Any] = asdict(cost)
-    if not math.isfinite(cost.peak_memory_mb):
-        values["peak_memory_mb"] = None
+    values = finite_json(asdict(cost))
     content = {"version": _VERSION, "bundle": bundle_digest(folder), "cost": values}
     write_json(folder / COST, content)
     return cost
@@ -242,7 +240,7 @@ def _sample(manifest: Manifest, split: str, size: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[np.resize(rows, BATCH)])
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name; Python's own answer where the system has no list of them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -15,13 +15,13 @@ from pneumoscope.assessment.own_model import OwnModel
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.comparison.results import localization
-from pneumoscope.comparison.sheet import RULE, choose_films, heatmap_sheet
+from pneumoscope.comparison.sheet import write_sheet
 from pneumoscope.errors import EvaluationError, SettingsError
-from pneumoscope.files import atomic_path, new_folder, write_json
+from pneumoscope.evaluate.bootstrap import figures_json
+from pneumoscope.files import new_folder, write_json
 from pneumoscope.inference import load_engine
 from pneumoscope.report.comparison import write_comparison
 from pneumoscope.report.comparison_content import ComparisonContent
-from pneumoscope.report.pages import RESEARCH_ONLY
 
 Stage = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
@@ -58,11 +58,7 @@ def compare_finished(
         EvaluationError: the split has one label only, or the cohort other labels than a model.
         OutputError: `out` holds something.
     """
-    for name in models:
-        if not _NAME.fullmatch(name):
-            raise SettingsError(f"'{name}' is no name of a model", remedy="use letters and digits")
-    if len(models) < 2:
-        raise SettingsError("there is one model only", remedy="give --model twice or more")
+    _check(models)
     loaded = {
         name: OwnModel(load_engine(path, every_method=annotations is not None))
         for name, path in models.items()
@@ -81,11 +77,9 @@ def compare_finished(
             found[name] = assess(model, manifest, annotations, split=split, progress=update)
         found[name].save(out / MODELS / name / split)
     compared = compare_assessments(found)
-    films = choose_films(part, next(iter(found.values())).predictions.images)
+    readable = next(iter(found.values())).predictions.images
     with stage("Drawing heatmaps") as update:
-        sheet = heatmap_sheet(part, films, models, f"{RULE}\n{RESEARCH_ONLY}", update)
-    with atomic_path(out / "heatmaps.png") as temporary:
-        temporary.write_bytes(sheet)
+        sheet = write_sheet(out, part, readable, models, update)
     own = {name: localization([out / MODELS / name], split) for name in models}
     content = ComparisonContent(
         title=f"{len(models)} models on {title}",
@@ -110,6 +104,14 @@ def compare_finished(
     return content
 
 
+def _check(models: Mapping[str, Path]) -> None:
+    for name in models:
+        if not _NAME.fullmatch(name):
+            raise SettingsError(f"'{name}' is no name of a model", remedy="use letters and digits")
+    if len(models) < 2:
+        raise SettingsError("there is one model only", remedy="give --model twice or more")
+
+
 def start_of(info: BundleInfo) -> str:
     """What a model's backbone started from, in words."""
     weights = info.training.weights
@@ -128,8 +130,7 @@ def _metrics(
         **compared.classification.to_dict(),
         "starts": dict(content.starts),
         "localization": {
-            name: {key: figure.to_dict() for key, figure in figures.items()}
-            for name, figures in content.localization.items()
+            name: figures_json(figures) for name, figures in content.localization.items()
         },
         "localization_differences": compared.to_dict()["localization"],
         "models": dict(content.settings),

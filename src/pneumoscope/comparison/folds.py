@@ -24,6 +24,7 @@ from pneumoscope.comparison.plan import (
     occupied,
     standing,
 )
+from pneumoscope.comparison.results import METRICS, PREDICTIONS
 from pneumoscope.errors import SettingsError
 from pneumoscope.evaluate import Predictions
 from pneumoscope.evaluate.classification import classification_report
@@ -35,7 +36,6 @@ from pneumoscope.training.listener import RunListener
 from pneumoscope.training.runner import HISTORY, relabelled, resume_run, start_run
 from pneumoscope.training.settings import TrainingSettings
 
-PREDICTIONS, METRICS = "predictions.csv", "metrics.json"
 # Each fold has its own threshold, so what needs one is stated fold by fold.
 POOLED = ("roc_auc", "pr_auc", "brier", "ece")
 

@@ -36,11 +36,7 @@ LOCALIZATION = (
 
 def is_documented(folder: Path, model: str) -> bool:
     """Whether the run's own `metrics.json`, on val, is about the model its bundle holds."""
-    try:
-        metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        found = metrics["model"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    found = _known(folder / METRICS, "model")
     return bool(found == model) and (folder / "report.html").is_file()
 
 
@@ -53,14 +49,20 @@ def is_measured(folder: Path, split: str, truth: Mapping[str, str]) -> bool:
         truth: `Annotations.identity` of those asked for; without any, a measurement with some
             serves as well.
     """
-    try:
-        metrics = json.loads((folder / split / METRICS).read_text(encoding="utf-8"))
-        found = metrics["measured"]
-    except (OSError, ValueError, KeyError, TypeError):
+    found = _known(folder / split / METRICS, "measured")
+    if found is None:
         return False
     fits = found.get("truth") == dict(truth) or not truth
     there = (folder / split / PREDICTIONS).is_file()
     return bool(there and fits and found.get("bundle") == bundle_digest(folder))
+
+
+def _known(path: Path, key: str) -> Any:
+    """A part of a `metrics.json`; None where the file or the part is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def keep(

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.files import write_bytes
 from pneumoscope.inference import Explained, explain_in, load_engine
 from pneumoscope.report.overlay import overlay, with_colour_bar
+from pneumoscope.report.pages import RESEARCH_ONLY
 from pneumoscope.report.sheet import contact_sheet, shortened
 
 POSITIVES, NEGATIVES = 4, 2
@@ -21,19 +23,44 @@ _TILE, _INK = 240, (150, 160, 170)
 Picture = NDArray[np.uint8]
 
 
-def choose_films(part: Manifest, images: Sequence[str], seed: int = 0) -> list[str]:
+def write_sheet(
+    out: Path,
+    part: Manifest,
+    images: Sequence[str],
+    bundles: Mapping[str, Path],
+    progress: Callable[[int, int], None] | None = None,
+) -> bytes:
+    """Write `heatmaps.png` into a comparison's folder: `heatmap_sheet` of the films chosen by rule.
+
+    Args:
+        out: the folder.
+        part: the split.
+        images: of those that every run could read.
+        bundles, progress: as of `heatmap_sheet`.
+
+    Returns:
+        The PNG.
+    """
+    note = f"{RULE}\n{RESEARCH_ONLY}"
+    sheet = heatmap_sheet(part, choose_films(part, images), bundles, note, progress)
+    write_bytes(out / "heatmaps.png", sheet)
+    return sheet
+
+
+def choose_films(part: Manifest, images: Sequence[str]) -> list[str]:
     """Which radiographs to show: drawn at random, one of a patient at most, positives first.
+
+    The draw is always the same, and the backbones have no say in it.
 
     Args:
         part: the split.
         images: of those that every run could read.
-        seed: of the draw; the backbones have no say in it.
 
     Returns:
         Up to `POSITIVES` and `NEGATIVES` images.
     """
     table, known = part.table, set(images)
-    order = np.random.default_rng(seed).permutation(len(table))
+    order = np.random.default_rng(0).permutation(len(table))
     chosen: list[str] = []
     patients: set[str] = set()
     for label, wanted in ((part.labels[1], POSITIVES), (part.labels[0], NEGATIVES)):

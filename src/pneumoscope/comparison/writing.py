@@ -7,13 +7,12 @@ from pathlib import Path
 
 from pneumoscope.comparison import content, results
 from pneumoscope.comparison.session import Outcome, Task
-from pneumoscope.comparison.sheet import RULE, choose_films, heatmap_sheet
+from pneumoscope.comparison.sheet import write_sheet
 from pneumoscope.errors import RunError
 from pneumoscope.evaluate import compare_models
-from pneumoscope.files import atomic_path, write_json
+from pneumoscope.files import write_json
 from pneumoscope.report.comparison import write_comparison
 from pneumoscope.report.comparison_content import ComparisonContent
-from pneumoscope.report.pages import RESEARCH_ONLY
 
 
 def write_results(
@@ -22,7 +21,7 @@ def write_results(
     task: Task,
     name: str,
     command: str,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None],
 ) -> ComparisonContent:
     """Compare what was measured; write tables, report, figures and heatmaps.
 
@@ -46,18 +45,8 @@ def write_results(
     comparison = compare_models(scores)
     runs = content.by_backbone(outcome.finished)
     bundles = {backbone: own[0].folder for backbone, own in runs.items()}
-    films, note = choose_films(part, scores[0].images), f"{RULE}\n{RESEARCH_ONLY}"
-    sheet = heatmap_sheet(part, films, bundles, note, progress)
-    with atomic_path(out / "heatmaps.png") as temporary:
-        temporary.write_bytes(sheet)
-    said = content.make_content(
-        outcome,
-        task,
-        comparison,
-        name=name,
-        sheet=sheet,
-        command=command,
-    )
+    sheet = write_sheet(out, part, scores[0].images, bundles, progress)
+    said = content.make_content(outcome, task, comparison, name=name, sheet=sheet, command=command)
     write_comparison(out, said)
     write_json(out / "metrics.json", content.metrics_content(said, outcome, task))
     return said

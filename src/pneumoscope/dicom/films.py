@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -18,8 +19,10 @@ from pneumoscope.files import write_text, writing
 from pneumoscope.names import json_text
 
 if TYPE_CHECKING:  # For start-up time.
+    from pneumoscope.bundles import BundleInfo
+    from pneumoscope.dicom.deidentify import Pseudonyms
+    from pneumoscope.dicom.objects import Kind
     from pneumoscope.dicom.outcome import Outcome
-    from pneumoscope.findings import Finding
     from pneumoscope.imaging import Limits
     from pneumoscope.inference import Engine, Explained, Failed
     from pneumoscope.inference.findings_folder import FindingsFolder
@@ -67,9 +70,6 @@ def predict_objects(
     hush()
     from pneumoscope.dicom.deidentify import Pseudonyms
     from pneumoscope.dicom.objects import parse_kinds
-    from pneumoscope.dicom.outcome import Outcome, tell
-    from pneumoscope.dicom.selection import refuse_unless_chest_film
-    from pneumoscope.findings import Finding
     from pneumoscope.imaging import DEFAULT_LIMITS, read_radiograph
     from pneumoscope.inference import process_in
     from pneumoscope.inference.findings_folder import FindingsFolder, digests_now
@@ -92,33 +92,13 @@ def predict_objects(
     )
     folder.reuse(name for name, _ in files)
     begun(folder)
-    paths, lines = dict(files), _Lines(out / SELECTION)
-
-    def passed() -> Iterator[tuple[str, Path]]:
-        for name, path in files:
-            if name in folder.finished:
-                continue
-            # Objects of an earlier film of this name must not pass for those of this one.
-            shutil.rmtree(out / _place(name), ignore_errors=True)
-            try:
-                refuse_unless_chest_film(path)
-            except ImageError as error:
-                reason = ImageError(error.problem, remedy=error.remedy)
-                lines.add(Outcome(name, False, "tags", str(reason)))
-                folder.add(Finding.from_error(name, reason, engine.info.model_id))
-            else:
-                yield name, path
-
-    def write(item: Explained | Failed) -> None:
-        path, place = paths[item.name], _place(item.name)
-        outcome, finding = tell(item, path, engine.info, wanted, out, place, pseudonyms)
-        lines.add(outcome)
-        folder.add(_with_digest(finding, told))
+    lines = _Lines(out / SELECTION)
+    reading = _Reading(engine.info, dict(files), out, folder, lines, wanted, pseudonyms, told)
 
     stream = process_in(
         engine,
-        passed(),
-        write,
+        reading.passed(),
+        reading.write,
         read=partial(read_radiograph, limits=limits or DEFAULT_LIMITS),
         threshold=used,
         batch_size=batch_size,
@@ -136,11 +116,60 @@ def predict_objects(
     return folder
 
 
-def _with_digest(finding: Finding, told: Callable[[str], str]) -> Finding:
-    """The finding with what may be told of its file's content."""
-    if finding.digest is None:
-        return finding
-    return finding.model_copy(update={"digest": told(finding.digest)})
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One call of `predict_objects`: passes files by their tags, and writes what becomes of them.
+
+    Attributes:
+        info: of the bundle.
+        paths: by name.
+        out: output folder.
+        folder: of the findings.
+        lines: outcomes.
+        kinds: which objects.
+        pseudonyms: given, the objects do not name the patient.
+        told: what may be told of a file's digest.
+    """
+
+    info: BundleInfo
+    paths: Mapping[str, Path]
+    out: Path
+    folder: FindingsFolder
+    lines: _Lines
+    kinds: Sequence[Kind]
+    pseudonyms: Pseudonyms | None
+    told: Callable[[str], str]
+
+    def passed(self) -> Iterator[tuple[str, Path]]:
+        """Names and paths that may be frontal chest films; the others are written as refused."""
+        from pneumoscope.dicom.outcome import Outcome
+        from pneumoscope.dicom.selection import refuse_unless_chest_film
+        from pneumoscope.findings import Finding
+
+        for name, path in self.paths.items():
+            if name in self.folder.finished:
+                continue
+            # Objects of an earlier film of this name must not pass for those of this one.
+            shutil.rmtree(self.out / _place(name), ignore_errors=True)
+            try:
+                refuse_unless_chest_film(path)
+            except ImageError as error:
+                reason = ImageError(error.problem, remedy=error.remedy)
+                self.lines.add(Outcome(name, False, "tags", str(reason)))
+                self.folder.add(Finding.from_error(name, reason, self.info.model_id))
+            else:
+                yield name, path
+
+    def write(self, item: Explained | Failed) -> None:
+        """Write the objects and the finding of what inference said of a file."""
+        from pneumoscope.dicom.outcome import tell
+
+        path, place = self.paths[item.name], _place(item.name)
+        outcome, finding = tell(item, path, self.info, self.kinds, self.out, place, self.pseudonyms)
+        self.lines.add(outcome)
+        if finding.digest is not None:
+            finding = finding.model_copy(update={"digest": self.told(finding.digest)})
+        self.folder.add(finding)
 
 
 def _place(name: str) -> str:

@@ -13,10 +13,15 @@ from typing import Any
 
 from pneumoscope import __version__
 from pneumoscope.dicom.result import MANUFACTURER, NOT_VERIFIED, Result, series
-from pneumoscope.dicom.structured_report import comprehensive, film_group, image_region
+from pneumoscope.dicom.structured_report import (
+    answer,
+    comprehensive,
+    film_group,
+    image_region,
+    lungs,
+)
 from pneumoscope.findings import Region
 
-_PRESENT, _ABSENT = ("52101004", "Present"), ("272519000", "Absent")
 _UNNAMED = "Unnamed reader"
 
 
@@ -44,19 +49,11 @@ def reader_report(result: Result, reading: PersonReading) -> Any:
         result: the finding beside which it was read.
         reading: of its film. The same reading gives the same UIDs.
     """
-    from highdicom.sr import CodedConcept, MeasurementReport
-    from pydicom.sr.codedict import codes
-
     said = json.dumps(asdict(reading), sort_keys=True)
-    content = MeasurementReport(
-        observation_context=_observer(reading),
-        procedure_reported=CodedConcept("399208008", "SCT", "Plain chest X-ray"),
-        imaging_measurements=[
-            _film_group(result, reading, said),
-            *(_box_group(result, reading, said, number) for number in range(len(reading.boxes))),
-        ],
-        title=codes.DCM.ImagingMeasurementReport,
-    )
+    groups = [
+        _film_group(result, reading, said),
+        *(_box_group(result, reading, said, number) for number in range(len(reading.boxes))),
+    ]
     shared = dict(series(result, "reading", 5, "reading"))
     shared |= {
         "sop_instance_uid": result.uid("reading", "instance", said),
@@ -64,7 +61,7 @@ def reader_report(result: Result, reading: PersonReading) -> Any:
         "device_serial_number": __version__,
     }
     del shared["contributing_equipment"]
-    report = comprehensive(result, content, **shared)
+    report = comprehensive(result, _observer(reading), groups, **shared)
     if "StudyDescription" in result.source.dataset:
         report.StudyDescription = result.source.dataset.StudyDescription
     return report
@@ -89,14 +86,11 @@ def _observer(reading: PersonReading) -> Any:
 
 
 def _answer(result: Result, reading: PersonReading) -> Any:
-    from highdicom.sr import CodedConcept, QualitativeEvaluation
-
-    value, meaning = _PRESENT if reading.label == result.info.labels[1] else _ABSENT
-    return QualitativeEvaluation(result.disease(), CodedConcept(value, "SCT", meaning))
+    return answer(result, "present" if reading.label == result.info.labels[1] else "absent")
 
 
 def _film_group(result: Result, reading: PersonReading, said: str) -> Any:
-    from highdicom.sr import CodedConcept, FindingSite, TrackingIdentifier
+    from highdicom.sr import TrackingIdentifier
 
     finding = result.finding
     agrees = "agrees" if reading.label == finding.label else "disagrees"
@@ -105,7 +99,7 @@ def _film_group(result: Result, reading: PersonReading, said: str) -> Any:
         result,
         [text for text in (NOT_VERIFIED, beside, reading.note) if text],
         tracking_identifier=TrackingIdentifier(uid=result.uid("reading", said), identifier="film"),
-        finding_sites=[FindingSite(CodedConcept("39607008", "SCT", "Lung"))],
+        finding_sites=[lungs()],
         qualitative_evaluations=[_answer(result, reading)],
     )
 

@@ -14,15 +14,16 @@ from pneumoscope.dicom.node.failures import DestinationError
 from pneumoscope.dicom.node.intake import FILMS, name_of
 from pneumoscope.dicom.node.scp import transfer_syntaxes
 from pneumoscope.dicom.node.settings import Peer, TlsFiles
+from pneumoscope.dicom.node.statuses import MISMATCH, OUT_OF_RESOURCES, SUCCESS
 from pneumoscope.errors import OutputError, PneumoscopeError, SettingsError
-from pneumoscope.files import atomic_path, new_folder
+from pneumoscope.files import new_folder, write_bytes
 
 Way = Literal["auto", "get", "move"]
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 _MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 _GET = "1.2.840.10008.5.1.4.1.2.2.3"
 _MODALITIES = ("CR", "DX", "DR")
-_PENDING, _SUCCESS, _NOT_STORED, _MISMATCH = (0xFF00, 0xFF01), 0x0000, 0xA700, 0xA900
+_PENDING = (0xFF00, 0xFF01)
 _UNKNOWN_TITLE = 0xA801
 
 
@@ -124,7 +125,7 @@ def _find(archive: Archive, query: Any) -> Iterator[Any]:
             status = answer.get("Status")
             if status in _PENDING and item is not None:
                 yield item
-            elif status != _SUCCESS:
+            elif status != SUCCESS:
                 raise _refusal("the search", status)
 
 
@@ -199,7 +200,7 @@ def _outcome(what: str, answers: Any) -> int:
     for answer, _ in answers:
         status = answer.get("Status")
         failed = int(answer.get("NumberOfFailedSuboperations") or 0)
-    if status is None or (status != _SUCCESS and status >> 12 != 0xB):
+    if status is None or (status != SUCCESS and status >> 12 != 0xB):
         raise _refusal(what, status)
     return failed
 
@@ -263,17 +264,16 @@ class _Store:
         content = event.encoded_dataset()
         named = name_of(content)
         if named is None or named.study not in self._studies:
-            return _MISMATCH
+            return MISMATCH
         with self._lock:
             if named.instance in self._known:
-                return _SUCCESS
+                return SUCCESS
             path = self._folder / f"film-{len(self.paths) + 1:04d}.dcm"
             try:
-                with atomic_path(path) as temporary:
-                    temporary.write_bytes(content)
+                write_bytes(path, content)
             except OutputError as error:
                 self.problem = error
-                return _NOT_STORED
+                return OUT_OF_RESOURCES
             self._known.add(named.instance)
             self.paths.append(path)
-        return _SUCCESS
+        return SUCCESS

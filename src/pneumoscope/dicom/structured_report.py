@@ -36,6 +36,7 @@ _ZONES = {
     "middle": ("281393007", "Middle zone of lung"),
     "lower": ("281394001", "Lower zone of lung"),
 }
+_PROCEDURE = ("399208008", "Plain chest X-ray")
 _LUNG = ("39607008", "Lung")
 _SIDES = {"right": ("24028007", "Right"), "left": ("7771000", "Left")}
 _BOTH_SIDES = ("51440002", "Right and left")
@@ -43,28 +44,34 @@ _BOTH_SIDES = ("51440002", "Right and left")
 
 def structured_report(result: Result) -> Any:
     """The report of a result: a Comprehensive SR, complete, preliminary, unverified."""
-    from highdicom.sr import MeasurementReport
-    from pydicom.sr.codedict import codes
-
-    content = MeasurementReport(
-        observation_context=_observer(result),
-        procedure_reported=_code("399208008", "SCT", "Plain chest X-ray"),
-        imaging_measurements=[_film_group(result), *_region_groups(result)],
-        title=codes.DCM.ImagingMeasurementReport,
-    )
     return comprehensive(
         result,
-        content,
+        _observer(result),
+        [_film_group(result), *_region_groups(result)],
         previous_versions=_predecessors(result),
         **series(result, "sr", 2, "report"),
     )
 
 
-def comprehensive(result: Result, content: Any, **attributes: Any) -> Any:
-    """A Comprehensive SR of a content tree: complete, preliminary, unverified."""
-    from highdicom.coding_schemes import CodingSchemeIdentificationItem
-    from highdicom.sr import ComprehensiveSR
+def comprehensive(result: Result, observer: Any, groups: list[Any], **attributes: Any) -> Any:
+    """A Comprehensive SR on a film: complete, preliminary, unverified.
 
+    Args:
+        result: what the report is about.
+        observer: its observation context.
+        groups: its measurement groups.
+        attributes: of highdicom's document.
+    """
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
+    from highdicom.sr import ComprehensiveSR, MeasurementReport
+    from pydicom.sr.codedict import codes
+
+    content = MeasurementReport(
+        observation_context=observer,
+        procedure_reported=_sct(_PROCEDURE),
+        imaging_measurements=groups,
+        title=codes.DCM.ImagingMeasurementReport,
+    )
     return ComprehensiveSR(
         evidence=[result.source.dataset],
         content=content[0],
@@ -166,7 +173,7 @@ def _film_group(result: Result) -> Any:
         finding_sites=[_site_of_film(result)],
         algorithm_id=_algorithm(result),
         measurements=_measurements(result) or None,
-        qualitative_evaluations=[_answer(result), *_evaluations(result)],
+        qualitative_evaluations=[answer(result, result.verdict), *_evaluations(result)],
     )
 
 
@@ -229,21 +236,25 @@ def _source_image(result: Result) -> Any:
     )
 
 
-def _answer(result: Result) -> Any:
+def answer(result: Result, verdict: Verdict) -> Any:
     """Whether the disease is there, in public codes."""
     from highdicom.sr import QualitativeEvaluation
 
-    return QualitativeEvaluation(result.disease(), _sct(_ANSWERS[result.verdict]))
+    return QualitativeEvaluation(result.disease(), _sct(_ANSWERS[verdict]))
+
+
+def lungs(side: tuple[str, str] | None = None) -> Any:
+    """The lungs as a site; with a coded side if that is known."""
+    from highdicom.sr import FindingSite
+
+    return FindingSite(_sct(_LUNG), laterality=side and _sct(side))
 
 
 def _site_of_film(result: Result) -> Any:
     """The lungs; with the side of the regions, if there are any inside the lungs."""
-    from highdicom.sr import FindingSite
-
     zones = [str(region.zone) for region in result.finding.regions]
     found = [side for side in _SIDES if any(zone.startswith(side) for zone in zones)]
-    side = _BOTH_SIDES if len(found) == 2 else _SIDES[found[0]] if found else None
-    return FindingSite(_sct(_LUNG), laterality=side and _sct(side))
+    return lungs(_BOTH_SIDES if len(found) == 2 else _SIDES[found[0]] if found else None)
 
 
 def _site(zone: Zone | None) -> Any:
@@ -293,8 +304,8 @@ def _evaluations(result: Result) -> list[Any]:
         name = "Decision at the threshold"
         said.append(("decision", name, f"label-{number}", finding.label[:64]))
     if finding.uncertain is not None and not result.flagged:
-        answer = ("yes", "Yes, please review") if finding.uncertain else ("no", "No")
-        said.append(("uncertain", "Indeterminate probability", *answer))
+        review = ("yes", "Yes, please review") if finding.uncertain else ("no", "No")
+        said.append(("uncertain", "Indeterminate probability", *review))
     if finding.gate is not None:
         reason = finding.gate.reason
         meaning = (
@@ -348,7 +359,7 @@ def _region_groups(result: Result) -> list[Any]:
             measurements=[
                 Measurement(result.quantity(), region.score, _ratio(), derivation=codes.SCT.Maximum)
             ],
-            qualitative_evaluations=[_answer(result)],
+            qualitative_evaluations=[answer(result, result.verdict)],
         )
         if region.zone == "outside_lungs":
             group[0].ContentSequence.append(_comment("The region lies outside the lungs."))

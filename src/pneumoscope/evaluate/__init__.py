@@ -7,9 +7,7 @@ May import: numpy, scipy, scikit-learn. No torch, no other room.
 """
 
 from pneumoscope.evaluate.abstention import (
-    REVIEW_COVERAGE,
     ReviewBand,
-    RiskCurve,
     abstention_report,
     fit_review_band,
     risk_curve,
@@ -18,12 +16,10 @@ from pneumoscope.evaluate.annotations import LesionAnnotation
 from pneumoscope.evaluate.baselines import UsualLocation, centre_map, random_map
 from pneumoscope.evaluate.bootstrap import (
     Interval,
-    Statistic,
     bootstrap_patients,
     weighted_means,
 )
 from pneumoscope.evaluate.calibration import (
-    ReliabilityCurve,
     calibrated,
     calibration_slope_intercept,
     chance_calibration_error,
@@ -32,7 +28,7 @@ from pneumoscope.evaluate.calibration import (
     fit_temperature,
     reliability_curve,
 )
-from pneumoscope.evaluate.classification import ClassificationReport, classification_report
+from pneumoscope.evaluate.classification import classification_report
 from pneumoscope.evaluate.comparison import (
     Comparison,
     ModelRow,
@@ -40,68 +36,40 @@ from pneumoscope.evaluate.comparison import (
     Pair,
     compare_models,
 )
-from pneumoscope.evaluate.delong import Contrast, CorrelatedAucs, correlated_aucs
-from pneumoscope.evaluate.ensembles import Ensemble, ensembles_of
+from pneumoscope.evaluate.delong import Contrast, correlated_aucs
+from pneumoscope.evaluate.ensembles import ensembles_of
 from pneumoscope.evaluate.heatmap_scores import (
     HeatmapScores,
-    LungScores,
     score_heatmap,
     score_lungs,
 )
 from pneumoscope.evaluate.holm import holm_correction
 from pneumoscope.evaluate.localization import LocalizationEvaluator, half_of
-from pneumoscope.evaluate.localization_report import (
-    GroupFigures,
-    GroupReport,
-    MethodReport,
-    PairedReport,
-    SliceReport,
-)
-from pneumoscope.evaluate.lungs import LungsEvaluator, LungsReport
-from pneumoscope.evaluate.mcnemar import McNemar, mcnemar_test
+from pneumoscope.evaluate.lungs import LungsEvaluator
+from pneumoscope.evaluate.mcnemar import mcnemar_test
 from pneumoscope.evaluate.predictions import Predictions
 from pneumoscope.evaluate.recalibration import OperatingPoint, Recalibration, recalibrate
 from pneumoscope.evaluate.threshold_rule import ThresholdRule
-from pneumoscope.evaluate.thresholds import (
-    best_f1,
-    choose_threshold,
-    sensitivity_at_specificity,
-)
+from pneumoscope.evaluate.thresholds import choose_threshold
 
 __all__ = [
-    "REVIEW_COVERAGE",
-    "ClassificationReport",
     "Comparison",
     "Contrast",
-    "CorrelatedAucs",
-    "Ensemble",
-    "GroupFigures",
-    "GroupReport",
     "HeatmapScores",
     "Interval",
     "LesionAnnotation",
     "LocalizationEvaluator",
-    "LungScores",
     "LungsEvaluator",
-    "LungsReport",
-    "McNemar",
-    "MethodReport",
     "ModelRow",
     "ModelScores",
     "OperatingPoint",
     "Pair",
-    "PairedReport",
     "Predictions",
     "Recalibration",
-    "ReliabilityCurve",
     "ReviewBand",
-    "RiskCurve",
-    "SliceReport",
-    "Statistic",
     "ThresholdRule",
     "UsualLocation",
     "abstention_report",
-    "best_f1",
     "bootstrap_patients",
     "calibrated",
     "calibration_slope_intercept",
@@ -125,6 +93,5 @@ __all__ = [
     "risk_curve",
     "score_heatmap",
     "score_lungs",
-    "sensitivity_at_specificity",
     "weighted_means",
 ]

@@ -71,6 +71,50 @@ def target_vector(values: ArrayLike, name: str = "targets") -> NDArray[np.int64]
     return vector.astype(np.int64)
 
 
+def predicted(
+    probabilities: ArrayLike, targets: ArrayLike, purpose: str = ""
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Probabilities and targets (n,) of the same radiographs.
+
+    Args:
+        probabilities: (n,) in [0, 1].
+        targets: (n,) of 0 and 1.
+        purpose: what needs both classes; "" if one class will do.
+
+    Raises:
+        EvaluationError: as `probability_vector` and `target_vector`, lengths that differ, or a
+            single class.
+    """
+    p, y = probability_vector(probabilities), target_vector(targets)
+    same_length(probabilities=p.size, targets=y.size)
+    if purpose:
+        both_classes(y, purpose)
+    return p, y
+
+
+def decision_threshold(value: float) -> None:
+    """Refuse a threshold outside [0, 1].
+
+    Raises:
+        EvaluationError: it is.
+    """
+    if not 0.0 <= value <= 1.0:
+        raise EvaluationError(f"threshold {value:g} is outside [0, 1]", remedy="choose one on val")
+
+
+def share_of_positives(value: float | None) -> None:
+    """Refuse a prevalence outside (0, 1); None is that of the sample.
+
+    Raises:
+        EvaluationError: it is.
+    """
+    if value is not None and not 0.0 < value < 1.0:
+        raise EvaluationError(
+            f"prevalence {value:g} is not between 0 and 1",
+            remedy="state the share of positives as a fraction, for instance 0.05",
+        )
+
+
 def weight_vector(values: ArrayLike | None, n: int) -> NDArray[np.float64]:
     """`values` (or ones) as float64 of shape (n,), none negative, not all zero.
 

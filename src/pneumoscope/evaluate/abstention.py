@@ -8,18 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logit
 
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import _checks
 from pneumoscope.evaluate.bootstrap import Interval, bootstrap_patients, weighted_means
+from pneumoscope.evaluate.calibration import finite_logit
 from pneumoscope.evaluate.predictions import Predictions
 
 REVIEW_COVERAGE = 0.95
 """What a bundle's band promises unless told otherwise."""
-
-# Distance kept from 0 and 1 before taking a logit: about the resolution of float32 beside 1.
-_EDGE = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +83,7 @@ def fit_review_band(
     Raises:
         EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
     """
-    p, y = _checked(probabilities, targets)
-    _checks.both_classes(y, "a review band")
+    p, y = _checks.predicted(probabilities, targets, "a review band")
     if not 0.0 < coverage < 1.0:
         raise EvaluationError(
             f"coverage {coverage:g} is not between 0 and 1", remedy="use for instance 0.95"
@@ -135,13 +131,9 @@ def risk_curve(probabilities: ArrayLike, targets: ArrayLike, threshold: float) -
     Raises:
         EvaluationError: empty, lengths that differ, NaN, out of range.
     """
-    p, y = _checked(probabilities, targets)
-    if not 0.0 <= threshold <= 1.0:
-        raise EvaluationError(
-            f"threshold {threshold:g} is outside [0, 1]", remedy="choose one on val"
-        )
-    odds, limit = (logit(np.clip(x, _EDGE, 1 - _EDGE)) for x in (p, np.float64(threshold)))
-    distance = np.round(np.abs(odds - limit), 9)
+    p, y = _checks.predicted(probabilities, targets)
+    _checks.decision_threshold(threshold)
+    distance = np.round(np.abs(finite_logit(p) - finite_logit(np.float64(threshold))), 9)
     wrong = ((p >= threshold) != (y == 1)).astype(np.float64)
     _, group, counts = np.unique(-distance, return_inverse=True, return_counts=True)
     errors = np.bincount(group, weights=wrong)
@@ -156,9 +148,6 @@ def abstention_report(
     predictions: Predictions,
     threshold: float,
     band: ReviewBand,
-    *,
-    n_resamples: int = 1000,
-    seed: int = 0,
 ) -> dict[str, Interval]:
     """What the band does on radiographs it was not fitted on, with 95 % patient-level intervals.
 
@@ -166,7 +155,6 @@ def abstention_report(
         predictions: the radiographs.
         threshold: decisions outside the band are positive from here on.
         band: fitted on other radiographs (val).
-        n_resamples, seed: of the bootstrap.
 
     Returns:
         `uncertain`, the share in the band; `kept_positive` and `kept_negative`, of each label the
@@ -187,15 +175,4 @@ def abstention_report(
         "kept_negative": among(~positive, kept),
         "accuracy_decided": among(~uncertain, right),
     }
-    return bootstrap_patients(
-        weighted_means(columns), predictions.patients, n_resamples=n_resamples, seed=seed
-    )
-
-
-def _checked(
-    probabilities: ArrayLike, targets: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    p = _checks.probability_vector(probabilities)
-    y = _checks.target_vector(targets)
-    _checks.same_length(probabilities=p.size, targets=y.size)
-    return p, y
+    return bootstrap_patients(weighted_means(columns), predictions.patients)

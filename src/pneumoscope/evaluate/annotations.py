@@ -130,11 +130,6 @@ class LesionAnnotation:
         return len(self.boxes)
 
     @property
-    def share(self) -> float:
-        """Part of the film's area that is in a lesion, (0, 1]."""
-        return float(self.mask.mean())
-
-    @property
     def side(self) -> Side:
         """Which half of the film the lesions lie in; the patient's right is on the film's left.
 

@@ -58,6 +58,11 @@ class Interval:
         return {**told, "reason": self.reason} if self.reason else told
 
 
+def figures_json(figures: Mapping[str, Interval]) -> dict[str, dict[str, Any]]:
+    """Figures by name as JSON can hold them, see `Interval.to_dict`."""
+    return {name: figure.to_dict() for name, figure in figures.items()}
+
+
 def bootstrap_patients(
     statistic: Statistic,
     patients: Sequence[str],

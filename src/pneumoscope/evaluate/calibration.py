@@ -208,7 +208,7 @@ def reliability_curve(
     Raises:
         EvaluationError: empty, lengths that differ, NaN, out of range.
     """
-    p, y, _ = _checked(probabilities, targets, None)
+    p, y = _checks.predicted(probabilities, targets)
     _check_bins(bins)
     index = _weighted.bin_index(p, bins)
     counts = np.bincount(index, minlength=bins)
@@ -252,11 +252,17 @@ def calibration_slope_intercept(
     return float(slope[0]), float(intercept[0])
 
 
+def finite_logit(probabilities: NDArray[np.float64] | np.float64) -> NDArray[np.float64]:
+    """Log-odds of probabilities, kept 1e-7 away from 0 and 1, where they would be infinite."""
+    odds: NDArray[np.float64] = logit(np.clip(probabilities, _EDGE, 1.0 - _EDGE))
+    return odds
+
+
 def slopes_and_intercepts(
     weights: NDArray[np.float64], probabilities: NDArray[np.float64], targets: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """`calibration_slope_intercept` for weights of shape (k, n); both results have shape (k,)."""
-    score = logit(np.clip(probabilities, _EDGE, 1.0 - _EDGE))
+    score = finite_logit(probabilities)
     outcome = targets.astype(np.float64)
     slope, _ = _logistic.slope_and_intercept(weights, score, outcome)
     return slope, _logistic.intercept_with_offset(weights, score, outcome)
@@ -265,9 +271,7 @@ def slopes_and_intercepts(
 def _checked(
     probabilities: ArrayLike, targets: ArrayLike, weights: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    p = _checks.probability_vector(probabilities)
-    y = _checks.target_vector(targets)
-    _checks.same_length(probabilities=p.size, targets=y.size)
+    p, y = _checks.predicted(probabilities, targets)
     return p, y, _checks.weight_vector(weights, y.size)
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.errors import EvaluationError
-from pneumoscope.evaluate import _weighted
-from pneumoscope.evaluate.bootstrap import Interval, Statistic, bootstrap_patients
+from pneumoscope.evaluate import _checks, _weighted
+from pneumoscope.evaluate.bootstrap import Interval, Statistic, bootstrap_patients, figures_json
 from pneumoscope.evaluate.calibration import ECE_BINS, slopes_and_intercepts
 from pneumoscope.evaluate.predictions import Predictions
 
@@ -39,18 +38,13 @@ class ClassificationReport:
     n_patients: int
     prevalence: float
 
-    @property
-    def skipped(self) -> dict[str, int]:
-        """Resamples in which a figure was undefined, for figures that have any."""
-        return {name: figure.skipped for name, figure in self.figures.items() if figure.skipped}
-
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it; undefined figures are None."""
         return {
             "n": self.n,
             "n_patients": self.n_patients,
             "prevalence": self.prevalence,
-            "classification": {name: figure.to_dict() for name, figure in self.figures.items()},
+            "classification": figures_json(self.figures),
             "confusion": dict(self.confusion),
             "threshold": self.threshold,
         }
@@ -98,15 +92,8 @@ def classification_report(
     Raises:
         EvaluationError: the threshold, the prevalence or the number of resamples is out of range.
     """
-    if not 0.0 <= threshold <= 1.0:
-        raise EvaluationError(
-            f"threshold {threshold:g} is outside [0, 1]", remedy="choose one on val"
-        )
-    if prevalence is not None and not 0.0 < prevalence < 1.0:
-        raise EvaluationError(
-            f"prevalence {prevalence:g} is not between 0 and 1",
-            remedy="state the share of positives as a fraction, for instance 0.05",
-        )
+    _checks.decision_threshold(threshold)
+    _checks.share_of_positives(prevalence)
     targets = predictions.targets
     decisions = (predictions.probabilities >= threshold).astype(np.int64)
     cells = _weighted.confusion(np.ones((1, len(predictions))), targets, decisions)
@@ -133,16 +120,26 @@ def classification_report(
     )
 
 
-def _statistic(
-    predictions: Predictions, decisions: NDArray[np.int64], prevalence: float | None
+def prediction_statistic(
+    targets: NDArray[np.int64],
+    decisions: NDArray[np.int64],
+    *keys: NDArray[np.float64],
+    prevalence: float | None = None,
 ) -> Statistic:
-    """All figures as a function of weights (resamples, n); sorting is done once, here."""
-    targets, probabilities = predictions.targets, predictions.probabilities
-    ranking = _weighted.Ranking(targets, probabilities, predictions.logits)
+    """All figures but slope and intercept as a function of weights (resamples, n).
+
+    Args:
+        targets: (n,) of 0 and 1.
+        decisions: (n,) of 0 and 1.
+        keys: (n,) probabilities, then what ranks radiographs that have the same one.
+        prevalence: see `classification_report`.
+    """
+    probabilities = keys[0]
+    # Sorting is done once, here.
+    ranking = _weighted.Ranking(targets, *keys)
 
     def figures(weights: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
         ranked = ranking.figures(weights, specificity=0.90)
-        slope, intercept = slopes_and_intercepts(weights, probabilities, targets)
         cells = _weighted.confusion(weights, targets, decisions)
         return {
             **_weighted.decision_figures(cells, prevalence),
@@ -151,8 +148,24 @@ def _statistic(
             "sensitivity_at_specificity_90": ranked["sensitivity"],
             "brier": _weighted.brier(weights, probabilities, targets),
             "ece": _weighted.calibration_error(weights, probabilities, targets, ECE_BINS),
-            "calibration_slope": slope,
-            "calibration_intercept": intercept,
         }
+
+    return figures
+
+
+def _statistic(
+    predictions: Predictions, decisions: NDArray[np.int64], prevalence: float | None
+) -> Statistic:
+    """All figures as a function of weights (resamples, n)."""
+    targets, probabilities = predictions.targets, predictions.probabilities
+    most = prediction_statistic(
+        targets, decisions, probabilities, predictions.logits, prevalence=prevalence
+    )
+
+    def figures(weights: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
+        slope, intercept = slopes_and_intercepts(weights, probabilities, targets)
+        return {
+            **most(weights), "calibration_slope": slope, "calibration_intercept": intercept
+        }  # fmt: skip
 
     return figures

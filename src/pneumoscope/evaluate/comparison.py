@@ -14,10 +14,10 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.evaluate import _checks, _verdict, _weighted
+from pneumoscope.evaluate import _checks, _verdict
 from pneumoscope.evaluate._weighted import Array, Figures
 from pneumoscope.evaluate.bootstrap import Interval, Statistic, bootstrap_patients
-from pneumoscope.evaluate.calibration import ECE_BINS
+from pneumoscope.evaluate.classification import prediction_statistic
 from pneumoscope.evaluate.comparison_report import Comparison, ModelRow, Pair
 from pneumoscope.evaluate.delong import Contrast, correlated_aucs
 from pneumoscope.evaluate.ensembles import ensembles_of
@@ -55,7 +55,7 @@ class _Model:
         seeds: of the row.
         probabilities: (s, n).
         right: (s, n) whether the decision at the predictor's own threshold is right.
-        predictors: figures of each as a function of weights.
+        predictors: at least `FIGURES` of each as a function of weights.
     """
 
     name: str
@@ -99,8 +99,9 @@ def compare_models(
     check_comparable(runs)
     targets, patients = runs[0].targets, runs[0].patients
     _checks.both_classes(targets, "a comparison of models")
+    seeds = tuple(sorted({run.seed for run in runs}))
     models = _backbones(runs) + [
-        _model(found.name, _seeds(runs), targets, [(found.probabilities, found.threshold)])
+        _model(found.name, seeds, targets, [(found.probabilities, found.threshold)])
         for found in (ensembles_of(runs) if ensembles else ())
     ]
     aucs = correlated_aucs(
@@ -158,10 +159,6 @@ def _backbones(runs: Sequence[ModelScores]) -> list[_Model]:
     return models
 
 
-def _seeds(runs: Sequence[ModelScores]) -> tuple[int, ...]:
-    return tuple(sorted({run.seed for run in runs}))
-
-
 def _model(
     name: str,
     seeds: tuple[int, ...],
@@ -175,27 +172,11 @@ def _model(
         seeds,
         np.stack([p for p, _ in outputs]),
         np.stack([called == targets for called in decisions]),
-        [_predictor(targets, p, called) for (p, _), called in zip(outputs, decisions, strict=True)],
+        [
+            prediction_statistic(targets, called, p)
+            for (p, _), called in zip(outputs, decisions, strict=True)
+        ],
     )
-
-
-def _predictor(
-    targets: NDArray[np.int64], probabilities: Array, decisions: NDArray[np.int64]
-) -> Statistic:
-    """`FIGURES` of one predictor as a function of weights; sorting is done once, here."""
-    ranking = _weighted.Ranking(targets, probabilities)
-
-    def figures(weights: Array) -> Figures:
-        cells = _weighted.confusion(weights, targets, decisions)
-        found = {
-            **ranking.figures(weights, specificity=0.90),
-            **_weighted.decision_figures(cells, None),
-            "brier": _weighted.brier(weights, probabilities, targets),
-            "ece": _weighted.calibration_error(weights, probabilities, targets, ECE_BINS),
-        }
-        return {name: found[name] for name in FIGURES}
-
-    return figures
 
 
 def _statistic(models: Sequence[_Model], couples: Sequence[tuple[int, int]]) -> Statistic:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pneumoscope.evaluate.bootstrap import Interval
+from pneumoscope.evaluate.bootstrap import Interval, figures_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class ModelRow:
             "seeds": list(self.seeds),
             "n": self.n,
             "n_patients": self.n_patients,
-            "figures": {name: figure.to_dict() for name, figure in self.figures.items()},
-            "seed_sd": _finite(self.seed_sd),
-            "test_sd": _finite(self.test_sd),
+            "figures": figures_json(self.figures),
+            "seed_sd": finite_json(self.seed_sd),
+            "test_sd": finite_json(self.test_sd),
         }
 
 
@@ -85,7 +85,7 @@ class Pair:
             "second": self.second,
             "auc_difference": self.auc_difference.to_dict(),
             "accuracy_difference": self.accuracy_difference.to_dict(),
-            **_finite({name: getattr(self, name) for name in p_values}),
+            **finite_json({name: getattr(self, name) for name in p_values}),
             "discordant": list(self.discordant),
         }
 
@@ -119,8 +119,9 @@ class Comparison:
         }
 
 
-def _finite(figures: Mapping[str, float | None]) -> dict[str, float | None]:
+def finite_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with None for numbers that are not finite, which JSON cannot hold."""
     return {
-        name: value if value is not None and math.isfinite(value) else None
-        for name, value in figures.items()
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
     }

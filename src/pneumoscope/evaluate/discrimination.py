@@ -29,7 +29,7 @@ def roc_aucs(scores: Mapping[str, ArrayLike], targets: ArrayLike) -> Statistic:
     for name, values in scores.items():
         score = _checks.finite_vector(values, f"scores '{name}'")
         _checks.same_length(targets=y.size, scores=score.size)
-        rankings[name] = _weighted.Ranking(y, score, score)
+        rankings[name] = _weighted.Ranking(y, score)
 
     def areas(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         return {

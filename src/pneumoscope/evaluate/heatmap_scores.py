@@ -87,29 +87,13 @@ class HeatmapScores:
 
     def emptied(self) -> HeatmapScores:
         """The scores of an empty map on the same radiograph: what a missed case is worth."""
-        nothing, unfound = np.zeros(len(THRESHOLDS)), np.zeros(self.n_boxes)
-        histogram = np.zeros((2, BINS), dtype=np.int64)
-        histogram[:, 0] = self.pixels - self.lesion_pixels, self.lesion_pixels
-        without_lungs = np.isnan(self.lungs_share)
-        return replace(
-            self,
-            peak_in_box=0.0,
-            hit_rate=0.0,
-            miou=0.0,
-            area_matched=0.0,
-            auprc=0.0,
-            energy_in_boxes=0.0,
-            energy_in_lungs=np.nan if without_lungs else 0.0,
-            peak_in_lungs=np.nan if without_lungs else 0.0,
-            peak_at_border=np.nan,
-            iou=nothing,
-            largest_iou=nothing,
-            part_iou=nothing,
-            histogram=histogram,
-            box_iou=unfound,
-            box_iobb=unfound,
-            box_scores=np.full(self.n_boxes, -np.inf),
-            false_scores=np.empty(0),
+        return _empty(
+            self.evidence,
+            self.pixels,
+            self.lesion_pixels,
+            self.side,
+            self.n_boxes,
+            self.lungs_share,
         )
 
 
@@ -149,7 +133,10 @@ def score_heatmap(
     lung = LungScores(evidence, np.nan, np.nan, np.nan, np.nan)
     if lungs is not None:
         lung = _score_lungs(heat, evidence, lungs)
-    empty = _empty(annotation, evidence, lung)
+    lesion_pixels = int(np.count_nonzero(mask))
+    empty = _empty(
+        evidence, mask.size, lesion_pixels, annotation.side, annotation.n_boxes, lung.lungs_share
+    )
     if evidence != "heat":
         return empty
     places = _pixels.peaks(heat)
@@ -237,32 +224,43 @@ def _score_lungs(heat: _pixels.Heat, evidence: Evidence, lungs: ArrayLike) -> Lu
     )
 
 
-def _empty(annotation: LesionAnnotation, evidence: Evidence, lung: LungScores) -> HeatmapScores:
-    none = np.empty(0)
+def _empty(
+    evidence: Evidence,
+    pixels: int,
+    lesion_pixels: int,
+    side: Side,
+    n_boxes: int,
+    lungs_share: float,
+) -> HeatmapScores:
+    """The scores of an empty map on a radiograph with these lesions and lungs (NaN without)."""
+    nothing, unfound = np.zeros(len(THRESHOLDS)), np.zeros(n_boxes)
+    histogram = np.zeros((2, BINS), dtype=np.int64)
+    histogram[:, 0] = pixels - lesion_pixels, lesion_pixels
+    in_lungs = np.nan if np.isnan(lungs_share) else 0.0
     return HeatmapScores(
         evidence=evidence,
-        pixels=annotation.mask.size,
-        lesion_pixels=int(np.count_nonzero(annotation.mask)),
-        side=annotation.side,
+        pixels=pixels,
+        lesion_pixels=lesion_pixels,
+        side=side,
         peak_in_box=0.0,
         hit_rate=0.0,
         miou=0.0,
         area_matched=0.0,
         auprc=0.0,
         energy_in_boxes=0.0,
-        energy_in_lungs=0.0,
-        peak_in_lungs=0.0,
-        lungs_share=lung.lungs_share,
+        energy_in_lungs=in_lungs,
+        peak_in_lungs=in_lungs,
+        lungs_share=lungs_share,
         peak_at_border=np.nan,
-        iou=none,
-        largest_iou=none,
-        part_iou=none,
-        histogram=np.empty((2, 0), dtype=np.int64),
-        box_iou=np.empty(annotation.n_boxes),
-        box_iobb=none,
-        box_scores=none,
-        false_scores=none,
-    ).emptied()
+        iou=nothing,
+        largest_iou=nothing,
+        part_iou=nothing,
+        histogram=histogram,
+        box_iou=unfound,
+        box_iobb=unfound,
+        box_scores=np.full(n_boxes, -np.inf),
+        false_scores=np.empty(0),
+    )
 
 
 def _part_ious(reached: NDArray[np.uint8], lesions: Array) -> tuple[Array, Array]:

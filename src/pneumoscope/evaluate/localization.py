@@ -23,10 +23,9 @@ from pneumoscope.evaluate._weighted import Array, Figures
 from pneumoscope.evaluate.bootstrap import Interval, Statistic, bootstrap_patients
 from pneumoscope.evaluate.heatmap_scores import HeatmapScores, read_regions
 from pneumoscope.evaluate.localization_report import (
-    GroupFigures,
+    FigureReport,
     GroupReport,
     MethodReport,
-    PairedReport,
     Slice,
     SliceReport,
 )
@@ -163,7 +162,7 @@ class LocalizationEvaluator:
         self._something()
         return {method: self._method_report(method) for method in self._records}
 
-    def compute_paired(self, method_a: str, method_b: str, of: Slice) -> PairedReport:
+    def compute_paired(self, method_a: str, method_b: str, of: Slice) -> FigureReport:
         """Figures of `method_a` less those of `method_b`, on the radiographs both have.
 
         Both sides of each difference come from the same resampled patients, so that what a film
@@ -202,7 +201,7 @@ class LocalizationEvaluator:
             return {name: value - theirs[name] for name, value in first(weights).items()}
 
         records = [a[image] for image in images]
-        return PairedReport(
+        return FigureReport(
             n=sum(record.scores is not None for record in records),
             n_patients=len({record.patient for record in records}),
             figures=self._intervals(differences, records),
@@ -303,7 +302,7 @@ class LocalizationEvaluator:
     def _intervals(self, statistic: Statistic, records: Sequence[_Record]) -> dict[str, Interval]:
         if not records:
             undefined = statistic(np.ones((1, 0)))
-            return {name: Interval(np.nan, np.nan, np.nan) for name in undefined}
+            return {name: Interval.undefined("") for name in undefined}
         return bootstrap_patients(
             statistic,
             [record.patient for record in records],
@@ -338,7 +337,7 @@ class LocalizationEvaluator:
 
     def _breakdowns(
         self, records: Sequence[_Record], boundaries: tuple[float, float]
-    ) -> dict[str, dict[str, GroupFigures]]:
+    ) -> dict[str, dict[str, FigureReport]]:
         members: dict[str, dict[str, list[_Record]]] = {}
         for record in records:
             for breakdown, level in _levels(record, boundaries).items():
@@ -348,9 +347,9 @@ class LocalizationEvaluator:
             for breakdown, levels in members.items()
         }
 
-    def _group(self, records: Sequence[_Record]) -> GroupFigures:
+    def _group(self, records: Sequence[_Record]) -> FigureReport:
         scores = [record.scores for record in records if record.scores is not None]
-        return GroupFigures(
+        return FigureReport(
             n=len(records),
             n_patients=len({record.patient for record in records}),
             figures=self._intervals(_figures.brief_statistic(scores), records),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from pneumoscope.evaluate.bootstrap import Interval
+from pneumoscope.evaluate.bootstrap import Interval, figures_json
 
 Slice = Literal["true_positives", "annotated", "all"]
 """Radiographs of the test half: with lesions and called positive; with lesions, whatever they are
@@ -15,7 +14,30 @@ called; or all, as delivered."""
 
 
 @dataclass(frozen=True, slots=True)
-class SliceReport:
+class FigureReport:
+    """Figures of some radiographs: of a level of a breakdown, or the differences of two methods.
+
+    Attributes:
+        n: radiographs; of a difference, those with lesions.
+        n_patients: theirs; of a difference, those of all radiographs compared.
+        figures: by name; of a level `peak_in_box`, `area_matched` and `mean_iou@0.5`, of a
+            difference the first method's figure less the second's.
+    """
+
+    n: int
+    n_patients: int
+    figures: dict[str, Interval]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it: the counts, then the figures."""
+        counts = [field.name for field in fields(self) if field.name != "figures"]
+        return {
+            **{name: getattr(self, name) for name in counts}, "figures": figures_json(self.figures)
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SliceReport(FigureReport):
     """Figures of one method on one slice of the test half.
 
     In `true_positives` are the radiographs with lesions that the classifier calls positive. In
@@ -58,22 +80,11 @@ class SliceReport:
               radiograph; `froc`, the mean over r; and `false_regions_per_negative`.
     """
 
-    n: int
-    n_patients: int
     n_boxes: int
     n_missed: int
     n_negatives: int
     n_flat: int
     n_nan: int
-    figures: dict[str, Interval]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        counts = ("n", "n_patients", "n_boxes", "n_missed", "n_negatives", "n_flat", "n_nan")
-        return {
-            **{name: getattr(self, name) for name in counts},
-            "figures": _figures(self.figures),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +112,6 @@ class MethodReport:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupFigures:
-    """Figures of one method on one level of a breakdown.
-
-    Attributes:
-        n: radiographs.
-        n_patients: theirs.
-        figures: `peak_in_box`, `area_matched`, `mean_iou@0.5`.
-    """
-
-    n: int
-    n_patients: int
-    figures: dict[str, Interval]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return {"n": self.n, "n_patients": self.n_patients, "figures": _figures(self.figures)}
-
-
-@dataclass(frozen=True, slots=True)
 class GroupReport:
     """Breakdowns of the true positives of the test half.
 
@@ -130,7 +122,7 @@ class GroupReport:
     """
 
     size_boundaries: tuple[float, float]
-    figures: dict[str, dict[str, dict[str, GroupFigures]]]
+    figures: dict[str, dict[str, dict[str, FigureReport]]]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -146,26 +138,3 @@ class GroupReport:
                 for method, breakdowns in self.figures.items()
             },
         }
-
-
-@dataclass(frozen=True, slots=True)
-class PairedReport:
-    """Differences between two methods on the same radiographs.
-
-    Attributes:
-        n: radiographs with lesions.
-        n_patients: of all radiographs compared.
-        figures: the first method's figure less the second's.
-    """
-
-    n: int
-    n_patients: int
-    figures: dict[str, Interval]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return {"n": self.n, "n_patients": self.n_patients, "figures": _figures(self.figures)}
-
-
-def _figures(figures: Mapping[str, Interval]) -> dict[str, dict[str, float | None]]:
-    return {name: interval.to_dict() for name, interval in figures.items()}

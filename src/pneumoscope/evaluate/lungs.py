@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import _checks
-from pneumoscope.evaluate.bootstrap import Interval, bootstrap_patients, weighted_means
+from pneumoscope.evaluate.bootstrap import bootstrap_patients, weighted_means
 from pneumoscope.evaluate.heatmap_scores import LungScores
+from pneumoscope.evaluate.localization_report import FigureReport
 
 _FIGURES = ("energy_in_lungs", "peak_in_lungs", "lungs_share", "peak_at_border")
 
 
 @dataclass(frozen=True, slots=True)
-class LungsReport:
+class LungsReport(FigureReport):
     """How much of one method's heatmaps lies in the lungs.
 
     Attributes:
@@ -26,21 +26,8 @@ class LungsReport:
             score), and `peak_at_border`, over maps with evidence.
     """
 
-    n: int
-    n_patients: int
     n_flat: int
     n_nan: int
-    figures: dict[str, Interval]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return {
-            "n": self.n,
-            "n_patients": self.n_patients,
-            "n_flat": self.n_flat,
-            "n_nan": self.n_nan,
-            "figures": {name: interval.to_dict() for name, interval in self.figures.items()},
-        }
 
 
 class LungsEvaluator:

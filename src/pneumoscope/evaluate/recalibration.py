@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.errors import EvaluationError
-from pneumoscope.evaluate import _weighted
+from pneumoscope.evaluate import _checks, _weighted
 from pneumoscope.evaluate.abstention import ReviewBand, fit_review_band
-from pneumoscope.evaluate.bootstrap import Interval, Statistic, bootstrap_patients
+from pneumoscope.evaluate.bootstrap import Interval, Statistic, bootstrap_patients, figures_json
 from pneumoscope.evaluate.calibration import (
     ECE_BINS,
     calibrated,
@@ -85,7 +85,7 @@ class Recalibration:
     def figures(self) -> dict[str, Any]:
         """`before` and `after` as JSON can hold them."""
         return {
-            when: {name: figure.to_dict() for name, figure in figures.items()}
+            when: figures_json(figures)
             for when, figures in (("before", self.before), ("after", self.after))
         }
 
@@ -139,11 +139,7 @@ def recalibrate(
 
 
 def _check(sample: Predictions, prevalence: float | None) -> None:
-    if prevalence is not None and not 0.0 < prevalence < 1.0:
-        raise EvaluationError(
-            f"prevalence {prevalence:g} is not between 0 and 1",
-            remedy="state the site's share of positives as a fraction, for instance 0.05",
-        )
+    _checks.share_of_positives(prevalence)
     for name, label in (("positive", 1), ("negative", 0)):
         rows = np.flatnonzero(sample.targets == label)
         patients = {sample.patients[row] for row in rows}

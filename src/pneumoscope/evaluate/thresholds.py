@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate import _checks, _weighted
 
 NEUTRAL_THRESHOLD = 0.5
@@ -47,7 +46,7 @@ def choose_threshold(
         # Whole numbers, so that equally good cuts compare equal: J x positives x negatives.
         merit = (tp * fp[-1] - fp * tp[-1]).astype(np.float64)
     else:
-        merit = _mean_j(scores, *_checked(probabilities, targets, "a threshold"), np.asarray(sets))
+        merit = _mean_j(scores, *_checks.predicted(probabilities, targets), np.asarray(sets))
     if merit.max() <= 0:
         return NEUTRAL_THRESHOLD
     return middle_of_best(scores, merit >= merit.max() - 1e-12)
@@ -74,59 +73,6 @@ def _mean_j(
     return total / max(count, 1)
 
 
-def best_f1(probabilities: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
-    """The largest F1 over all thresholds, and the threshold that reaches it.
-
-    The middle between adjacent scores is taken as in `choose_threshold`. On the data it was found
-    on, this F1 is optimistic: fit on val, report on test.
-
-    Args:
-        probabilities: (n,) in [0, 1].
-        targets: (n,) of 0 and 1.
-
-    Returns:
-        (F1, threshold).
-
-    Raises:
-        EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
-    """
-    scores, tp, fp = cuts(probabilities, targets, "the best F1")
-    f1 = 2.0 * tp / (tp[-1] + tp + fp)
-    return float(f1.max()), middle_of_best(scores, f1 >= f1.max() * (1.0 - 1e-12))
-
-
-def sensitivity_at_specificity(
-    probabilities: ArrayLike, targets: ArrayLike, specificity: float = 0.90
-) -> float:
-    """The largest sensitivity among thresholds whose specificity is at least `specificity`.
-
-    Args:
-        probabilities: (n,) in [0, 1].
-        targets: (n,) of 0 and 1.
-        specificity: the floor, in [0, 1].
-
-    Raises:
-        EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
-    """
-    if not 0.0 <= specificity <= 1.0:
-        raise EvaluationError(
-            f"specificity {specificity:g} is outside [0, 1]", remedy="use for instance 0.9"
-        )
-    p, y = _checked(probabilities, targets, "sensitivity at a specificity")
-    figures = _weighted.Ranking(y, p).figures(np.ones((1, y.size)), specificity)
-    return float(figures["sensitivity"][0])
-
-
-def _checked(
-    probabilities: ArrayLike, targets: ArrayLike, purpose: str
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    p = _checks.probability_vector(probabilities)
-    y = _checks.target_vector(targets)
-    _checks.same_length(probabilities=p.size, targets=y.size)
-    _checks.both_classes(y, purpose)
-    return p, y
-
-
 def cuts(
     probabilities: ArrayLike, targets: ArrayLike, purpose: str
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
@@ -134,7 +80,7 @@ def cuts(
 
     Cut i calls the i highest distinct scores positive: cut 0 calls none, the last calls all.
     """
-    p, y = _checked(probabilities, targets, purpose)
+    p, y = _checks.predicted(probabilities, targets, purpose)
     ranking = _weighted.Ranking(y, p)
     tp, fp = ranking.cumulative(np.ones((1, y.size)))
     scores = p[ranking.order][ranking.ends]

@@ -8,15 +8,13 @@ and onnxscript), onnxruntime (which quantises), scikit-learn. Importing this roo
 """
 
 from pneumoscope.export.agreement import Agreement
-from pneumoscope.export.films import Films, Progress, Sampling
-from pneumoscope.export.writing import Exported, Stored, export_onnx
+from pneumoscope.export.films import Films, Sampling
+from pneumoscope.export.writing import Exported, export_onnx
 
 __all__ = [
     "Agreement",
     "Exported",
     "Films",
-    "Progress",
     "Sampling",
-    "Stored",
     "export_onnx",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.errors import BundleError
+from pneumoscope.export.quality import NO_EVIDENCE
 from pneumoscope.inference.file_engine import FileEngine
 from pneumoscope.inference.finishing import calibrated_probability
 from pneumoscope.localize import method_named
@@ -20,8 +21,6 @@ PROBABILITY_TOLERANCE = 1e-4
 LOGIT_TOLERANCE = 1e-3
 HEATMAP_TOLERANCE = 1e-2
 LEAST_CORRELATION = 0.9999
-# A map below this is rounding noise and shown as empty (`inference.heatmaps`).
-_NO_EVIDENCE = 1e-6
 # The class to explain for each film: batches of one and of several, each class in each.
 _BATCHES = ((1,), (0,), (1, 0, 1), (0, 1, 0))
 
@@ -75,7 +74,7 @@ def agreement(engine: FileEngine, classifier: Classifier) -> Agreement:
         probabilities.append(_largest(found["probability"] - np.array(probability)))
         logits.append(_largest((found["logit"] - logit) / np.maximum(np.abs(logit), 1)))
         for one, other in zip(found["heatmap"].astype(np.float64), maps, strict=True):
-            heats.append(_largest(one - other) / max(float(other.max()), _NO_EVIDENCE))
+            heats.append(_largest(one - other) / max(float(other.max()), NO_EVIDENCE))
             correlations.append(_correlation(one, other))
     return Agreement(
         # numpy's extremes, unlike Python's, keep what is not a number.
@@ -142,7 +141,7 @@ def _largest(differences: NDArray[np.float64]) -> float:
 
 def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Pearson's, over the cells."""
-    if max(one.max(), other.max()) <= _NO_EVIDENCE:
+    if max(one.max(), other.max()) <= NO_EVIDENCE:
         return 1.0
     left, right = one - one.mean(), other - other.mean()
     spread = float(np.sqrt((left**2).sum() * (right**2).sum()))

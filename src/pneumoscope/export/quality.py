@@ -15,8 +15,9 @@ from pneumoscope.export.films import Progress
 from pneumoscope.inference.engine import Engine
 from pneumoscope.inference.heatmaps import run_heatmaps
 
-# A map below this is rounding noise and shown as empty (`inference.heatmaps`).
-_NO_EVIDENCE = 1e-6
+NO_EVIDENCE = 1e-6
+"""A map below this is rounding noise and shown as empty (`inference.heatmaps`)."""
+
 _AT_ONCE = 16
 
 
@@ -84,7 +85,7 @@ def mean_correlation(found: NDArray[np.float32], reference: NDArray[np.float32])
     """
     one = found.reshape(len(found), -1).astype(np.float64)
     other = reference.reshape(len(reference), -1).astype(np.float64)
-    evident = other.max(axis=1) > _NO_EVIDENCE
+    evident = other.max(axis=1) > NO_EVIDENCE
     if not evident.any():
         return None
     one, other = one[evident], other[evident]

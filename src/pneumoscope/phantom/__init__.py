@@ -6,20 +6,16 @@ For tests, tutorials and sanity checks; no phantom is derived from a patient.
 May import: Pillow, scipy. No torch.
 """
 
-from pneumoscope.phantom.anatomy import Anatomy, View, draw_anatomy, draw_view
-from pneumoscope.phantom.lesions import KINDS, Lesions, draw_lesions
-from pneumoscope.phantom.rendering import Phantom, render
+from pneumoscope.phantom.anatomy import draw_anatomy, draw_view
+from pneumoscope.phantom.lesions import KINDS, draw_lesions
+from pneumoscope.phantom.rendering import render
 from pneumoscope.phantom.settings import PhantomSettings
 from pneumoscope.phantom.writing import PhantomCohort, write_cohort
 
 __all__ = [
     "KINDS",
-    "Anatomy",
-    "Lesions",
-    "Phantom",
     "PhantomCohort",
     "PhantomSettings",
-    "View",
     "draw_anatomy",
     "draw_lesions",
     "draw_view",

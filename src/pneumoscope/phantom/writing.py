@@ -63,6 +63,12 @@ class Case:
         """The kind of pneumonia, or "normal"."""
         return "normal" if self.pneumonia is None else self.pneumonia.kind
 
+    def render(self, size: int) -> Phantom:
+        """The radiograph, `size` pixels high; uses up the case's random numbers."""
+        return render(
+            self.rng, self.anatomy, self.view, self.pneumonia, size=size, planted=self.planted
+        )
+
 
 def write_cohort(
     out: Path,
@@ -88,14 +94,7 @@ def write_cohort(
     rows: list[tuple[str | int, ...]] = []
     boxes: list[tuple[str | int, ...]] = []
     for case in cases(settings):
-        phantom = render(
-            case.rng,
-            case.anatomy,
-            case.view,
-            case.pneumonia,
-            size=settings.size,
-            planted=case.planted,
-        )
+        phantom = case.render(settings.size)
         image = _write_images(root, case, phantom)
         rows.append((image, case.label, case.patient, case.view.name, case.kind, int(case.planted)))
         boxes += [(image, *box) for box in phantom.boxes]

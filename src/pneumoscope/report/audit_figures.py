@@ -19,6 +19,7 @@ from pneumoscope.report.style import (
     add_legend,
     name_axes,
     new_figure,
+    one_panel,
     style_axes,
 )
 
@@ -42,16 +43,16 @@ def audit_figure(name: str, test: Test) -> tuple[str, str, Figure] | None:
 
 def randomisation_figure(test: Test) -> Figure:
     """Similarity with the original heatmap, block by block."""
-    figure, axes = _panel()
+    figure, axes = one_panel()
     labels = ["none", *(row["label"] for row in test["rows"])]
     limit = test["limits"]["rank_correlation"]
     axes.axhline(limit, color=MUTED, linewidth=1, linestyle=DASHED, label="limit")
+    same = {"value": 1.0, "low": None, "high": None}
     drawn = (
         ("rank_correlation", "rank correlation", NEGATIVE, "o"),
         ("ssim", "SSIM", ACCENT, "s"),
     )
     for key, name, colour, marker in drawn:
-        same = {"value": 1.0, "low": None, "high": None}
         values = [same, *(row["figures"][key] for row in test["rows"])]
         _line(axes, range(len(labels)), values, name, colour, marker)
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
@@ -63,14 +64,11 @@ def randomisation_figure(test: Test) -> Figure:
 
 def deletion_figure(test: Test) -> Figure:
     """Change of the score against the part of the film removed, for the three orders."""
-    figure, axes = _panel()
+    figure, axes = one_panel()
     parts = [float(row["label"].split()[0]) for row in test["rows"]]
     axes.axhline(0, color=MUTED, linewidth=1, linestyle=DASHED)
-    for key, colour, marker in (
-        ("coldest", NEGATIVE, "s"),
-        ("random", MUTED, "^"),
-        ("hottest", POSITIVE, "o"),
-    ):
+    drawn = (("coldest", NEGATIVE, "s"), ("random", MUTED, "^"), ("hottest", POSITIVE, "o"))
+    for key, colour, marker in drawn:
         values = [row["figures"][key] for row in test["rows"]]
         name = "random places" if key == "random" else f"{key} first"
         _line(axes, parts, values, name, colour, marker)
@@ -103,7 +101,7 @@ def marker_figure(test: Test) -> Figure:
 
 def places_figure(test: Test) -> Figure:
     """Peaks and heat against what random points would give."""
-    figure, axes = _panel()
+    figure, axes = one_panel()
     for place, (own, random, _) in enumerate(_HEAT_PLACES):
         value, low, high = _ends(test["figures"][own])
         axes.bar([place], [0 if math.isnan(value) else value], width=0.55, color=NEGATIVE)
@@ -121,7 +119,7 @@ def places_figure(test: Test) -> Figure:
 
 def shortcuts_figure(test: Test) -> Figure:
     """ROC-AUC of what is left of the films, and of the table alone."""
-    figure, axes = _panel()
+    figure, axes = one_panel()
     rows = test["rows"][::-1]
     axes.axvline(0.5, color=MUTED, linewidth=1.2, linestyle=DASHED)
     for place, row in enumerate(rows):
@@ -161,13 +159,6 @@ _FIGURES: dict[str, tuple[str, str, Callable[[Test], Figure]]] = {
         shortcuts_figure,
     ),
 }
-
-
-def _panel() -> tuple[Figure, Axes]:
-    figure = new_figure()
-    axes = figure.subplots()
-    style_axes(axes)
-    return figure, axes
 
 
 def _ends(interval: Mapping[str, float | None]) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope import __version__
-from pneumoscope.files import atomic_path, write_text
+from pneumoscope.files import write_bytes, write_text
 from pneumoscope.report import comparison_tables as tables
 from pneumoscope.report.comparison_content import BUSY, ComparisonContent
 from pneumoscope.report.comparison_figures import (
@@ -53,8 +53,7 @@ def write_comparison(folder: Path, content: ComparisonContent) -> None:
     pictures = _pictures(content)
     page = render_comparison(content, pictures)
     for name, (_, _, png) in pictures.items():
-        with atomic_path(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(png)
+        write_bytes(folder / f"{name}.png", png)
     write_text(folder / "table.csv", tables.comparison_csv(content))
     write_text(folder / "table.md", comparison_markdown(content))
     write_text(folder / "report.html", page)

@@ -17,12 +17,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator
 from numpy.typing import ArrayLike, NDArray
 
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate.ensembles import UNIFORM, WEIGHTED
-from pneumoscope.report.style import ACCENT, INK, MUTED, NEGATIVE, POSITIVE, name_axes, style_axes
+from pneumoscope.report.style import (
+    ACCENT,
+    INK,
+    MUTED,
+    NEGATIVE,
+    POSITIVE,
+    list_names,
+    name_axes,
+    new_figure,
+    style_axes,
+)
 
 if TYPE_CHECKING:
     from pneumoscope.evaluate import Interval, ModelRow
@@ -75,8 +85,7 @@ def ranking_figure(rows: Sequence[ModelRow], groups: Sequence[Sequence[str]]) ->
         raise EvaluationError("there is no model to rank")
     places = {row.name: place for place, row in enumerate(rows)}
     bars = [sorted(places[name] for name in group) for group in groups if len(group) > 1]
-    figure = Figure(figsize=(_WIDTH, 1.15 + _LINE * len(rows)), facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
+    figure = new_figure((_WIDTH, 1.15 + _LINE * len(rows)), pad=0.08)
     side = max(1.5, 0.3 + _BAR * len(bars))
     panels = figure.subplots(
         1,
@@ -86,10 +95,7 @@ def ranking_figure(rows: Sequence[ModelRow], groups: Sequence[Sequence[str]]) ->
         width_ratios=[_WIDTH - 2 - side, side] if bars else None,
     )[0]
     axes = panels[0]
-    style_axes(axes)
-    axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(7))
-    axes.tick_params(axis="y", length=0)
+    list_names(axes, ticks=7)
     for place, row in enumerate(rows):
         _draw_model(axes, row.name, row.figures["roc_auc"], place)
     axes.set_yticks(range(len(rows)), [row.name for row in rows], color=INK)
@@ -112,8 +118,7 @@ def pareto_figure(rows: Sequence[ModelRow], costs: Mapping[str, CostColumns]) ->
     """
     if not has_costs(rows, costs):
         raise EvaluationError("no model has both a ROC-AUC and costs")
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    figure = new_figure((_WIDTH, _HEIGHT))
     panels = figure.subplots(1, 2, sharey=True)
     labelled = []
     for axes, less, title in (

@@ -113,9 +113,9 @@ def localization_keys(localization: Mapping[str, Mapping[str, Interval]]) -> lis
     return list(dict.fromkeys(key for figures in localization.values() for key in figures))
 
 
-def seed_table(rows: Sequence[ModelRow], keys: Sequence[str] = ("roc_auc", "accuracy")) -> Table:
+def seed_table(rows: Sequence[ModelRow]) -> Table:
     """Spread between seeds beside spread between test sets, of the models with several seeds."""
-    columns = ["Seeds"]
+    columns, keys = ["Seeds"], ("roc_auc", "accuracy")
     for key in keys:
         columns += [f"{metric_name(key)}: {what}" for what in ("seed SD", "test-set SD", "ratio")]
     lines = []
@@ -152,17 +152,12 @@ def pair_matrix(
         value = (pair.auc_difference if auc else pair.accuracy_difference).value
         apart = math.isfinite(p) and p < ALPHA
         written = short(p_text(p))
-        cells[pair.first, pair.second] = Cell(written, short(_signed(value)), apart)
-        cells[pair.second, pair.first] = Cell(written, short(_signed(-value)), apart)
+        cells[pair.first, pair.second] = Cell(written, _difference(value), apart)
+        cells[pair.second, pair.first] = Cell(written, _difference(-value), apart)
     names = [row.name for row in rows]
+    blank: list[Cell | None] = [None] * len(names)
     return [
-        (
-            name,
-            [
-                cells.get((name, other)) if column > line else None
-                for column, other in enumerate(names)
-            ],
-        )
+        (name, blank[: line + 1] + [cells.get((name, other)) for other in names[line + 1 :]])
         for line, name in enumerate(names)
     ]
 
@@ -176,10 +171,10 @@ def pair_table(pairs: Sequence[Pair]) -> Table:
     lines = []
     for pair in pairs:
         texts = [
-            _signed_interval(pair.auc_difference),
+            interval_text(pair.auc_difference.to_dict(), signed=True),
             p_text(pair.delong_p),
             p_text(pair.delong_p_holm),
-            _signed_interval(pair.accuracy_difference),
+            interval_text(pair.accuracy_difference.to_dict(), signed=True),
             p_text(pair.mcnemar_p),
             p_text(pair.mcnemar_p_holm),
             " : ".join(map(number_text, pair.discordant)),
@@ -282,12 +277,5 @@ def _small(value: float | None) -> str:
     return MISSING if value is None else f"{value:.4f}"
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}" if math.isfinite(value) else MISSING
-
-
-def _signed_interval(interval: Interval) -> str:
-    text = _signed(interval.value)
-    if not (math.isfinite(interval.low) and math.isfinite(interval.high)):
-        return text
-    return f"{text} ({interval.low:+.3f} to {interval.high:+.3f})"
+def _difference(value: float) -> str:
+    return short(interval_text(value, signed=True))

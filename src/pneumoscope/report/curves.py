@@ -23,14 +23,12 @@ from pneumoscope.report.style import (
     POSITIVE,
     add_legend,
     name_axes,
-    new_figure,
+    one_panel,
     style_axes,
-    unit_square,
 )
 
 Interval = Mapping[str, float | None]
 """`value`, `low` and `high` of a figure with its 95 % interval."""
-
 
 # Above this area a curve is hardly to be told from the frame.
 _CROWDED = 0.93
@@ -40,8 +38,8 @@ def roc_figure(
     probabilities: ArrayLike,
     targets: ArrayLike,
     *,
-    threshold: float | None = None,
-    auc: Interval | None = None,
+    threshold: float,
+    auc: Interval,
 ) -> Figure:
     """Sensitivity against 1 - specificity, with the operating point at `threshold`.
 
@@ -52,7 +50,7 @@ def roc_figure(
 
     truth, scores = checked(probabilities, targets)
     false_rate, true_rate, _ = roc_curve(truth, scores, drop_intermediate=False)
-    figure, axes = unit_square()
+    figure, axes = _unit_square()
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHED, label="chance")
     axes.plot(
         false_rate,
@@ -60,13 +58,12 @@ def roc_figure(
         color=NEGATIVE,
         linewidth=2.2,
         clip_on=False,
-        label=_named("ROC-AUC", auc, "model"),
+        label=f"ROC-AUC {interval_text(auc)}",
     )
-    if threshold is not None:
-        called = scores >= threshold
-        alarms, found = float(called[truth == 0].mean()), float(called[truth == 1].mean())
-        name = f"threshold {threshold:.3g}: sensitivity {found:.3f}, specificity {1 - alarms:.3f}"
-        _operating_point(axes, alarms, found, name)
+    called = scores >= threshold
+    alarms, found = float(called[truth == 0].mean()), float(called[truth == 1].mean())
+    name = f"threshold {threshold:.3g}: sensitivity {found:.3f}, specificity {1 - alarms:.3f}"
+    _operating_point(axes, alarms, found, name)
     if np.trapezoid(true_rate, false_rate) > _CROWDED:
         _enlarge_corner(axes)
     name_axes(axes, "1 - specificity (false alarms)", "Sensitivity (found)")
@@ -78,8 +75,8 @@ def precision_recall_figure(
     probabilities: ArrayLike,
     targets: ArrayLike,
     *,
-    threshold: float | None = None,
-    auc: Interval | None = None,
+    threshold: float,
+    auc: Interval,
 ) -> Figure:
     """Precision against recall, with the operating point at `threshold` and the prevalence.
 
@@ -90,7 +87,7 @@ def precision_recall_figure(
 
     truth, scores = checked(probabilities, targets)
     precision, recall, _ = precision_recall_curve(truth, scores)
-    figure, axes = unit_square()
+    figure, axes = _unit_square()
     prevalence = float(truth.mean())
     axes.axhline(
         prevalence,
@@ -106,9 +103,9 @@ def precision_recall_figure(
         color=NEGATIVE,
         linewidth=2.2,
         clip_on=False,
-        label=_named("PR-AUC", auc, "model"),
+        label=f"PR-AUC {interval_text(auc)}",
     )
-    called = scores >= threshold if threshold is not None else np.zeros(truth.size, dtype=bool)
+    called = scores >= threshold
     if called.any():
         found, right = float(called[truth == 1].mean()), float(truth[called].mean())
         name = f"threshold {threshold:.3g}: precision {right:.3f}, recall {found:.3f}"
@@ -118,16 +115,14 @@ def precision_recall_figure(
     return figure
 
 
-def risk_figure(curve: RiskCurve, *, uncertain: float | None = None) -> Figure:
+def risk_figure(curve: RiskCurve, *, uncertain: float | None) -> Figure:
     """Share of wrong decisions against the share decided, the surest first.
 
     Args:
         curve: of `evaluate.risk_curve`.
-        uncertain: share that the bundle's review band leaves to people; marked where given.
+        uncertain: share that the bundle's review band leaves to people; None without a band.
     """
-    figure = new_figure()
-    axes = figure.subplots()
-    style_axes(axes)
+    figure, axes = one_panel()
     name = f"model (area {curve.area:.4f})"
     axes.plot(curve.coverage, curve.risk, color=NEGATIVE, linewidth=2.2, label=name)
     overall = float(curve.risk[-1])
@@ -166,6 +161,13 @@ def checked(
     return truth.astype(np.int64), scores
 
 
+def _unit_square() -> tuple[Figure, Axes]:
+    """A figure with one square panel over [0, 1] x [0, 1]."""
+    figure, axes = one_panel()
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    return figure, axes
+
+
 def _enlarge_corner(axes: Axes) -> None:
     """Show the top-left fifth again, enlarged: a good model's curve is all in there."""
     inset = axes.inset_axes((0.4, 0.38, 0.48, 0.48))
@@ -202,9 +204,3 @@ def _operating_point(axes: Axes, x: float, y: float, name: str) -> None:
         linestyle="none",
         clip_on=False,
     )
-
-
-def _named(name: str, interval: Interval | None, without: str) -> str:
-    if interval is None or interval.get("value") is None:
-        return without
-    return f"{name} {interval_text(interval)}"

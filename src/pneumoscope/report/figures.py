@@ -16,8 +16,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from pneumoscope.errors import EvaluationError
-from pneumoscope.evaluate.calibration import ECE_BINS, ReliabilityCurve, reliability_curve
-from pneumoscope.report.curves import checked, precision_recall_figure, roc_figure
+from pneumoscope.evaluate.calibration import ReliabilityCurve, reliability_curve
+from pneumoscope.report.curves import checked
 from pneumoscope.report.style import (
     ACCENT,
     DASHED,
@@ -26,40 +26,30 @@ from pneumoscope.report.style import (
     NEGATIVE,
     POSITIVE,
     add_legend,
-    figure_png,
     name_axes,
     new_figure,
+    one_panel,
     style_axes,
 )
 
-__all__ = [
-    "confusion_figure",
-    "figure_png",
-    "history_figure",
-    "precision_recall_figure",
-    "rate_figure",
-    "reliability_figure",
-    "roc_figure",
-    "score_figure",
-]
+_SCORE_BINS = 25
 
 
 def reliability_figure(
     probabilities: ArrayLike,
     targets: ArrayLike,
     *,
-    before: ArrayLike | None = None,
-    bins: int = ECE_BINS,
+    before: ArrayLike | None,
 ) -> Figure:
     """How often the positive label is true where the model says p, with counts below.
 
-    Bins have equal width; bars are Wilson's 95 % interval of each bin's share (Wilson 1927).
+    Bins are those of the calibration error; bars are Wilson's 95 % interval of each bin's share
+    (Wilson 1927).
 
     Args:
         probabilities: (n,) calibrated probabilities.
         targets: (n,) 0 or 1.
-        before: (n,) probabilities before calibration, drawn as a faint line.
-        bins: number of bins over [0, 1].
+        before: (n,) probabilities before calibration, drawn as a faint line; None without.
 
     Raises:
         EvaluationError: the arrays do not fit, or one of the two labels is missing.
@@ -71,7 +61,7 @@ def reliability_figure(
     upper.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=DASHED, label="perfect")
     if before is not None:
         _, old = checked(before, targets)
-        curve = reliability_curve(old, truth, bins)
+        curve = reliability_curve(old, truth)
         used = curve.counts > 0
         upper.plot(
             curve.mean_probability[used],
@@ -83,7 +73,7 @@ def reliability_figure(
             alpha=0.55,
             label="before calibration",
         )
-    curve = reliability_curve(scores, truth, bins)
+    curve = reliability_curve(scores, truth)
     _draw_reliability(upper, curve, "model" if before is None else "after calibration")
     _draw_counts(lower, curve)
     return figure
@@ -94,12 +84,12 @@ def score_figure(
     targets: ArrayLike,
     *,
     threshold: float,
-    names: Sequence[str] = ("NORMAL", "PNEUMONIA"),
-    bins: int = 25,
+    names: Sequence[str],
 ) -> Figure:
     """How many radiographs of each label got which probability: one panel per label.
 
-    Counts are on a square-root scale, so that the few on the wrong side stay visible.
+    Counts are on a square-root scale, so that the few on the wrong side stay visible. `names` are
+    the labels, negative first.
 
     Raises:
         EvaluationError: the arrays do not fit, or one of the two labels is missing.
@@ -107,7 +97,7 @@ def score_figure(
     truth, scores = checked(probabilities, targets)
     figure = new_figure()
     panels = figure.subplots(2, 1, sharex=True)
-    edges = np.linspace(0, 1, bins + 1)
+    edges = np.linspace(0, 1, _SCORE_BINS + 1)
     for value, colour, axes in zip((1, 0), (POSITIVE, NEGATIVE), panels, strict=True):
         style_axes(axes)
         chosen = scores[truth == value]
@@ -116,7 +106,7 @@ def score_figure(
         axes.bar(
             edges[:-1],
             counts,
-            width=1 / bins,
+            width=1 / _SCORE_BINS,
             align="edge",
             color=colour,
             edgecolor="white",
@@ -139,10 +129,8 @@ def score_figure(
     return figure
 
 
-def confusion_figure(
-    confusion: Mapping[str, int], *, names: Sequence[str] = ("NORMAL", "PNEUMONIA")
-) -> Figure:
-    """Counts `tn`, `fp`, `fn`, `tp`, shaded by the share of their true label."""
+def confusion_figure(confusion: Mapping[str, int], *, names: Sequence[str]) -> Figure:
+    """Counts `tn`, `fp`, `fn`, `tp`, shaded by the share of their true label, negative first."""
     counts = np.array(
         [[confusion["tn"], confusion["fp"]], [confusion["fn"], confusion["tp"]]], dtype=int
     )
@@ -177,7 +165,7 @@ def history_figure(
     val_loss: Sequence[float],
     val_auc: Sequence[float],
     *,
-    best_epoch: float | None = None,
+    best_epoch: float,
 ) -> Figure:
     """Losses and the val ROC-AUC by epoch; `best_epoch`, in the same count, is the one kept.
 
@@ -199,8 +187,7 @@ def history_figure(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.04)
         name_axes(axes, None, name)
-        if best_epoch is not None:
-            axes.axvline(best_epoch, color=MUTED, linewidth=1.2, linestyle=":", label="kept")
+        axes.axvline(best_epoch, color=MUTED, linewidth=1.2, linestyle=":", label="kept")
     upper.set_ylim(bottom=0)
     name_axes(lower, "Epoch", None)
     add_legend(upper, "best")
@@ -210,14 +197,12 @@ def history_figure(
 
 def rate_figure(rates: ArrayLike, losses: ArrayLike, fastest: float) -> Figure:
     """The loss (n,) while the learning rate (n,) rose; `fastest` is where it falls most steeply."""
-    figure = new_figure()
-    axes = figure.subplots()
+    figure, axes = one_panel()
     axes.plot(rates, losses, color=NEGATIVE, linewidth=2)
     axes.axvline(
         fastest, color=MUTED, linewidth=1.2, linestyle=":", label=f"falls fastest: {fastest:.2g}"
     )
     axes.set_xscale("log")
-    style_axes(axes)
     name_axes(axes, "Learning rate", "Loss on train")
     add_legend(axes, "best")
     return figure

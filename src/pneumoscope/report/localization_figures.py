@@ -11,13 +11,12 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from pneumoscope.errors import EvaluationError
 from pneumoscope.report.html import Picture
-from pneumoscope.report.localization_view import ends, headlines, measured, ordered
+from pneumoscope.report.localization_view import headlines, measured, ordered
 from pneumoscope.report.localization_words import localization_name
-from pneumoscope.report.numbers import method_name
+from pneumoscope.report.numbers import ends, method_name
 from pneumoscope.report.style import (
     ACCENT,
     DASHED,
@@ -26,7 +25,9 @@ from pneumoscope.report.style import (
     NEGATIVE,
     POSITIVE,
     figure_png,
+    list_names,
     name_axes,
+    new_figure,
     style_axes,
 )
 
@@ -37,8 +38,7 @@ _WIDTH, _LINE = 10.4, 0.29
 # Okabe and Ito's further colours; the own method has `POSITIVE`, baselines are gray.
 _COLOURS = (NEGATIVE, ACCENT, "#CC79A7", "#E69F00", "#56B4E9")
 _MARKS = ("s", "^", "D", "v", "P")
-_BASELINE_LINES = ("--", ":", "-.", (0, (1, 3)), (0, (6, 2, 1, 2, 1, 2)))
-_MOST_LINES = 5
+_BASELINE_LINES = ("--", ":")
 
 
 def localization_pictures(metrics: Mapping[str, Any]) -> dict[str, Picture]:
@@ -65,7 +65,7 @@ def localization_pictures(metrics: Mapping[str, Any]) -> dict[str, Picture]:
     return pictures
 
 
-def headline_figure(methods: Methods, figures: Sequence[str], *, own: str | None = None) -> Figure:
+def headline_figure(methods: Methods, figures: Sequence[str], *, own: str | None) -> Figure:
     """A panel for each figure, a line for each method, dots with their intervals.
 
     Args:
@@ -80,8 +80,7 @@ def headline_figure(methods: Methods, figures: Sequence[str], *, own: str | None
     shown = [key for key in figures if any(key in methods[name] for name in names)]
     if not shown:
         raise EvaluationError("there is no localization figure to draw")
-    figure = Figure(figsize=(_WIDTH, 1.0 + _LINE * len(names)), facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
+    figure = new_figure((_WIDTH, 1.0 + _LINE * len(names)), pad=0.08)
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for key, axes in zip(shown, panels, strict=True):
         _draw_panel(axes, [methods[name].get(key) for name in names], names, own)
@@ -95,15 +94,14 @@ def headline_figure(methods: Methods, figures: Sequence[str], *, own: str | None
     return figure
 
 
-def froc_figure(methods: Methods, *, own: str | None = None, most: int = _MOST_LINES) -> Figure:
+def froc_figure(methods: Methods, *, own: str | None) -> Figure:
     """Share of lesions found against false regions per radiograph, from `froc@rate`.
 
-    Shows the own method, the best others, and the best baselines, by `froc`.
+    Shows the own method, the five best others, and the two best baselines, by `froc`.
 
     Args:
         methods: their figures on all radiographs.
         own: the bundle's method.
-        most: at most so many methods besides the own, and half as many baselines.
 
     Raises:
         EvaluationError: no method has such figures.
@@ -112,16 +110,15 @@ def froc_figure(methods: Methods, *, own: str | None = None, most: int = _MOST_L
     if not drawn:
         raise EvaluationError("there is no free-response figure to draw")
     ranked = sorted(drawn, key=lambda name: -(ends(methods[name].get("froc"))[0] or 0.0))
-    others = [name for name in ranked if name != own and not method_name(name)[1]][:most]
+    others = [name for name in ranked if name != own and not method_name(name)[1]]
     baselines = [name for name in ranked if method_name(name)[1] and name != own]
-    figure = Figure(figsize=(_WIDTH, 4.6), facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+    figure = new_figure((_WIDTH, 4.6))
     axes = figure.subplots()
     style_axes(axes)
-    for index, name in enumerate(baselines[: max(1, most // 2)]):
-        _draw_curve(axes, methods[name], name, MUTED, "", line=_BASELINE_LINES[index % 5])
-    for index, name in enumerate(others):
-        _draw_curve(axes, methods[name], name, _COLOURS[index % 5], _MARKS[index % 5])
+    for name, line in zip(baselines, _BASELINE_LINES, strict=False):
+        _draw_curve(axes, methods[name], name, MUTED, "", line=line)
+    for name, colour, mark in zip(others, _COLOURS, _MARKS, strict=False):
+        _draw_curve(axes, methods[name], name, colour, mark)
     if own in drawn:
         _draw_curve(axes, methods[own], own, POSITIVE, "o", bold=True)
     rates = sorted({rate for name in drawn for rate, *_ in froc_points(methods[name])})
@@ -148,10 +145,7 @@ def froc_points(
 
 
 def _draw_panel(axes: Axes, figures: Sequence[Any], names: Sequence[str], own: str | None) -> None:
-    style_axes(axes)
-    axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.tick_params(axis="y", length=0)
+    list_names(axes, ticks=4)
     for row, (name, figure) in enumerate(zip(names, figures, strict=True)):
         value, low, high = ends(figure)
         if value is None:

@@ -7,9 +7,9 @@ positives and for all radiographs. `localization_method` names the bundle's own 
 - `slice`: `test half`, or `true positives` where only lungs were measured;
 - `lungs_from`: `masks` or `segmenter`;
 - `methods`: method to `MethodReport.to_dict()` (or `LungsReport.to_dict()`), figures not read;
-- `paired`: other method to `PairedReport.to_dict()`, the own method's figures less the other's, on
+- `paired`: other method to `FigureReport.to_dict()`, the own method's figures less the other's, on
   true positives;
-- `pairs`: `PairedReport.to_dict()` of other pairs, with `first` and `second`;
+- `pairs`: `FigureReport.to_dict()` of other pairs, with `first` and `second`;
 - `groups`: `GroupReport.to_dict()`.
 
 Every part may be missing.
@@ -18,7 +18,7 @@ Every part may be missing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pneumoscope.report.localization_words import (
@@ -32,9 +32,11 @@ from pneumoscope.report.localization_words import (
 )
 from pneumoscope.report.numbers import (
     MISSING,
+    ends,
     figure_text,
     finite,
-    is_interval,
+    interval_text,
+    is_table,
     method_name,
     number_text,
 )
@@ -105,17 +107,17 @@ class Breakdown:
     title: str
     columns: list[str]
     groups: list[tuple[str, list[list[str]]]]
-    note: str = ""
+    note: str
 
 
 @dataclass(frozen=True)
 class Localization:
     """What the page says of localization."""
 
-    sentences: list[str] = field(default_factory=list)
-    parts: list[SlicePart] = field(default_factory=list)
-    breakdown: Breakdown | None = None
-    glossary: list[tuple[str, str]] = field(default_factory=list)
+    sentences: list[str]
+    parts: list[SlicePart]
+    breakdown: Breakdown | None
+    glossary: list[tuple[str, str]]
 
 
 def localization_view(metrics: Mapping[str, Any]) -> Localization | None:
@@ -151,7 +153,7 @@ def localization_view(metrics: Mapping[str, Any]) -> Localization | None:
     )
 
 
-def headline_table(metrics: Mapping[str, Any], of: str = TRUE_POSITIVES) -> LocalizationTable:
+def headline_table(metrics: Mapping[str, Any], of: str) -> LocalizationTable:
     """The figures shown first, of a slice; without a line if there are none.
 
     Where none of the headline figures was measured, all that were are shown.
@@ -176,16 +178,9 @@ def ordered(methods: Iterable[str], own: str | None) -> list[str]:
     return sorted(methods, key=lambda name: (name != own, method_name(name)[1]))
 
 
-def ends(value: object) -> tuple[float | None, float | None, float | None]:
-    """Value, low and high of a figure, which may be a plain number; None where undefined."""
-    if not is_interval(value):
-        return finite(value), None, None
-    return finite(value.get("value")), finite(value.get("low")), finite(value.get("high"))
-
-
 def measured(values: Details | None) -> dict[str, Details]:
     """The methods of `localization`, without the plain values beside them."""
-    return {key: value for key, value in (values or {}).items() if _is_table(value)}
+    return {key: value for key, value in (values or {}).items() if is_table(value)}
 
 
 def _columns(methods: Mapping[str, Details]) -> list[str]:
@@ -291,9 +286,10 @@ def _verdicts(details: Details, own: str | None) -> list[str]:
             "▼": "less often than",
             "": "neither clearly more nor less often than",
         }[_side(low, high)]
+        by, n = interval_text(difference, signed=True), number_text(pair.get("n"))
         sentences.append(
             f"{method_name(str(own))[0]} peaks in a lesion {words} {method_name(other)[0]}: "
-            f"{_signed(difference)}, on the same {number_text(pair.get('n'))} true positives."
+            f"{by}, on the same {n} true positives."
         )
     return sentences
 
@@ -372,19 +368,8 @@ def _marked(difference: object) -> str:
     if value is None:
         return "" if difference is None else MISSING
     side = "" if low is None or high is None else _side(low, high)
-    return f"{side}{_signed(difference)}"
+    return f"{side}{interval_text(difference, signed=True)}"
 
 
 def _side(low: float, high: float) -> str:
     return "▲" if low > 0 else "▼" if high < 0 else ""
-
-
-def _signed(difference: object) -> str:
-    value, low, high = ends(difference)
-    if low is None or high is None:
-        return f"{value:+.3f}"
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def _is_table(value: object) -> bool:
-    return isinstance(value, Mapping) and not is_interval(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -14,6 +13,7 @@ from PIL import Image
 
 from pneumoscope.findings import Finding, Region
 from pneumoscope.findings.notebook import finding_html
+from pneumoscope.report.html import embedded
 from pneumoscope.report.numbers import method_name
 from pneumoscope.report.overlay import overlay, with_colour_bar
 
@@ -26,8 +26,8 @@ _SIDE = 420
 def overlay_picture(
     pixels: NDArray[np.floating[Any]],
     heatmap: NDArray[np.floating[Any]],
-    regions: Sequence[Region] = (),
-    opacity: float = 0.45,
+    regions: Sequence[Region],
+    opacity: float,
 ) -> Picture:
     """`overlay` of the same arguments, as a picture of Pillow."""
     return Image.fromarray(overlay(pixels, heatmap, regions, opacity=opacity))
@@ -51,7 +51,7 @@ def explained_html(
     shown = {"film": bare, **({} if own is None else {"heatmap": own})}
     shown |= {method_name(name)[0]: picture for name, picture in further.items()}
     figures = "".join(
-        f'<figure style="margin:0"><img src="{_source(picture, name != "film")}" '
+        f'<figure style="margin:0"><img src="{_source(name, picture)}" '
         f'alt="{escape(name)}"><figcaption>{escape(name)}</figcaption></figure>'
         for name, picture in shown.items()
     )
@@ -59,11 +59,11 @@ def explained_html(
     return f"<div>{row}{finding_html(finding)}</div>"
 
 
-def _source(picture: Picture, coloured: bool) -> str:
+def _source(name: str, picture: Picture) -> str | int:
     small = picture.copy()
     small.thumbnail((_SIDE, _SIDE))
-    if coloured:
+    if name != "film":
         small = Image.fromarray(with_colour_bar(np.asarray(small)))
     buffer = io.BytesIO()
     small.save(buffer, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return embedded(name, "", buffer.getvalue())["source"]

@@ -92,9 +92,7 @@ _SUFFIXES = re.compile(
 def metric_name(key: str) -> str:
     """The friendly name of a metric's key; a key nobody named is spelt out."""
     known = METRICS.get(_ALIASES.get(key, key))
-    if known is not None:
-        return known[0]
-    return localization_name(key)
+    return localization_name(key) if known is None else known[0]
 
 
 def metric_meaning(key: str) -> str:
@@ -128,14 +126,20 @@ def number_text(value: object) -> str:
     return f"{value:.3f}"
 
 
-def interval_text(interval: Mapping[str, Any]) -> str:
-    """`0.981 (0.972 to 0.989)`; without an interval the value alone, without a value `n/a`."""
-    value, low, high = (finite(interval.get(key)) for key in ("value", "low", "high"))
+def interval_text(figure: object, *, signed: bool = False) -> str:
+    """`0.981 (0.972 to 0.989)`; without an interval the value alone, without a value `n/a`.
+
+    Args:
+        figure: `value`, `low` and `high`, or a plain number.
+        signed: with `+` before what is not below 0, as of a difference.
+    """
+    form = "{:+.3f}" if signed else "{:.3f}"
+    value, low, high = ends(figure)
     if value is None:
         return MISSING
     if low is None or high is None:
-        return f"{value:.3f}"
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+        return form.format(value)
+    return f"{form.format(value)} ({form.format(low)} to {form.format(high)})"
 
 
 def figure_text(value: object) -> str:
@@ -146,6 +150,18 @@ def figure_text(value: object) -> str:
 def is_interval(value: object) -> TypeGuard[Mapping[str, Any]]:
     """Whether this is a figure with its interval."""
     return isinstance(value, Mapping) and "value" in value
+
+
+def is_table(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether this holds figures by name, and is none itself."""
+    return isinstance(value, Mapping) and not is_interval(value)
+
+
+def ends(value: object) -> tuple[float | None, float | None, float | None]:
+    """Value, low and high of a figure, which may be a plain number; None where undefined."""
+    if not is_interval(value):
+        return finite(value), None, None
+    return finite(value.get("value")), finite(value.get("low")), finite(value.get("high"))
 
 
 def finite(value: object) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pneumoscope.files import atomic_path
+from pneumoscope.files import atomic_path, write_bytes
 from pneumoscope.findings import Region
 from pneumoscope.imaging.png import encode_unit
-
-Box = tuple[float, float, float, float]
-"""`x, y, width, height` in pixels of the film, between pixel edges."""
 
 # "Inferno" is perceptually uniform and readable with every common colour blindness. Its dark end
 # is never seen, because cold areas are transparent; its hot end is a yellow that no film has. The
@@ -25,6 +21,9 @@ Box = tuple[float, float, float, float]
 COLORMAP = Path(__file__).with_name("inferno.rgb")
 REGION_COLOUR = (255, 255, 255)
 LESION_COLOUR = (86, 200, 255)
+OPACITY = 0.45
+"""Of the hottest pixel's colour, unless somebody asks for another."""
+
 _HALO = (0, 0, 0)
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _QUALITY = 90
@@ -35,11 +34,10 @@ def overlay(
     heatmap: NDArray[np.floating[Any]],
     regions: Sequence[Region] = (),
     *,
-    opacity: float = 0.45,
-    lesions: Sequence[Box] = (),
+    opacity: float = OPACITY,
     lesion_mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """The film in gray, heat in colour over it, regions boxed, lesion annotations dashed.
+    """The film in gray, heat in colour over it, regions boxed, lesion annotations outlined.
 
     Opacity grows with heat, so that cold areas show the bare film. Heat that is not a number
     counts as cold. The heatmap is drawn as it is, never stretched.
@@ -49,13 +47,12 @@ def overlay(
         heatmap: (h, w) in [0, 1], on the same grid.
         regions: solid white boxes with their scores.
         opacity: of the hottest pixel's colour, 0 to 1.
-        lesions: boxes somebody drew, dashed blue.
         lesion_mask: (h, w), the outline somebody drew, blue.
 
     Returns:
         (h, w, 3) uint8.
     """
-    picture = _picture(pixels, heatmap, regions, opacity, lesions, lesion_mask)
+    picture = _picture(pixels, heatmap, regions, opacity, lesion_mask)
     return np.ascontiguousarray(np.asarray(picture)[..., :3])
 
 
@@ -64,8 +61,7 @@ def _picture(
     heatmap: NDArray[np.floating[Any]],
     regions: Sequence[Region],
     opacity: float,
-    lesions: Sequence[Box],
-    lesion_mask: NDArray[np.bool_] | None,
+    lesion_mask: NDArray[np.bool_] | None = None,
 ) -> Image.Image:
     """`overlay` as a picture of mode RGBX, which is what drawing and JPEG take without a copy."""
     if pixels.ndim != 2 or pixels.shape != heatmap.shape:
@@ -84,12 +80,10 @@ def _picture(
         blended[_outline(lesion_mask, line), :3] = LESION_COLOUR
     height, width = pixels.shape
     image = Image.frombuffer("RGBX", (width, height), blended, "raw", "RGBX", 0, 1)
-    if not regions and not lesions:
+    if not regions:
         return image
     image = image.copy()
     draw = ImageDraw.Draw(image)
-    for box in lesions:
-        _draw_dashed(draw, box, line)
     for region in regions:
         _draw_region(draw, region, line)
     # Scores come last: no box may run through a number.
@@ -102,11 +96,7 @@ def save_overlay(
     path: Path,
     pixels: NDArray[np.floating[Any]],
     heatmap: NDArray[np.floating[Any]],
-    regions: Sequence[Region] = (),
-    *,
-    opacity: float = 0.45,
-    lesions: Sequence[Box] = (),
-    lesion_mask: NDArray[np.bool_] | None = None,
+    regions: Sequence[Region],
 ) -> None:
     """Write `overlay` of the same arguments, atomically: a JPEG, or a PNG if `path` says so.
 
@@ -117,7 +107,7 @@ def save_overlay(
     Raises:
         OutputError: the file cannot be written.
     """
-    picture = _with_bar(_picture(pixels, heatmap, regions, opacity, lesions, lesion_mask), opacity)
+    picture = _with_bar(_picture(pixels, heatmap, regions, OPACITY))
     with atomic_path(path) as temporary:
         if path.suffix == ".png":
             picture.convert("RGB").save(temporary, format="PNG", compress_level=3)
@@ -125,14 +115,13 @@ def save_overlay(
             picture.save(temporary, format="JPEG", quality=_QUALITY)
 
 
-def colour_bar(width: int, opacity: float = 0.45) -> NDArray[np.uint8]:
+def colour_bar(width: int) -> NDArray[np.uint8]:
     """The colours of `overlay` from heat 0 to 1 over a medium gray, with their numbers.
 
     The scale is that of the heatmap, the same for every film.
 
     Args:
         width: of the picture that it belongs to, pixels.
-        opacity: as of the overlay.
 
     Returns:
         (height, width, 3) uint8; the height follows from the width.
@@ -144,9 +133,7 @@ def colour_bar(width: int, opacity: float = 0.45) -> NDArray[np.uint8]:
     left = round(draw.textlength("Heat", font=font)) + 2 * size
     long = max(width - left - 2 * size, len(_TICKS))
     heat = np.tile(np.linspace(0, 1, long, dtype=np.float32), (size, 1))
-    strip.paste(
-        Image.fromarray(overlay(np.full_like(heat, 0.5), heat, opacity=opacity)), (left, size // 3)
-    )
+    strip.paste(Image.fromarray(overlay(np.full_like(heat, 0.5), heat)), (left, size // 3))
     draw.text((size // 2, size // 3), "Heat", fill=REGION_COLOUR, font=font)
     for tick in _TICKS:
         place = left + tick * (long - 1)
@@ -155,13 +142,13 @@ def colour_bar(width: int, opacity: float = 0.45) -> NDArray[np.uint8]:
     return np.asarray(strip)
 
 
-def with_colour_bar(picture: NDArray[np.uint8], opacity: float = 0.45) -> NDArray[np.uint8]:
+def with_colour_bar(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture (h, w, 3) of `overlay` with the `colour_bar` below it."""
-    return np.concatenate([picture, colour_bar(picture.shape[1], opacity)])
+    return np.concatenate([picture, colour_bar(picture.shape[1])])
 
 
-def _with_bar(picture: Image.Image, opacity: float) -> Image.Image:
-    bar = Image.fromarray(colour_bar(picture.width, opacity)).convert("RGBX")
+def _with_bar(picture: Image.Image) -> Image.Image:
+    bar = Image.fromarray(colour_bar(picture.width)).convert("RGBX")
     whole = Image.new("RGBX", (picture.width, picture.height + bar.height))
     whole.paste(picture, (0, 0))
     whole.paste(bar, (0, picture.height))
@@ -179,9 +166,7 @@ def save_heatmap(path: Path, heatmap: NDArray[np.floating[Any]]) -> None:
         raise ValueError(f"a heatmap is (h, w), not {heatmap.shape}")
     if not (heatmap.min() >= 0 and heatmap.max() <= 1):
         raise ValueError("a heatmap's values are numbers from 0 to 1")
-    content = encode_unit(heatmap)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, encode_unit(heatmap))
 
 
 @lru_cache(maxsize=1)
@@ -248,30 +233,6 @@ def _draw_region(draw: ImageDraw.ImageDraw, region: Region, line: int) -> None:
         (left - line, top - line, right + line, bottom + line), outline=_HALO, width=line
     )
     draw.rectangle((left, top, right, bottom), outline=REGION_COLOUR, width=line)
-
-
-def _draw_dashed(draw: ImageDraw.ImageDraw, box: Box, line: int) -> None:
-    x, y, width, height = box
-    right, bottom = x + max(width, 1) - 1, y + max(height, 1) - 1
-    corners = [(x, y), (right, y), (right, bottom), (x, bottom), (x, y)]
-    for start, end in pairwise(corners):
-        draw.line((start, end), fill=_HALO, width=line + 2)
-        length = max(abs(end[0] - start[0]), abs(end[1] - start[1]))
-        count = max(1, round(length / (12 * line)))
-        for dash in range(count):
-            # 0.6 of each period is drawn, centred, so that both corners look alike.
-            first, last = (dash + 0.2) / count, (dash + 0.8) / count
-            draw.line(
-                (_between(start, end, first), _between(start, end, last)),
-                fill=LESION_COLOUR,
-                width=line,
-            )
-
-
-def _between(
-    start: tuple[float, float], end: tuple[float, float], part: float
-) -> tuple[float, float]:
-    return (start[0] + part * (end[0] - start[0]), start[1] + part * (end[1] - start[1]))
 
 
 def _draw_score(

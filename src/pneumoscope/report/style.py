@@ -13,33 +13,38 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 NEGATIVE, POSITIVE, ACCENT = "#0072B2", "#D55E00", "#009E73"
 INK, MUTED, GRID = "#1f2933", "#6b7785", "#e4e8ec"
 DASHED = (0, (4, 4))
 
 
-def figure_png(figure: Figure, *, dpi: int = 144) -> bytes:
-    """The figure as PNG, the same bytes for the same figure."""
+def figure_png(figure: Figure) -> bytes:
+    """The figure as PNG with 144 pixels per inch, the same bytes for the same figure."""
     stream = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=144, metadata={"Software": None})
     return stream.getvalue()
 
 
-def new_figure() -> Figure:
-    """An empty white figure; all have one size, so that they line up on a page."""
-    figure = Figure(figsize=(5.4, 4.5), facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.1, h_pad=0.1)
+def new_figure(size: tuple[float, float] = (5.4, 4.5), pad: float = 0.1) -> Figure:
+    """An empty white figure; most have one size, so that they line up on a page.
+
+    Args:
+        size: width and height, inches.
+        pad: around each panel, inches.
+    """
+    figure = Figure(figsize=size, facecolor="white")
+    figure.set_layout_engine("constrained", w_pad=pad, h_pad=pad)
     return figure
 
 
-def unit_square() -> tuple[Figure, Axes]:
-    """A figure with one square panel over [0, 1] x [0, 1]."""
+def one_panel() -> tuple[Figure, Axes]:
+    """A figure with one panel."""
     figure = new_figure()
     axes = figure.subplots()
     style_axes(axes)
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     return figure, axes
 
 
@@ -50,6 +55,14 @@ def style_axes(axes: Axes) -> None:
     axes.tick_params(colors=MUTED, labelsize=8.5, length=3)
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def list_names(axes: Axes, ticks: int) -> None:
+    """Style axes whose rows are names: no lines across, and about so many ticks along x."""
+    style_axes(axes)
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(ticks))
+    axes.tick_params(axis="y", length=0)
 
 
 def name_axes(axes: Axes, x: str | None, y: str | None) -> None:

@@ -16,6 +16,7 @@ from pneumoscope.report.numbers import (
     MISSING,
     figure_text,
     is_interval,
+    is_table,
     metric_meaning,
     metric_name,
     number_text,
@@ -114,14 +115,10 @@ def _rows(values: Mapping[str, Any], prefix: str = "") -> list[Row]:
     rows: list[Row] = []
     for key, value in values.items():
         name = f"{prefix}{metric_name(key)}"
-        if _is_table(value):
+        if is_table(value):
             rows += _rows(value, prefix=f"{name}: ")
         elif not isinstance(value, list | tuple):
             text = figure_text(value)
             reason = str(value.get("reason", "")) if is_interval(value) else ""
             rows.append(Row(name, text, reason if text == MISSING else metric_meaning(key)))
     return rows
-
-
-def _is_table(value: object) -> bool:
-    return isinstance(value, Mapping) and not is_interval(value)

@@ -21,16 +21,16 @@ from uuid import uuid4
 from pneumoscope.dicom.node.destinations import associate, end, watched
 from pneumoscope.dicom.node.failures import ENDED, DestinationError, Failure
 from pneumoscope.dicom.node.log import say
-from pneumoscope.dicom.node.loop import Loop
+from pneumoscope.dicom.node.loop import Courier
 from pneumoscope.dicom.node.queue import Queue
 from pneumoscope.dicom.node.settings import NodeSettings, Peer
+from pneumoscope.dicom.node.statuses import PROCESSING_FAILURE, SUCCESS
 from pneumoscope.dicom.node.tally import Tally
 from pneumoscope.errors import OutputError
 from pneumoscope.files import write_json
 
 PUSH_MODEL = "1.2.840.10008.1.20.1"
 _INSTANCE = "1.2.840.10008.1.20.1.1"
-_SUCCESS, _FAILURE = 0x0000, 0x0110
 _MOST_AT_ONCE, _MOST_REFUSALS = 100, 5
 _IDLE_SECONDS = 2.0
 _SAME_ASSOCIATION_SECONDS = 2.0
@@ -42,7 +42,7 @@ _NOT_OFFERED = Failure(
 )
 
 
-class Committer(Loop):
+class Committer(Courier):
     """Asks the destination whether it keeps what it was sent, and handles its answers.
 
     Args:
@@ -59,33 +59,20 @@ class Committer(Loop):
     def __init__(
         self, queue: Queue, settings: NodeSettings, peer: Peer, tally: Tally, again: float = 600.0
     ) -> None:
-        super().__init__(queue, "committer")
-        self._settings, self._peer, self._tally, self._again = settings, peer, tally, again
+        super().__init__(queue, "committer", settings, peer, tally)
+        self._peer, self._again = peer, again
         self._tls = None if settings.tls_out is None else settings.tls_out.client()
         self._asked: dict[Path, float] = {}
         self._refusals: Counter[Path] = Counter()
-        self._delay = settings.first_retry
         self._lock = threading.Lock()
         for file in (queue.folder / "transactions").iterdir():
             if time.time() - file.stat().st_mtime > _ANSWERED_WITHIN_SECONDS:
                 file.unlink()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                due = self._due()
-                if due:
-                    self._ask(due)
-                    self._delay = self._settings.first_retry
-                else:
-                    self._queue.wait(_IDLE_SECONDS)
-            except DestinationError as error:
-                self._failed(error.failure)
-            except Exception as error:  # What it says may quote the object.
-                self._failed(Failure("error", type(error).__name__, "report it"))
+    def _idle_seconds(self) -> float:
+        return _IDLE_SECONDS
 
-    def _failed(self, failure: Failure) -> None:
-        self._tally.failing(failure)
+    def _warn(self, failure: Failure) -> None:
         say(
             logging.WARNING,
             "commitment.failed",
@@ -95,8 +82,6 @@ class Committer(Loop):
             problem=failure.problem,
             seconds=self._delay,
         )
-        self._stop.wait(self._delay)
-        self._delay = min(2 * self._delay, self._settings.longest_retry)
 
     def _due(self) -> list[Path]:
         now = time.monotonic()
@@ -107,11 +92,11 @@ class Committer(Loop):
             ]
         return sorted(due)[:_MOST_AT_ONCE]
 
-    def _ask(self, paths: list[Path]) -> None:
+    def _handle(self, due: list[Path]) -> None:
         from pynetdicom import evt
         from pynetdicom.presentation import build_context
 
-        transaction, request = self._begin(paths)
+        transaction, request = self._begin(due)
         try:
             association = associate(
                 self._settings.title,
@@ -129,17 +114,17 @@ class Committer(Loop):
             with watched(association):
                 answer, _ = association.send_n_action(request, 1, PUSH_MODEL, _INSTANCE)
             status = answer.get("Status")
-            if status != _SUCCESS:
+            if status != SUCCESS:
                 transaction.unlink(missing_ok=True)
                 raise DestinationError(_refused(status))
             with self._lock:
-                self._asked.update(dict.fromkeys(paths, time.monotonic()))
+                self._asked.update(dict.fromkeys(due, time.monotonic()))
             say(
                 logging.INFO,
                 "commitment.asked",
                 "asked {destination} whether it keeps {objects} objects",
                 destination=self._peer,
-                objects=len(paths),
+                objects=len(due),
             )
             self._await(transaction, association)
         except RuntimeError as error:
@@ -181,12 +166,12 @@ class Committer(Loop):
             if not re.fullmatch(r"2\.25\.\d{1,39}", uid) or not file.exists():
                 text = "an answer about storage to no question of this node"
                 say(logging.WARNING, "commitment.unknown", text)
-                return _FAILURE, None
+                return PROCESSING_FAILURE, None
             self._settle(json.loads(file.read_text("utf-8")), told)
             file.unlink(missing_ok=True)
         except (OSError, OutputError, ValueError, AttributeError, TypeError):
-            return _FAILURE, None
-        return _SUCCESS, None
+            return PROCESSING_FAILURE, None
+        return SUCCESS, None
 
     def _settle(self, names: Mapping[str, str], told: Any) -> None:
         kept = {
@@ -235,13 +220,6 @@ class Committer(Loop):
             self._asked.pop(path, None)
         if refusals:
             self._refusals.pop(path, None)
-
-    def _fields(self, path: Path) -> dict[str, object]:
-        return {
-            "film": path.parent.name[:12],
-            "kind": path.stem,
-            "destination": self._peer,
-        }
 
 
 def _refused(status: int | None) -> Failure:

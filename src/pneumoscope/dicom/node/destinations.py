@@ -18,9 +18,9 @@ from pneumoscope.dicom.node.failures import (
     why_no_association,
 )
 from pneumoscope.dicom.node.settings import NodeSettings, Peer, WebPeer
+from pneumoscope.dicom.node.statuses import PROCESSING_FAILURE, SUCCESS, UNKNOWN_CLASS
 from pneumoscope.errors import PneumoscopeError
 
-SUCCESS, FAILURE, NOT_SUPPORTED = 0x0000, 0x0110, 0x0122
 _CLASSES = (
     "1.2.840.10008.5.1.4.1.1.7",
     "1.2.840.10008.5.1.4.1.1.66.4",
@@ -83,7 +83,7 @@ class AssociationLine:
             with watched(association):
                 status = association.send_c_store(path).get("Status")
         except ValueError:  # The destination accepted no context for this kind of object.
-            return NOT_SUPPORTED
+            return UNKNOWN_CLASS
         except RuntimeError as error:
             raise DestinationError(ENDED) from error
         if status is None:
@@ -193,7 +193,7 @@ class WebLine:
         except RequestException as error:
             raise DestinationError(_web_failure(error)) from error
         failed = answer.get("FailedSOPSequence")
-        return int(failed[0].get("FailureReason", FAILURE)) if failed else SUCCESS
+        return int(failed[0].get("FailureReason", PROCESSING_FAILURE)) if failed else SUCCESS
 
 
 def _web_failure(error: Exception) -> Failure:
@@ -209,7 +209,7 @@ def _reason(response: Any) -> int:
         failed = response.json()["00081198"]["Value"][0]
         return int(failed["00081197"]["Value"][0])
     except (ValueError, LookupError, TypeError):
-        return FAILURE
+        return PROCESSING_FAILURE
 
 
 def web_client(url: str) -> Any:

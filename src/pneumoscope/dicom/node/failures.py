@@ -128,11 +128,3 @@ def from_system(error: OSError) -> Failure:
     if isinstance(error, TimeoutError):
         return NO_ANSWER
     return _TLS if isinstance(error, ssl.SSLError) else _UNREACHABLE
-
-
-def status_words(status: int) -> str:
-    """A status of C-STORE in words: `A700, Refused: Out of Resources`."""
-    from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS
-
-    _, words = STORAGE_SERVICE_CLASS_STATUS.get(status, ("", ""))
-    return f"{status:04X}, {words}" if words else f"{status:04X}"

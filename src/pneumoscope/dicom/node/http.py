@@ -18,7 +18,6 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from pneumoscope.dicom.node.intake import Intake
-from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.metrics import MEDIA_TYPE, metrics_text
 from pneumoscope.dicom.node.page import status_page
 from pneumoscope.dicom.node.settings import TlsFiles
@@ -85,12 +84,9 @@ class _Gate(BaseHTTPMiddleware):
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         caller = request.client.host if request.client else ""
-        if self._intake.settings.admits(caller):
+        if self._intake.admits(caller):
             answer = await call_next(request)
         else:
-            self._intake.tally.add("rejected", "address")
-            text = "refused a connection from {caller}: not on the list"
-            say(logging.WARNING, "connection.refused", text, caller=caller)
             answer = PlainTextResponse("this address is not on the node's list", 403)
         answer.headers.update(_HEADERS)
         return answer

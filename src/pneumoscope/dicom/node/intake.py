@@ -15,10 +15,16 @@ from typing import Literal
 from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.queue import Queue
 from pneumoscope.dicom.node.settings import NodeSettings
+from pneumoscope.dicom.node.statuses import (
+    MISMATCH,
+    NOT_UNDERSTOOD,
+    OUT_OF_RESOURCES,
+    PROCESSING_FAILURE,
+    SUCCESS,
+    UNKNOWN_CLASS,
+)
 from pneumoscope.dicom.node.tally import Tally
 
-SUCCESS, OUT_OF_RESOURCES, MISMATCH, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
-PROCESSING_FAILURE, UNKNOWN_CLASS = 0x0110, 0x0122
 FILMS = (
     "1.2.840.10008.5.1.4.1.1.1",
     "1.2.840.10008.5.1.4.1.1.1.1",
@@ -98,6 +104,15 @@ class Intake:
         if self._queue.free() < self.settings.min_free + len(content):
             return OUT_OF_RESOURCES, "disk_full"
         return None
+
+    def admits(self, caller: str) -> bool:
+        """Whether an address may connect; counts and logs that one may not."""
+        if self.settings.admits(caller):
+            return True
+        self.tally.add("rejected", "address")
+        text = "refused a connection from {caller}: not on the list"
+        say(logging.WARNING, "connection.refused", text, caller=caller)
+        return False
 
     def refuse(self, status: int, reason: str, caller: str) -> int:
         """Count and log that an object is not taken, and give its status."""

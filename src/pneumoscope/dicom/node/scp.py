@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from pneumoscope.dicom.node.commitment import PUSH_MODEL
-from pneumoscope.dicom.node.intake import FILMS, SUCCESS, Intake, Named
+from pneumoscope.dicom.node.intake import FILMS, Intake, Named
 from pneumoscope.dicom.node.log import say
-from pneumoscope.dicom.node.settings import NodeSettings
+from pneumoscope.dicom.node.statuses import SUCCESS
 from pneumoscope.dicom.node.tally import Tally
 from pneumoscope.errors import OutputError
 
@@ -33,7 +33,7 @@ def start_scp(intake: Intake, reported: Callable[[Any], tuple[int, None]] | None
 
     from pynetdicom import AE, evt
 
-    settings, tally = intake.settings, intake.tally
+    settings = intake.settings
     entity = AE(ae_title=settings.title)
     entity.require_called_aet = True
     entity.require_calling_aet = list(settings.callers)
@@ -52,9 +52,9 @@ def start_scp(intake: Intake, reported: Callable[[Any], tuple[int, None]] | None
                 (evt.EVT_C_STORE, _store, [intake]),
                 (evt.EVT_C_ECHO, _echo),
                 *([] if reported is None else [(evt.EVT_N_EVENT_REPORT, reported)]),
-                (evt.EVT_REJECTED, _rejected, [tally]),
+                (evt.EVT_REJECTED, _rejected, [intake.tally]),
             ],
-            server_class=_server_class(settings, tally),
+            server_class=_server_class(intake),
         )
     except OSError as error:
         raise OutputError(
@@ -66,21 +66,16 @@ def start_scp(intake: Intake, reported: Callable[[Any], tuple[int, None]] | None
     return server
 
 
-def _server_class(settings: NodeSettings, tally: Tally) -> Any:
+def _server_class(intake: Intake) -> Any:
     from pynetdicom.transport import ThreadedAssociationServer
 
     class Server(ThreadedAssociationServer):
         """Turns strangers away before they say a word."""
 
-        request_queue_size = settings.max_associations
+        request_queue_size = intake.settings.max_associations
 
         def verify_request(self, request: Any, client_address: Any) -> bool:
-            if settings.admits(client_address[0]):
-                return True
-            tally.add("rejected", "address")
-            text = "refused a connection from {caller}: not on the list"
-            say(logging.WARNING, "connection.refused", text, caller=client_address[0])
-            return False
+            return intake.admits(client_address[0])
 
         def get_request(self) -> tuple[socket.socket, Any]:
             # The handshake waits for the association's own thread: a caller that never speaks

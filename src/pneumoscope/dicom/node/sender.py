@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
-from pneumoscope.dicom.node.destinations import NOT_SUPPORTED, line_to
-from pneumoscope.dicom.node.failures import DestinationError, Failure, status_words
+from pneumoscope.dicom.node.destinations import line_to
+from pneumoscope.dicom.node.failures import Failure
 from pneumoscope.dicom.node.log import say
-from pneumoscope.dicom.node.loop import Loop
+from pneumoscope.dicom.node.loop import Courier
 from pneumoscope.dicom.node.queue import Queue
 from pneumoscope.dicom.node.settings import NodeSettings, Peer, WebPeer
+from pneumoscope.dicom.node.statuses import UNKNOWN_CLASS, status_words
 from pneumoscope.dicom.node.tally import Tally
 
 _IDLE_SECONDS = 5.0
@@ -40,7 +40,7 @@ def blames_object(status: int) -> bool:
 def _refusal(status: int) -> Failure:
     """The failure that a status tells of."""
     words = status_words(status)
-    if status == NOT_SUPPORTED:
+    if status == UNKNOWN_CLASS:
         remedy = "allow this kind of object there, or leave it out of --dicom-output"
     elif blames_object(status):
         remedy = "see the destination's log; mend it, then `pneumoscope dicom-node retry`"
@@ -55,7 +55,7 @@ def _remark(status: int) -> str:
     return f", with warning {status:04X}" if status else ""
 
 
-class Sender(Loop):
+class Sender(Courier):
     """Sends objects until told to stop.
 
     While the destination does not answer, nothing is sent, for longer and longer. An object that it
@@ -75,30 +75,12 @@ class Sender(Loop):
     def __init__(
         self, queue: Queue, settings: NodeSettings, destination: Peer | WebPeer, tally: Tally
     ) -> None:
-        super().__init__(queue, "sender")
-        self._settings, self._destination = settings, destination
-        self._tally = tally
+        super().__init__(queue, "sender", settings, destination, tally)
         self._line = line_to(settings, destination)
-        self._delay = settings.first_retry
         self._refused: dict[Path, tuple[float, float]] = {}
         self._times: Counter[Path] = Counter()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                due = self._due()
-                if due:
-                    self._send(due)
-                    self._delay = self._settings.first_retry
-                else:
-                    self._queue.wait(self._seconds_to_next())
-            except DestinationError as error:
-                self._failed(error.failure)
-            except Exception as error:  # What it says may quote the object.
-                self._failed(Failure("error", type(error).__name__, "see above; report it"))
-
-    def _failed(self, failure: Failure) -> None:
-        self._tally.failing(failure)
+    def _warn(self, failure: Failure) -> None:
         say(
             logging.WARNING,
             "destination.failed",
@@ -109,20 +91,18 @@ class Sender(Loop):
             remedy=failure.remedy[:1].upper() + failure.remedy[1:],
             seconds=self._delay,
         )
-        self._stop.wait(self._delay)
-        self._delay = self._longer(self._delay)
 
     def _due(self) -> list[Path]:
         now = time.monotonic()
         outgoing = [path for _, path in self._queue.outgoing()]
         return [path for path in outgoing if self._refused.get(path, (0.0, 0.0))[0] <= now]
 
-    def _seconds_to_next(self) -> float:
+    def _idle_seconds(self) -> float:
         nearest = min((when for when, _ in self._refused.values()), default=float("inf"))
         return min(_IDLE_SECONDS, max(0.01, nearest - time.monotonic()))
 
-    def _send(self, paths: Sequence[Path]) -> None:
-        for path, status in self._line.send(paths[:_MOST_AT_ONCE]):
+    def _handle(self, due: list[Path]) -> None:
+        for path, status in self._line.send(due[:_MOST_AT_ONCE]):
             self._answered(path, status)
             if self._stop.is_set():
                 return
@@ -153,7 +133,7 @@ class Sender(Loop):
 
     def _gives_up(self, path: Path, status: int) -> bool:
         """Whether an object is not sent again, and says so."""
-        if status == NOT_SUPPORTED:
+        if status == UNKNOWN_CLASS:
             text = "{destination} takes no {kind}: kept as undeliverable"
         elif blames_object(status) and self._times[path] >= _MOST_REFUSALS:
             text = "{destination} refused {film}/{kind} {times} times: status {words}; kept as "
@@ -168,13 +148,8 @@ class Sender(Loop):
             level,
             event,
             text,
-            film=path.parent.name[:12],
-            kind=path.stem,
-            destination=self._destination,
+            **self._fields(path),
             status=f"{status:04X}",
             words=status_words(status),
             times=self._times[path],
         )
-
-    def _longer(self, delay: float) -> float:
-        return min(2 * delay, self._settings.longest_retry)

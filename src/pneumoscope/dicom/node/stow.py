@@ -12,11 +12,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from pneumoscope.dicom.node.intake import SUCCESS, Intake, Named, name_of
+from pneumoscope.dicom.node.intake import Intake, Named, name_of
+from pneumoscope.dicom.node.statuses import MISMATCH, OUT_OF_RESOURCES, SUCCESS
 
 _MOST_BYTES = 512 << 20
 """Of one film; of a request there is no limit, because a film that is taken leaves memory."""
-_TOO_LARGE, _WRONG_STUDY = 0xA700, 0xA900
 _MEDIA_TYPE = "application/dicom+json"
 
 
@@ -53,10 +53,10 @@ class Receiver:
 
     def _take(self, content: bytes | None, caller: str, study: str | None) -> tuple[Any, int]:
         if content is None:
-            return None, self._intake.refuse(_TOO_LARGE, "too_large", caller)
+            return None, self._intake.refuse(OUT_OF_RESOURCES, "too_large", caller)
         named = name_of(content)
         if named is not None and study is not None and named.study != study:
-            return named, self._intake.refuse(_WRONG_STUDY, "wrong_study", caller)
+            return named, self._intake.refuse(MISMATCH, "wrong_study", caller)
         return named, self._intake.take(content, caller, "stow")
 
 
