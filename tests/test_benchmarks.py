@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,14 +15,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import programs
 from tests.export.bundles import exported, exported_small
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 def _run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(BENCHMARKS / script), "--threads", "1", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    """In this process; its cores are given back, for a script may keep to fewer."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    try:
+        return programs.script(BENCHMARKS / script, "--threads", "1", *arguments)
+    finally:
+        if cores is not None:
+            os.sched_setaffinity(0, cores)
 
 
 def _measured(script: str, tmp_path: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
