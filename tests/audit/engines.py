@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.audit import AuditFilm
 from pneumoscope.bundles import ArchitectureInfo, BundleInfo, TrainingInfo
 from pneumoscope.imaging import Letterbox
 from pneumoscope.inference import EngineOutput, Runtime
+
+if TYPE_CHECKING:
+    # With torch, which a process that only wants an engine need not import.
+    from pneumoscope.audit import AuditFilm
 
 SIZE = 64
 Films = NDArray[np.float64]
