@@ -49,7 +49,10 @@ def called(
         try:
             program()
         except SystemExit as stop:
+            # As Python ends: a text is an error's, and is printed.
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+            if isinstance(stop.code, str):
+                err.write(stop.code)
         except Exception:
             traceback.print_exc()
             code = 1

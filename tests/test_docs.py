@@ -162,9 +162,7 @@ def test_errors_of_the_troubleshooting_page_are_in_the_source() -> None:
 
 
 @pytest.mark.slow
-def test_the_tutorial_works_to_the_letter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_tutorial_works_to_the_letter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command from the phantoms on, with fewer and smaller radiographs."""
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     (tmp_path / "page.md").write_text(text[: text.index("## 8.")], encoding="utf-8")
