@@ -98,6 +98,8 @@ def film(
     number: int, *, background: int = 51, square: int | None = 255, target: int = 1, width: int = 64
 ) -> AuditFilm:
     """A gray film, its patch bright: 64 rows, `width` columns in the middle of the square."""
+    from pneumoscope.audit import AuditFilm
+
     box = Letterbox.fit(SIZE, width, SIZE)
     pixels = np.zeros((SIZE, SIZE), dtype=np.uint8)
     pixels[:, box.left : box.left + width] = background
