@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,14 +15,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import programs
 from tests.export.bundles import exported, exported_small
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 def _run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(BENCHMARKS / script), "--threads", "1", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    """In this process; its cores are given back, for a script may keep to fewer."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    try:
+        return programs.script(BENCHMARKS / script, "--threads", "1", *arguments)
+    finally:
+        if cores is not None:
+            os.sched_setaffinity(0, cores)
 
 
 def _measured(script: str, tmp_path: Path, *arguments: str) -> tuple[str, dict[str, Any]]:
@@ -75,18 +82,16 @@ def test_the_whole_command_is_timed(phantoms: Path, run_folder: Path, tmp_path: 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are read from /proc")
 def test_an_archive_is_done_with_a_kill_in_the_middle(run_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "scale.json"
-    script = [sys.executable, str(BENCHMARKS / "scale.py"), "--ways", "predict"]
-    few = ["--films", "400", "--phantoms", "3", "--side", "64", "--out", str(out)]
+    few = ["--ways", "predict", "--films", "400", "--phantoms", "3", "--side", "64"]
     bundle = ["--bundle", str(exported(run_folder).path)]
-    run = subprocess.run([*script, *few, *bundle], capture_output=True, text=True, check=False)
+    run = programs.script(BENCHMARKS / "scale.py", *few, *bundle, "--out", out)
     assert run.returncode == 0, run.stderr
     found = json.loads(out.read_text())["ways"]["predict"]
     assert found["findings"] == found["different"] == found["radiographs"] == 400
     assert 200 <= found["kept_after_the_kill"] <= 400 and len(found["seconds"]) == 2
     assert all(50 < mib < 4000 for run in found["resident_mib"] for mib in run.values())
     assert "| predict |" in run.stdout and "400 of 400" in run.stdout
-    bad = [*script, *few, "--bundle", str(tmp_path / "absent.onnx")]
-    run = subprocess.run(bad, capture_output=True, text=True, check=False)
+    run = programs.script(BENCHMARKS / "scale.py", *few, "--bundle", tmp_path / "absent.onnx")
     assert run.returncode == 1 and "predict failed: error:" in run.stderr
 
 

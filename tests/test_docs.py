@@ -22,6 +22,7 @@ from markdown.treeprocessors import Treeprocessor
 from pneumoscope import __version__
 from pneumoscope.cli import app
 from tests.localize.networks import films, small
+from tests.programs import pneumoscope
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -161,7 +162,7 @@ def test_errors_of_the_troubleshooting_page_are_in_the_source() -> None:
 
 
 @pytest.mark.slow
-def test_the_tutorial_works_to_the_letter(tmp_path: Path) -> None:
+def test_the_tutorial_works_to_the_letter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command from the phantoms on, with fewer and smaller radiographs."""
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     (tmp_path / "page.md").write_text(text[: text.index("## 8.")], encoding="utf-8")
@@ -172,8 +173,7 @@ def test_the_tutorial_works_to_the_letter(tmp_path: Path) -> None:
             continue
         for whole, less in smaller.items():
             line = line.replace(whole, less)  # noqa: PLW2901
-        command = [sys.executable, "-m", *shlex.split(line)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = pneumoscope(*shlex.split(line)[1:], cwd=tmp_path)
         assert done.returncode == 0, f"{line}: {done.stderr[-2000:]}"
         ran.append(line.split()[1])
     assert ran == [
@@ -187,10 +187,9 @@ def test_the_tutorial_works_to_the_letter(tmp_path: Path) -> None:
         "export",
         "predict",
     ]
+    monkeypatch.chdir(tmp_path)
     for python in blocks(tmp_path / "page.md", "python"):
-        code = [sys.executable, "-c", python]
-        done = subprocess.run(code, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-2000:]
+        exec(python, {})
     assert (tmp_path / "evaluation" / "report.html").is_file()
 
 
@@ -208,8 +207,7 @@ def test_heatmaps_of_other_libraries_are_measured_to_the_letter(
             for code in blocks(page, "python"):
                 exec(code, names)
             continue
-        line = [sys.executable, "-m", *shlex.split(command)]
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        done = pneumoscope(*shlex.split(command)[1:])
         assert done.returncode == 0, done.stderr[-2000:]
     metrics = json.loads((tmp_path / "measured" / "metrics.json").read_text())
     assert metrics["n"] == 20 and "warning" not in done.stderr

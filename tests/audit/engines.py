@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.audit import AuditFilm
 from pneumoscope.bundles import ArchitectureInfo, BundleInfo, TrainingInfo
 from pneumoscope.imaging import Letterbox
 from pneumoscope.inference import EngineOutput, Runtime
+
+if TYPE_CHECKING:
+    # With torch, which a process that only wants an engine need not import.
+    from pneumoscope.audit import AuditFilm
 
 SIZE = 64
 Films = NDArray[np.float64]
@@ -94,6 +98,8 @@ def film(
     number: int, *, background: int = 51, square: int | None = 255, target: int = 1, width: int = 64
 ) -> AuditFilm:
     """A gray film, its patch bright: 64 rows, `width` columns in the middle of the square."""
+    from pneumoscope.audit import AuditFilm
+
     box = Letterbox.fit(SIZE, width, SIZE)
     pixels = np.zeros((SIZE, SIZE), dtype=np.uint8)
     pixels[:, box.left : box.left + width] = background

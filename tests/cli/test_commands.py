@@ -27,9 +27,12 @@ from pneumoscope.cli.commands import COMMANDS, Later
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.findings import Finding
 from pneumoscope.inference import load_engine
+from tests.export.bundles import exported
+from tests.programs import pneumoscope
 
 
-def pneumoscope(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def process(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """What a process of its own does: what a command imports, and where it writes, is its own."""
     return subprocess.run(
         [sys.executable, "-m", "pneumoscope", *map(str, arguments)],
         capture_output=True,
@@ -40,49 +43,10 @@ def pneumoscope(*arguments: object, cwd: Path | None = None) -> subprocess.Compl
     )
 
 
-# Runs command lines one after the other as the program does, each with its own output.
-SEVERAL = """
-import contextlib, io, json, sys, traceback
-from pneumoscope.cli import main
-done = []
-for words in json.load(sys.stdin):
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    sys.argv = ["pneumoscope", *words]
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        except BaseException:
-            traceback.print_exc()
-            code = 1
-    done.append((code, out.getvalue(), err.getvalue()))
-print(json.dumps(done))
-"""
-
-
-def several(*calls: Sequence[object]) -> list[subprocess.CompletedProcess[str]]:
-    """What `pneumoscope` gives for each call, of one process: importing takes the longest."""
-    lines = [list(map(str, words)) for words in calls]
-    ran = subprocess.run(
-        [sys.executable, "-c", SEVERAL],
-        input=json.dumps(lines),
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    return [
-        subprocess.CompletedProcess(words, code, out, err)
-        for words, (code, out, err) in zip(lines, json.loads(ran.stdout), strict=True)
-    ]
-
-
 def mistakes(*expected: tuple[Sequence[object], str]) -> None:
     """See that each call fails with its words in the error."""
-    found = several(*(words for words, _ in expected))
-    for result, (_, said) in zip(found, expected, strict=True):
-        fails(result, said)
+    for words, said in expected:
+        fails(pneumoscope(*words), said)
 
 
 def fails(result: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -109,12 +73,12 @@ ALL = commands(typer.main.get_command(app))
 
 
 def test_the_programs_help_lists_every_command() -> None:
-    top = pneumoscope("--help")
+    top = process("--help")
     assert top.returncode == 0
     # A line of the list starts with the border and the command's name.
     listed = {words[1] for line in top.stdout.splitlines() if len(words := line.split()) > 2}
     assert listed >= {name[0] for name in ALL} and len(ALL) > 20
-    assert pneumoscope("--version").stdout.startswith("pneumoscope ")
+    assert process("--version").stdout.startswith("pneumoscope ")
 
 
 @pytest.mark.parametrize("panel", COMMANDS)
@@ -275,8 +239,7 @@ def test_evaluate_mistakes(manifest_file: Path, run_folder: Path, tmp_path: Path
         ((*own, "--masks", absent), "does not exist"),
     )
     assert not out.exists()
-    (unknown,) = several((*own, "--by", "smoker"))
-    fails(unknown, "no column smoker", "Choose among image")
+    fails(pneumoscope(*own, "--by", "smoker"), "no column smoker", "Choose among image")
 
 
 def test_unreadable_radiographs_are_left_out_and_named(
@@ -341,8 +304,8 @@ def test_predict_records_bad_files_and_goes_on(
 
 @pytest.mark.slow
 def test_predict_continues_after_a_kill(phantoms: Path, run_folder: Path, tmp_path: Path) -> None:
-    films, out = phantoms / "images", tmp_path / "out"
-    arguments = ["predict", str(films), "--bundle", str(run_folder), "--out", str(out)]
+    films, out, model = phantoms / "images", tmp_path / "out", exported(run_folder).path
+    arguments = ["predict", str(films), "--bundle", str(model), "--out", str(out)]
     process = subprocess.Popen(
         [sys.executable, "-m", "pneumoscope", *arguments, "--batch-size", "1"],
         stdout=subprocess.DEVNULL,
@@ -394,7 +357,7 @@ def test_a_full_disk_leaves_no_half_file(
 @pytest.mark.slow
 def test_demo_goes_the_whole_way(tmp_path: Path) -> None:
     out = tmp_path / "demo"
-    result = pneumoscope("demo", "--out", out, "--n", 80, "--size", 96, "--epochs", 1, cwd=tmp_path)
+    result = process("demo", "--out", out, "--n", 80, "--size", 96, "--epochs", 1, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     metrics = json.loads((out / "evaluation" / "metrics.json").read_text())
     assert metrics["n"] == len((out / "findings" / "findings.jsonl").read_text().splitlines())

@@ -23,8 +23,17 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.comparison.run_progress import Board, RunProgress
 from pneumoscope.errors import CohortError, OutputError, RunError, SettingsError
 from pneumoscope.files import write_json
+from tests.programs import pneumoscope
 
-BACKBONES = ("mobilenet_v3", "resnet18")
+BACKBONES = ("test_resnet", "resnet18")
+# What the process whose memory is measured would take longest to say.
+MEMORY = 321.5
+
+
+@pytest.fixture
+def memory_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is started to measure memory: `tests/comparison/test_cost.py` has it measured."""
+    monkeypatch.setattr("pneumoscope.comparison.cost.peak_memory", lambda *_: MEMORY)
 
 
 def n_test(manifest: Path) -> int:
@@ -94,28 +103,18 @@ def test_the_board_as_people_see_it() -> None:
     assert "about 2 min left" in said  # half an epoch and two of 60 s: 150 s
 
 
-def start(manifest: Path, out: Path, *more: str) -> subprocess.Popen[str]:
-    arguments = (
-        "compare", manifest, "--backbones", ",".join(BACKBONES), "--weights", "none",
-        "--seeds", "1,2", "--epochs", 2, "--set", "size=64", "--set", "batch_size=8",
-        "--out", out, *more,
-    )  # fmt: skip
-    return subprocess.Popen(
-        [sys.executable, "-m", "pneumoscope", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "COLUMNS": "120"},
-    )
-
-
 @pytest.mark.slow
+@pytest.mark.usefixtures("memory_known")
 def test_a_killed_comparison_goes_on_where_it_stopped(
     manifest_file: Path, phantoms: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "comparison"
     runs = out / "runs"
-    process = start(manifest_file, out)
+    words = (
+        "compare", manifest_file, "--backbones", ",".join(BACKBONES), "--weights", "none",
+        "--seeds", "1,2", "--epochs", 2, "--set", "size=64", "--set", "batch_size=8", "--out", out,
+    )  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", "pneumoscope", *map(str, words)])
     history = runs / "resnet18-seed1" / "history.csv"
     checkpoint = history.parent / "checkpoints" / "last.ckpt"
     deadline = time.monotonic() + 900
@@ -123,21 +122,21 @@ def test_a_killed_comparison_goes_on_where_it_stopped(
         time.sleep(0.002)
     # The second run is in its second epoch.
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.wait()
     before = history.read_text()
     assert before.count("\n") == 2 and not (history.parent / "bundle").exists()
-    first = {path: path.read_bytes() for path in (runs / "mobilenet_v3-seed1").glob("*.*")}
+    first = {path: path.read_bytes() for path in (runs / "test_resnet-seed1").glob("*.*")}
     assert not (out / "table.csv").exists()
 
-    again = start(manifest_file, out, "--masks", str(phantoms / "masks"))
-    said, told = again.communicate()
+    again = pneumoscope(*words, "--masks", phantoms / "masks")
+    said, told = again.stdout, again.stderr
     assert again.returncode == 0, told
     # What was finished is as it was; the interrupted run went on after its first epoch.
     assert {path: path.read_bytes() for path in first} == first
-    assert "mobilenet_v3-seed1: epoch" not in told
+    assert "test_resnet-seed1: epoch" not in told
     assert history.read_text().startswith(before) and history.read_text().count("\n") == 3
     assert "resnet18-seed1: epoch 2/2 done" in told and "left" in told
-    assert "Research use only" in said and "mobilenet_v3" in said and "scratch" in said
+    assert "Research use only" in said and "test_resnet" in said and "scratch" in said
 
     metrics = json.loads((out / "metrics.json").read_text())
     names = {row["name"] for row in metrics["rows"]}
@@ -157,6 +156,7 @@ def test_a_killed_comparison_goes_on_where_it_stopped(
         assert row["figures"]["roc_auc"]["value"] == pytest.approx(sum(values) / 2)
         accuracies = [one["classification"]["accuracy"]["value"] for one in own]
         assert row["figures"]["accuracy"]["value"] == pytest.approx(sum(accuracies) / 2)
+    assert metrics["costs"]["resnet18"]["peak_memory_mb"] == MEMORY
     with (out / "table.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) == 4
     assert "not for diagnosis" in (out / "report.html").read_text()
@@ -171,6 +171,7 @@ def test_a_killed_comparison_goes_on_where_it_stopped(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("memory_known")
 def test_one_failure_is_told_and_the_exit_code_is_1(
     manifest_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,21 +180,21 @@ def test_one_failure_is_told_and_the_exit_code_is_1(
     out = tmp_path / "comparison"
     with pytest.raises(typer.Exit) as stop:
         compare(
-            manifest_file, out=out, backbones="mobilenet_v3,resnet18", epochs=1,
+            manifest_file, out=out, backbones="test_resnet,resnet18", epochs=1,
             weights=["none", f"resnet18={weights}"], set_=["size=64", "batch_size=8"],
         )  # fmt: skip
     assert stop.value.exit_code == 1
     assert "failed resnet18: " in capsys.readouterr().err
     metrics = json.loads((out / "metrics.json").read_text())
-    assert [row["name"] for row in metrics["rows"]] == ["mobilenet_v3"]
+    assert [row["name"] for row in metrics["rows"]] == ["test_resnet"]
     assert "resnet18-seed42" in metrics["failures"]
     # What is there is not measured again: its marks in the files stay.
-    cost = out / "runs" / "mobilenet_v3-seed42" / "cost.json"
+    cost = out / "runs" / "test_resnet-seed42" / "cost.json"
     content = json.loads(cost.read_text())
     content["cost"]["machine"] = "abacus"
     write_json(cost, content)
     compare(
-        manifest_file, out=out, backbones="mobilenet_v3", epochs=1, weights=["none"],
+        manifest_file, out=out, backbones="test_resnet", epochs=1, weights=["none"],
         set_=["size=64", "batch_size=8"],
     )  # fmt: skip
     assert "epoch" not in capsys.readouterr().err
@@ -201,6 +202,7 @@ def test_one_failure_is_told_and_the_exit_code_is_1(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("memory_known")
 def test_finished_models_are_compared_without_training(
     manifest_file: Path, run_folder: Path, phantoms: Path, tmp_path: Path
 ) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pneumoscope.names import meant
-from tests.cli.test_commands import pneumoscope
 from tests.export.bundles import exported
+from tests.programs import pneumoscope
 
 NAMES = (
     b"b[/1].png", b"[red]x[/red].png", b":smile:.png", b"caf\xe9.png", b"back\\xe9.png",

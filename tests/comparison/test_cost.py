@@ -146,8 +146,9 @@ def test_a_failed_measurement_of_memory_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_costs_are_measured_once_for_a_bundle(
-    run_folder: Path, manifest_file: Path, tmp_path: Path
+    run_folder: Path, manifest_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pneumoscope.comparison.cost.EXPLAINED", 4)
     run = tmp_path / "run"
     shutil.copytree(run_folder, run)
     assert read_cost(run) is None

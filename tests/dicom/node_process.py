@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pneumoscope.bundles import BundleInfo
-from pneumoscope.dicom.node import Node, NodeSettings, parse_destination
+from pneumoscope.dicom.node import Node, NodeSettings, parse_destination, sender, worker
 from tests.audit.engines import Films, KnownEngine, heat_on_square
 
 SECONDS = 0.3
@@ -39,6 +39,8 @@ def main() -> None:
         first_retry=0.2,
         longest_retry=0.5,
     )
+    # As in `nodes.running`.
+    sender._IDLE_SECONDS = worker._IDLE_SECONDS = 0.2
     node = Node(settings, engine(SECONDS))
     node.start()
     print(node.port, flush=True)

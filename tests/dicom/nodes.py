@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydicom.uid import generate_uid
 
 from pneumoscope.dicom.node import Node, NodeSettings, Peer
@@ -21,11 +22,15 @@ def running(tmp_path: Path, model: Any = None, **changes: Any) -> Iterator[Node]
     settings = {"queue": tmp_path / "queue", "port": 0, "min_free": 0, "gate": False}
     retries = {"first_retry": 0.1, "longest_retry": 0.3}
     node = Node(NodeSettings(**{**settings, **retries, **changes}), model or engine())
-    node.start()
-    try:
-        yield node
-    finally:
-        node.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        # A change just before a loop begins to wait for one is seen only when it has waited.
+        for loop in ("commitment", "sender", "worker"):
+            patch.setattr(f"pneumoscope.dicom.node.{loop}._IDLE_SECONDS", 0.2)
+        node.start()
+        try:
+            yield node
+        finally:
+            node.stop()
 
 
 def films(folder: Path, number: int) -> list[Path]:

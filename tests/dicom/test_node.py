@@ -92,13 +92,13 @@ def test_a_second_reading_refers_to_the_first(tmp_path: Path) -> None:
 def test_every_film_of_many_associations_at_once_is_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counts in = counts out, for 200 associations in parallel; the unanswered are repeated.
+    """Counts in = counts out, for 100 associations in parallel; the unanswered are repeated.
 
-    The object of a film is the film itself, because making 200 real ones is another matter.
+    The object of a film is the film itself, because making 100 real ones is another matter.
     """
     paths = [
         film(tmp_path / f"{n}.dcm", SOPClassUID=CAPTURE, SOPInstanceUID=generate_uid())
-        for n in range(200)
+        for n in range(100)
     ]
 
     def tell(item: Any, path: Path, _: Any, kinds: Any, out: Path, folder: str, *rest: Any) -> Any:

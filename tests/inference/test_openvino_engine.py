@@ -1,4 +1,4 @@
-"""OpenVINO answers as onnxruntime and torch do, and tells nobody."""
+"""OpenVINO answers as onnxruntime does, and tells nobody; as torch, see `tests/export`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ import pytest
 
 from pneumoscope.bundles import OnnxBundle, read_onnx, write_onnx
 from pneumoscope.errors import BundleError, SettingsError
-from pneumoscope.export.agreement import agreement
 from pneumoscope.inference import load_engine, openvino_engine
 from pneumoscope.inference.file_engine import FileEngine, available_cpus
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.openvino_engine import OpenVinoEngine
-from tests.export.bundles import exported, exported_small
+from tests.export.bundles import exported
 from tests.inference.test_onnx_engine import identity
-from tests.localize.networks import small
 
 
 @pytest.fixture(scope="module")
@@ -37,25 +35,6 @@ def engine(bundle: OnnxBundle) -> OpenVinoEngine:
 def noise(bundle: OnnxBundle, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     size = bundle.info.architecture.size
     return np.random.default_rng(4).integers(0, 255, (count, size, size), dtype=np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("backbone", "head", "heatmap"),
-    [
-        ("resnet18", "linear", "gradcam"),
-        pytest.param("vit_b_16", "mlp", "gradcam+mirror", marks=pytest.mark.slow),
-        pytest.param("densenet121", "linear", "gradcam", marks=pytest.mark.slow),
-        pytest.param("mobilenet_v3", "linear", "gradcam", marks=pytest.mark.slow),
-        pytest.param(
-            "efficientnet_lite0", "regional", "regional+mirror+lungs", marks=pytest.mark.slow
-        ),
-    ],
-)
-def test_each_family_answers_alike_whatever_runs_it(backbone: str, head: str, heatmap: str) -> None:
-    file = exported_small(backbone, head, heatmap)
-    assert file.agreement.good
-    engine = OpenVinoEngine(read_onnx(file.path), threads=1)
-    assert agreement(engine, small(backbone, head)).good
 
 
 def test_all_outputs_are_those_of_onnxruntime(bundle: OnnxBundle, engine: FileEngine) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,3 +43,19 @@ def films(count: int) -> Tensor:
     generator = torch.Generator().manual_seed(5)
     coarse = torch.rand(count, 1, 6, 6, generator=generator)
     return nn.functional.interpolate(coarse, size=(SIZE, SIZE), mode="bicubic").clamp(0, 1)
+
+
+@contextmanager
+def old_objects_unseen() -> Iterator[None]:
+    """The collector sees what is made meanwhile, not the million objects that were there."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def tensors_kept() -> int:
+    """How many tensors something still refers to."""
+    gc.collect()
+    return sum(isinstance(item, Tensor) for item in gc.get_objects())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import gc
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +16,7 @@ from pneumoscope.localize import METHODS, method_named, methods_for
 from pneumoscope.localize.methods import MapFunction
 from pneumoscope.localize.scorecam import scorecam
 from pneumoscope.models.registry import BACKBONES
-from tests.localize.networks import SIZE, films, small
+from tests.localize.networks import SIZE, films, old_objects_unseen, small, tensors_kept
 
 PAIRS = [
     (method, backbone)
@@ -150,25 +149,24 @@ def test_reads_uint8(method: str, backbone: str) -> None:
     torch.testing.assert_close(found, explain(classifier, levels / 255).maps, atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.slow
 @over_pairs
 def test_leaves_nothing_behind(method: str, backbone: str) -> None:
     # Not the shared one: what another method left on it would hide what this one leaves.
-    classifier, pixels, explain = (
-        small.__wrapped__(backbone, head(method)),
-        films(1),
-        function(method),
-    )
-    before = state(classifier)
-    found = explain(classifier, pixels)
-    assert not found.maps.requires_grad and not found.logits.requires_grad
-    del found
-    gc.collect()
-    tensors = sum(isinstance(item, Tensor) for item in gc.get_objects())
-    for _ in range(3):
-        explain(classifier, pixels)
-    gc.collect()
-    assert sum(isinstance(item, Tensor) for item in gc.get_objects()) <= tensors
+    with old_objects_unseen():
+        classifier, pixels, explain = (
+            small.__wrapped__(backbone, head(method)),
+            films(1),
+            function(method),
+        )
+        before = state(classifier)
+        found = explain(classifier, pixels)
+        assert not found.maps.requires_grad and not found.logits.requires_grad
+        del found
+        tensors = tensors_kept()
+        assert tensors > 0
+        for _ in range(3):
+            explain(classifier, pixels)
+        assert tensors_kept() <= tensors
     assert state(classifier) == before
 
 

@@ -37,14 +37,14 @@ class Example:
 _FEW = {"depth": 2, "embed_dim": 48, "num_heads": 3}
 EXAMPLES = {
     "resnet": Example("test_resnet", "layer4"),
-    "convnext": Example("test_convnext", "norm_pre"),
+    "convnext": Example("test_convnext", "norm_pre", {"depths": [1, 1, 1, 1]}),
     "efficientnet": Example("test_efficientnet", "bn2"),
     "mobilenet": Example("mobilenetv3_small_050", "blocks.5"),
     "densenet": Example(
         "densenetblur121d", "features.denseblock4", {"block_config": [2, 2, 2, 2], "growth_rate": 8}
     ),
     "regnet": Example("regnetx_002", "final_conv", size=96),
-    "vit": Example("test_vit", "blocks.5.norm1", prefix=1, finest=16),
+    "vit": Example("test_vit", "blocks.1.norm1", {"depth": 2}, prefix=1, finest=16),
     "deit": Example("deit_tiny_distilled_patch16_224", "blocks.1.norm1", _FEW, prefix=2, finest=16),
     "swin": Example(
         "swin_tiny_patch4_window7_224",
@@ -57,7 +57,7 @@ EXAMPLES = {
         "vit_small_patch14_reg4_dinov2", "blocks.1.norm1", _FEW, size=84, prefix=5, finest=14
     ),
     "dinov3": Example("vit_small_patch16_dinov3", "norm", _FEW, prefix=5, finest=16),
-    "averaged": Example("test_vit_relpos", "norm", prefix=0, finest=16),
+    "averaged": Example("test_vit_relpos", "norm", {"depth": 2}, prefix=0, finest=16),
     "hybrid": Example("vit_tiny_r_s16_p8_224", "blocks.1.norm1", _FEW, size=96, prefix=1, finest=0),
     "maxvit": Example("test_maxvit", "norm"),
 }

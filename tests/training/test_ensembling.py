@@ -98,8 +98,8 @@ def test_members_are_drawn_anew_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("members", "heatmap"),
     [
-        (("convnext", "vit", "linear"), "gradcam+mirror"),
-        (("convnext", "vit", "regional"), "regional"),
+        (("resnet", "vit", "linear"), "gradcam+mirror"),
+        (("resnet", "vit", "regional"), "regional"),
     ],
 )
 def test_a_bundle_is_loaded_and_exported(

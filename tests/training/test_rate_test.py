@@ -14,13 +14,21 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import RunError, SettingsError
 from pneumoscope.training import rate_test
 from pneumoscope.training.listener import RunListener
-from pneumoscope.training.rate_test import HIGHEST, LOWEST, STEPS, find_learning_rate
+from pneumoscope.training.rate_test import HIGHEST, LOWEST, find_learning_rate
 from pneumoscope.training.settings import TrainingSettings, make_settings
+
+STEPS = 40
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer steps than people take, over the same rates."""
+    monkeypatch.setattr(rate_test, "STEPS", STEPS)
 
 
 def small(**more: Any) -> TrainingSettings:
     fixed: dict[str, Any] = {
-        "backbone": "resnet18",
+        "backbone": "test_resnet",
         "weights": "none",
         "size": 64,
         "head": "linear",
@@ -62,7 +70,7 @@ def test_a_loss_that_never_falls_is_told() -> None:
 @pytest.mark.slow
 def test_the_command_draws_and_keeps_no_run(manifest_file: Path, tmp_path: Path) -> None:
     picture = tmp_path / "rate.png"
-    command = ["train", str(manifest_file), "--backbone", "resnet18", "--weights", "none"]
+    command = ["train", str(manifest_file), "--backbone", "test_resnet", "--weights", "none"]
     command += ["--set", "size=64", "--set", "batch_size=8", "--out", str(tmp_path / "run")]
     command += ["--find-rate", str(picture)]
     run = CliRunner().invoke(app, command, catch_exceptions=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
+import os
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -22,6 +24,7 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import OutputError, RunError
 from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training import runner
+from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.runner import (
     ema_decay,
     resume_run,
@@ -36,41 +39,39 @@ QUICK: dict[str, Any] = {
     "backbone": "resnet18", "weights": "none", "size": 64, "epochs": 3, "batch_size": 8,
 }  # fmt: skip
 
-# Trains in a process of its own; `kill_at` is the step at whose start it kills itself.
-SCRIPT = (
-    f"""
-QUICK = {QUICK}
-"""
-    + """
-import os, signal, sys
-from pathlib import Path
-import pneumoscope.training.module as module
-from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.training.runner import start_run
-from pneumoscope.training.settings import make_settings
+# Processes start as copies of one that has imported all, which takes longer than these trainings.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["pneumoscope.training.runner"])
 
-# A shell's background jobs ignore Ctrl-C, and their children inherit that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-manifest, out, kill_at = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-step = module.ClassifierModule.training_step
 
-def training_step(self, batch, batch_idx):
-    if self.global_step == kill_at:
-        os.kill(os.getpid(), getattr(signal, sys.argv[5]))
-    return step(self, batch, batch_idx)
+def ending(
+    manifest: Path, out: Path, kill_at: int, preset: str, how: signal.Signals, said: Path
+) -> None:
+    """Train, and send oneself a signal at the start of a step; what is told goes to `said`."""
+    with said.open("wb") as stream:
+        os.dup2(stream.fileno(), sys.stderr.fileno())
+    # A shell's background jobs ignore Ctrl-C, and their children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    step = ClassifierModule.training_step
 
-module.ClassifierModule.training_step = training_step
-start_run(Manifest.read(Path(manifest)), make_settings(sys.argv[4], **QUICK), out)
-"""
-)
+    def training_step(self: ClassifierModule, batch: Any, batch_idx: int) -> torch.Tensor:
+        if self.global_step == kill_at:
+            os.kill(os.getpid(), how)
+        return step(self, batch, batch_idx)
+
+    ClassifierModule.training_step = training_step  # type: ignore[method-assign]
+    start_run(Manifest.read(manifest), make_settings(preset, **QUICK), out)
 
 
 def train(
-    manifest: Path, out: Path, kill_at: int, preset: str, how: str = "SIGKILL"
-) -> subprocess.CompletedProcess[str]:
-    arguments = [str(manifest), str(out), str(kill_at), preset, how]
-    command = [sys.executable, "-c", SCRIPT, *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
+    manifest: Path, out: Path, kill_at: int, preset: str, how: signal.Signals = signal.SIGKILL
+) -> tuple[int | None, str]:
+    """The exit code of `ending` in a process of its own, and what it told."""
+    said = out.with_suffix(".txt")
+    process = PROCESSES.Process(target=ending, args=(manifest, out, kill_at, preset, how, said))
+    process.start()
+    process.join()
+    return process.exitcode, said.read_text()
 
 
 @pytest.mark.slow
@@ -79,7 +80,7 @@ def test_a_killed_run_resumes_exactly(preset: str, manifest_file: Path, tmp_path
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     start_run(Manifest.read(manifest_file), make_settings(preset, **QUICK), whole)
     # 30 training radiographs make 3 batches of 8 an epoch: step 4 is in the middle of the second.
-    assert train(manifest_file, killed, 4, preset).returncode == -signal.SIGKILL
+    assert train(manifest_file, killed, 4, preset)[0] == -signal.SIGKILL
     assert not (killed / "bundle").exists()
     assert len((killed / "history.csv").read_text().splitlines()) == 2
     resume_run(killed)
@@ -187,8 +188,8 @@ def test_a_short_run_is_not_averaged_with_its_start() -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_run_says_how_to_go_on(manifest_file: Path, tmp_path: Path) -> None:
-    done = train(manifest_file, tmp_path / "run", 4, "default", "SIGINT")
-    last = done.stderr.strip().splitlines()[-1]
+    _, said = train(manifest_file, tmp_path / "run", 4, "default", signal.SIGINT)
+    last = said.strip().splitlines()[-1]
     assert "RunError" in last and "training was interrupted" in last and "--resume" in last
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
 
