@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -203,3 +204,22 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot hold a queue"):
         Queue(tmp_path / "file")
+
+
+def test_a_change_before_the_sleep_is_not_slept_through(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    seen = queue.changes
+    queue.accept(b"film")
+    sleeper = threading.Thread(target=queue.wait, args=(600, seen), daemon=True)
+    sleeper.start()
+    sleeper.join(30)
+    assert not sleeper.is_alive()
+
+
+def test_a_change_ends_the_sleep(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    sleeper = threading.Thread(target=queue.wait, args=(600, queue.changes), daemon=True)
+    sleeper.start()
+    queue.accept(b"film")
+    sleeper.join(30)
+    assert not sleeper.is_alive()

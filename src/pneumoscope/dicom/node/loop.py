@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 
 from pneumoscope.dicom.node.failures import DestinationError, Failure
@@ -43,6 +44,14 @@ class Loop(ABC):
     @abstractmethod
     def _run(self) -> None: ...
 
+    def _looks(self) -> Iterator[int]:
+        """The queue's `changes` before each look at it, until the loop is told to stop."""
+        while True:
+            seen = self._queue.changes
+            if self._stop.is_set():
+                return
+            yield seen
+
 
 class Courier(Loop):
     """Does what is due at the destination; after a failure it waits, longer and longer.
@@ -68,14 +77,14 @@ class Courier(Loop):
         self._delay = settings.first_retry
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        for seen in self._looks():
             try:
                 due = self._due()
                 if due:
                     self._handle(due)
                     self._delay = self._settings.first_retry
                 else:
-                    self._queue.wait(self._idle_seconds())
+                    self._queue.wait(self._idle_seconds(), seen)
             except DestinationError as error:
                 self._failed(error.failure)
             except Exception as error:  # What it says may quote the object.

@@ -61,7 +61,8 @@ class Queue:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         self._lock = threading.Lock()
-        self.changed = threading.Condition()
+        self._changed = threading.Condition()
+        self._changes = 0
         try:
             for name in _FOLDERS:
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -318,15 +319,27 @@ class Queue:
                 for state in (*STATES, "done")
             }
 
-    def wait(self, seconds: float) -> None:
-        """Sleep until something changes, at most so long."""
-        with self.changed:
-            self.changed.wait(seconds)
+    @property
+    def changes(self) -> int:
+        """How often something has changed."""
+        return self._changes
+
+    def wait(self, seconds: float, since: int) -> None:
+        """Sleep until something has changed, at most so long.
+
+        Args:
+            seconds: at most.
+            since: `changes` as it was before the caller looked at the queue, so that no change
+                between that look and this call is slept through.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._changes != since, seconds)
 
     def wake(self) -> None:
         """End all sleep: something changed."""
-        with self.changed:
-            self.changed.notify_all()
+        with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
 
     def _film(self, key: str) -> Path:
         return self.folder / "accepted" / f"{key}.dcm"

@@ -57,10 +57,10 @@ class Worker(Loop):
         self._tally = tally
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        for seen in self._looks():
             waiting = self._queue.waiting()
             if not waiting:
-                self._queue.wait(_IDLE_SECONDS)
+                self._queue.wait(_IDLE_SECONDS, seen)
             for key, path in waiting:
                 if self._stop.is_set():
                     return
