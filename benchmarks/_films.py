@@ -38,7 +38,7 @@ def targets_of(films: list[Path]) -> NDArray[np.int64]:
 
 
 def cached_dataset(films: list[Path], size: int, cache: Path) -> PixelDataset:
-    """The films as Pneumoscope trains on them: decoded once, memory-mapped."""
+    """The radiographs as Pneumoscope trains on them: decoded once, memory-mapped."""
     root = Path(os.path.commonpath([film.parent for film in films]))
     blank = dict.fromkeys(COLUMNS, "") | {"split": "train", "width": 0, "height": 0}
     rows = [

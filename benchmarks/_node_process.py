@@ -18,7 +18,7 @@ from pneumoscope.inference import EngineOutput, Runtime
 
 
 class Engine:
-    """Calls every film positive and points at one patch of it."""
+    """Calls every radiograph positive and points at one patch of it."""
 
     streams, methods = 1, ("gradcam",)
     runtime = Runtime("torch", "float32")

@@ -76,7 +76,7 @@ def reduced(path: Path, size: int) -> Pixels:
 def enlarged(
     paths: Sequence[str], side: int, size: int, read: Callable[[Path, int], Pixels]
 ) -> Pixels:
-    """(n, size, size): what a model sees of square films after they were enlarged."""
+    """(n, size, size): what a model sees of square radiographs after they were enlarged."""
     seen = []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "film.jpg"

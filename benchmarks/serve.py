@@ -3,8 +3,8 @@
     python benchmarks/serve.py --bundle model.onnx --films FOLDER
 
 Measures, in this order:
-1. the engine's own rate: `process_in` on the films, heatmaps and both PNGs made;
-2. saturation: as many clients as fill half the queue, one film a request; and its share of 1;
+1. the engine's own rate: `process_in` on the radiographs, heatmaps and both PNGs made;
+2. saturation: as many clients as fill half the queue, one radiograph a request; and its share of 1;
 3. half load: requests at half of 2's rate, evenly spaced; latency;
 4. overload: ten times as many clients as places; each answer is compared with 1's, what is refused
    must be 429, and everything must be one or the other;
@@ -38,7 +38,7 @@ TOLERANCE = 1e-4
 
 
 def own_rate(bundle: Path, films: list[Path], count: int) -> tuple[float, dict[str, float]]:
-    """Radiographs per second without a server, and the probability of each film."""
+    """Radiographs per second without a server, and the probability of each radiograph."""
     settings = EngineSettings(bundle=bundle)
     engine = load_engine(bundle, batch_size=settings.batch_size)
     known: dict[str, float] = {}
@@ -76,7 +76,7 @@ class Load:
         self.seconds: list[float] = []
 
     async def ask(self, index: int) -> None:
-        """Send one film and judge the answer."""
+        """Send one radiograph and judge the answer."""
         name = self._names[index % len(self._names)]
         started = time.perf_counter()
         try:
@@ -97,7 +97,7 @@ class Load:
         self.outcomes["right" if right else "wrong"] += 1
 
     async def closed(self, clients: int, requests: int) -> float:
-        """Clients that ask again as soon as they are answered; answered films per second."""
+        """Clients that ask again as soon as they are answered; answered radiographs per second."""
         numbers = iter(range(requests))
 
         async def client() -> None:

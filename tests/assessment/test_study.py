@@ -41,7 +41,7 @@ def part(tmp_path: Path) -> Manifest:
 
 
 def boxes(part: Manifest) -> dict[str, NDArray[np.float64]]:
-    """A box in the film's left upper quarter for each positive."""
+    """A box in the radiograph's left upper quarter for each positive."""
     positives = part.table["image"][part.targets() == 1]
     return {image: np.array([[8.0, 8.0, 16.0, 16.0]]) for image in positives}
 

@@ -1,4 +1,4 @@
-"""Engines whose scores and heatmaps are known by construction, and films to go with them."""
+"""Engines whose scores and heatmaps are known by construction, and radiographs to go with them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def info(heatmap: str = "gradcam", threshold: float = 0.5, temperature: float = 
 
 
 class KnownEngine:
-    """Scores films by one function and explains them by another, both of pixels in [0, 1]."""
+    """Scores radiographs by one function and explains them by another, both of pixels in [0, 1]."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ def heat_on_square(films: Films) -> Films:
 def film(
     number: int, *, background: int = 51, square: int | None = 255, target: int = 1, width: int = 64
 ) -> AuditFilm:
-    """A gray film, its patch bright: 64 rows, `width` columns in the middle of the square."""
+    """A gray radiograph, its patch bright: 64 rows, `width` columns in the middle of the square."""
     from pneumoscope.audit import AuditFilm
 
     box = Letterbox.fit(SIZE, width, SIZE)

@@ -1,4 +1,4 @@
-"""Places of heat on films whose lungs are known by construction."""
+"""Places of heat on radiographs whose lungs are known by construction."""
 
 from __future__ import annotations
 

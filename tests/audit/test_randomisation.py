@@ -50,7 +50,7 @@ class OpenEngine(TorchEngine):
 
 
 def brightness(classifier: Classifier, pixels: Tensor, targets: Tensor | int = 1) -> Explanation:
-    """A map that shows the film and nothing of the network, as an edge detector would."""
+    """A map that shows the radiograph and nothing of the network, as an edge detector would."""
     with torch.no_grad():
         logits = classifier(pixels)
     return Explanation(logits, pixels[:, 0].float())

@@ -1,4 +1,4 @@
-"""Models that read one part of the film alone, and what the test says of them."""
+"""Models that read one part of the radiograph alone, and what the test says of them."""
 
 from __future__ import annotations
 

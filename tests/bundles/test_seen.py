@@ -73,7 +73,7 @@ def test_each_is_found_in_its_own_split_and_others_nowhere() -> None:
         {"train": films[:2], "val": [films[2]], "test": [films[3], films[0]]},
         {"train": patients[:2], "val": [patients[2]], "test": ["", patients[3]]},
     )
-    # A film in two splits counts for the one that says more against it.
+    # A radiograph in two splits counts for the one that says more against it.
     found = seen.splits_of_radiographs([*reversed(films), "0" * 64, films[0]])
     assert found == ["test", "val", "train", "train", None, "train"]
     assert seen.splits_of_patients(["Müller", "4", "5", "", "1"]) == [

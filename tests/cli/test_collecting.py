@@ -21,7 +21,7 @@ def run(*arguments: str | Path) -> Result:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three films under odd names, and four other files."""
+    """Three radiographs under odd names, and four other files."""
     place = tmp_path / "study"
     (place / "deep").mkdir(parents=True)
     for name in ("a.IMA", "b.img", "deep/IM0001"):

@@ -32,7 +32,7 @@ def lines(path: Path) -> dict[str, Any]:
 
 
 def study(folder: Path) -> list[Path]:
-    """A good film, and everything else that a folder may hold."""
+    """A good radiograph, and everything else that a folder may hold."""
     folder.mkdir()
     good = film(folder / "good.dcm")
     lateral = film(folder / "lateral.dcm", SOPInstanceUID=generate_uid(), ViewPosition="LL")

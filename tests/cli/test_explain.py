@@ -24,7 +24,7 @@ HOT = {"gradcam": (2, 5), "layercam": (5, 1)}
 
 
 class Lungs:
-    """Stands for the segmenter: two upright lungs, the same on every film."""
+    """Stands for the segmenter: two upright lungs, the same on every radiograph."""
 
     def segment(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         grid = np.zeros((len(pixels), 64, 64), dtype=np.float32)
@@ -49,7 +49,7 @@ class Stub:
         for name, cells in maps.items():
             if name in HOT:
                 cells[(slice(None), *HOT[name])] = 3.0
-        # Dark films are negative.
+        # Dark radiographs are negative.
         logits = np.where(pixels.reshape(len(pixels), -1).mean(axis=1) > 64, 3.0, -3.0)
         return EngineOutput(logits, maps)
 

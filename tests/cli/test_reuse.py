@@ -1,4 +1,4 @@
-"""An answer belongs to the film it was asked of, whatever the film is called."""
+"""An answer belongs to the radiograph it was asked of, whatever the radiograph is called."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_film_replaced_under_its_name_is_read_again(
     assert "1werefinishedbeforeandhavechangedsince" in said and "one.png" in said
     assert (out / "reused.txt").read_text() == f"{two.as_posix()}\n"
     assert second[two.as_posix()] == first[two.as_posix()]
-    # The right answer is that of a folder that never held another film.
+    # The right answer is that of a folder that never held another radiograph.
     fresh = predict(tmp_path / "fresh", one, two, **options)
     assert second == fresh
     assert second[one.as_posix()]["digest"] != first[one.as_posix()]["digest"]
@@ -147,7 +147,7 @@ def test_objects_of_another_patient_do_not_stay_under_the_name(
         assert secret or each.PatientID == "second"
     (digest,) = {line["digest"] for line in lines(out).values()}
     assert (digest == sha256(path)) is not secret
-    # Unchanged, nothing is made again; replaced by what is no film, nothing stays.
+    # Unchanged, nothing is made again; replaced by what is no radiograph, nothing stays.
     times = [each.stat().st_mtime_ns for each in made]
     assert [each.stat().st_mtime_ns for each in objects()] == times
     film(path, PatientID="third", SOPInstanceUID=generate_uid(), ViewPosition="LL")

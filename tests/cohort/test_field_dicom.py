@@ -69,7 +69,7 @@ def test_a_segmentation_names_its_film_by_uid(tmp_path: Path) -> None:
     )
     heart = read_drawings(tmp_path / "objects.dcm", Choice(positive="heart"))
     np.testing.assert_array_equal(on_film(heart, path), drawn[0] == 2)
-    # A film that was exported as a picture may be called by its UID.
+    # A radiograph that was exported as a picture may be called by its UID.
     assert list(drawings.match([f"{film_uid(path)}.png"])) == [f"{film_uid(path)}.png"]
     # The project's own heatmap is a fractional one.
     segmentation(result(path)).save_as(tmp_path / "heat.dcm")

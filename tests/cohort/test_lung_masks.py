@@ -1,4 +1,4 @@
-"""Lung masks and their tables; the shape films had before they were squashed."""
+"""Lung masks and their tables; the shape radiographs had before they were squashed."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_sizes_are_read_and_checked(tmp_path: Path) -> None:
 
 
 def test_a_squashed_film_gets_its_shape_back() -> None:
-    """A film of 200 x 100, stored as 50 x 50, covers what the film itself would."""
+    """A radiograph of 200 x 100, stored as 50 x 50, covers what the radiograph itself would."""
     whole, stored = Letterbox.fit(200, 100, 64), unsquashed(50, 50, (200, 100), 64)
     assert unsquashed(200, 100, None, 64) == whole
     film = np.zeros((200, 100), np.float32)

@@ -99,7 +99,7 @@ def test_duplicates_join_patients_and_never_straddle(tmp_path: Path) -> None:
     root = kermany(tmp_path, normals=20, pneumonias=20)
     normal = root / "NORMAL"
     shutil.copy(normal / "IM-0001-0001.png", normal / "IM-0002-0002.png")
-    save(normal / "IM-0003-0002.jpg", film(2), quality=70)  # IM-0002's film again
+    save(normal / "IM-0003-0002.jpg", film(2), quality=70)  # IM-0002's radiograph again
     shutil.copy(normal / "IM-0004-0001.png", root / "PNEUMONIA" / "person5_virus_77.png")
     for seed in range(4):
         result = scan(root, ScanSettings(seed=seed))

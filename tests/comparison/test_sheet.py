@@ -40,7 +40,7 @@ def test_the_sheet_shows_film_and_heatmap_side_by_side(
     assert sheet.shape[1] == 3 * tile + 10
     film, first, second = (sheet[:240, 10 + tile * i : 10 + tile * i + 240] for i in range(3))
     colour = np.ptp(film, axis=2).max()
-    # Around a film stands the dark blue of the sheet.
+    # Around a radiograph stands the dark blue of the sheet.
     assert colour <= 6 and np.ptp(first, axis=2).max() > 20
     np.testing.assert_array_equal(first, second)
     footer = sheet[-40:]

@@ -1,4 +1,4 @@
-"""Phantoms as DICOM films, and results on them without a model."""
+"""Phantoms as DICOM radiographs, and results on them without a model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def film(
     pixels: NDArray[np.uint16] | None = None,
     **elements: Any,
 ) -> Path:
-    """Write a CR chest film with a study around it; `elements` override, None removes.
+    """Write a CR chest radiograph with a study around it; `elements` override, None removes.
 
     Its pixels are a ramp, or `pixels` of 12 bits.
     """
@@ -93,7 +93,7 @@ def info() -> BundleInfo:
 
 
 def result(path: Path, **changes: Any) -> Result:
-    """What a model might have found on a film of `film`: heat in `BOX` alone."""
+    """What a model might have found on a radiograph of `film`: heat in `BOX` alone."""
     radiograph = read_radiograph(path)
     heatmap = np.zeros(radiograph.pixels.shape, dtype=np.float32)
     heatmap[BOX.y : BOX.y + BOX.height, BOX.x : BOX.x + BOX.width] = BOX.score

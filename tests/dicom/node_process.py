@@ -18,7 +18,7 @@ SECONDS = 0.3
 
 
 def engine(seconds: float = 0.0, described: BundleInfo | None = None) -> KnownEngine:
-    """Calls every film positive and points at one patch of it, after a while."""
+    """Calls every radiograph positive and points at one patch of it, after a while."""
 
     def score(films: Films) -> Films:
         time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Nodes in this process, films to send them, and destinations."""
+"""Nodes in this process, radiographs to send them, and destinations."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def running(tmp_path: Path, model: Any = None, **changes: Any) -> Iterator[Node]
 
 
 def films(folder: Path, number: int) -> list[Path]:
-    """Different films of one study."""
+    """Different radiographs of one study."""
     folder.mkdir(exist_ok=True)
     return [
         film(folder / f"{index}.dcm", SOPInstanceUID=generate_uid(entropy_srcs=[f"film {index}"]))

@@ -94,7 +94,8 @@ def test_every_film_of_many_associations_at_once_is_answered(
 ) -> None:
     """Counts in = counts out, for 100 associations in parallel; the unanswered are repeated.
 
-    The object of a film is the film itself, because making 100 real ones is another matter.
+    The object of a radiograph is the radiograph itself, because making 100 real ones is another
+    matter.
     """
     paths = [
         film(tmp_path / f"{n}.dcm", SOPClassUID=CAPTURE, SOPInstanceUID=generate_uid())

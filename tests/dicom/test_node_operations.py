@@ -165,7 +165,7 @@ def listening(answer: Callable[[socket.socket], object]) -> Iterator[int]:
 
 
 def failure(tmp_path: Path, port: int, title: str = "DEST", **changes: Any) -> tuple[str, str]:
-    """What a node with one film to send says of its destination."""
+    """What a node with one radiograph to send says of its destination."""
     with running(tmp_path, destination=destination(port, title), **changes) as node:
         send(node.port, *films(tmp_path / "in", 1))
         eventually(lambda: node.tally.trouble)

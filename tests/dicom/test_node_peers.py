@@ -41,7 +41,7 @@ def start_process(queue: Path, port: int) -> tuple[subprocess.Popen[str], int]:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path) -> None:
-    """SIGKILL while films come in, are read and are sent: what was accepted arrives, once."""
+    """SIGKILL while radiographs come in, are read and are sent: what was accepted arrives, once."""
     paths, queue = films(tmp_path / "in", 12), tmp_path / "queue"
     accepted: list[Path] = []
     with receiving() as receiver:

@@ -73,7 +73,7 @@ def test_steps_that_a_kill_cut_in_two_are_finished(tmp_path: Path) -> None:
     for key in keys[:2]:
         processed(queue, key, "sc.dcm")
     processed(queue, keys[2])
-    for key in keys:  # As if the film had not been taken away yet.
+    for key in keys:  # As if the radiograph had not been taken away yet.
         (tmp_path / "accepted" / f"{key}.dcm").write_bytes(b"film")
     (tmp_path / "results" / keys[1] / "sc.dcm").unlink()  # Sent, but not yet done.
     queue = reopened(queue)
@@ -141,7 +141,7 @@ def test_dropped_in_any_state_nothing_is_left_but_a_note(tmp_path: Path) -> None
     processed(queue, keys[2], "sc.dcm")
     queue.undeliverable(tmp_path / "results" / keys[2] / "sc.dcm")
     queue.quarantine(keys[3], {})
-    staged = queue.staging(keys[0])  # The model has the film in hand.
+    staged = queue.staging(keys[0])  # The model has the radiograph in hand.
     states = ("accepted", "results", "undeliverable", "quarantine")
     found = {state: queue.find(state) for state in states}
     assert found == {state: [(state, key)] for state, key in zip(states, keys, strict=True)}

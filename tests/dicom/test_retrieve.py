@@ -38,7 +38,7 @@ AETable END
 
 @contextmanager
 def dcmqrscp(folder: Path) -> Iterator[Archive]:
-    """An archive of dcmtk's, with a film of another study."""
+    """An archive of dcmtk's, with a radiograph of another study."""
     port, move = peers.free_port(), peers.free_port()
     (folder / "store").mkdir()
     file = folder / "dcmqrscp.cfg"
@@ -59,7 +59,7 @@ def dcmqrscp(folder: Path) -> Iterator[Archive]:
 
 
 def study(folder: Path) -> list[Path]:
-    """Three films and a CT slice of one study, which has an accession number."""
+    """Three radiographs and a CT slice of one study, which has an accession number."""
     paths = films(folder, 3)
     paths.append(
         film(

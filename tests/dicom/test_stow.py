@@ -58,7 +58,7 @@ def test_a_dicomweb_client_stores_films_that_are_read(tmp_path: Path) -> None:
         read(node, 3)
         assert len(receiver.uids) == 6
         assert node.tally.counts()["received"] == {"stow": 3}
-        assert send(node.port, *paths) == [0, 0, 0]  # The same films by C-STORE are known.
+        assert send(node.port, *paths) == [0, 0, 0]  # The same radiographs by C-STORE are known.
         eventually(lambda: sum(node.tally.counts()["films"].values()) >= 3)
         assert len(receiver.uids) == 6
 

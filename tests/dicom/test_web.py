@@ -1,4 +1,4 @@
-"""What is said of a DICOMweb server that gives no film."""
+"""What is said of a DICOMweb server that gives no radiograph."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def values(found: dict[str, Interval]) -> dict[str, float]:
 
 
 def boxes_and_map(box: Sequence[float], hot: Sequence[int]) -> HeatmapScores:
-    """A 10 x 10 film with one lesion and a map that is 1 in one box, its only region."""
+    """A 10 x 10 radiograph with one lesion and a map that is 1 in one box, its only region."""
     annotation = LesionAnnotation.from_boxes([box], 10, 10)
     heat = np.zeros((10, 10))
     x, y, width, height = hot

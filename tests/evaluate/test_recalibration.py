@@ -24,7 +24,7 @@ YOUDEN = ThresholdRule()
 def sample(
     logits: NDArray[np.float64], targets: NDArray[np.int64], films_each: int = 1
 ) -> Predictions:
-    """A sample whose patients have so many films each."""
+    """A sample whose patients have so many radiographs each."""
     n = logits.size
     return Predictions(
         images=[f"{index}.png" for index in range(n)],
@@ -99,7 +99,7 @@ def test_films_of_one_patient_stay_together(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("pneumoscope.evaluate.recalibration.fit_calibration", watched)
     recalibrate(copies, SHIPPED, YOUDEN, n_refits=1)
-    # The fit on all, ten folds, one refit. A patient is known by the logit of its films.
+    # The fit on all, ten folds, one refit. A patient is known by the logit of its radiographs.
     whole, *folds, _ = fits
     assert len(whole) == 120 and len(folds) == 10
     held_out = [set(logits) - set(fold) for fold in folds]

@@ -45,7 +45,7 @@ def silent(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Network:
-    """A small random network in float32, and films for it."""
+    """A small random network in float32, and radiographs for it."""
 
     info: BundleInfo
     traced: Traced

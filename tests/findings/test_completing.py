@@ -43,7 +43,7 @@ def region(x: int, y: int) -> Region:
         (60, 50, "right_middle"),
         (60, 75, "right_lower"),
         (140, 25, "left_upper"),
-        # Lower in the film than the right lung's end, in the middle of the left one.
+        # Lower in the radiograph than the right lung's end, in the middle of the left one.
         (140, 60, "left_middle"),
         (140, 75, "left_middle"),
         (140, 100, "left_lower"),
@@ -131,7 +131,7 @@ def test_negative_finding_has_no_regions() -> None:
 @pytest.mark.parametrize(
     ("probability", "threshold", "review", "words"),
     [
-        # The film of the issue, with the default bundle's band and without one.
+        # The radiograph of the issue, with the default bundle's band and without one.
         (0.636, 0.66, (0.071, 0.917), "Indeterminate for opacity, below the threshold; please"),
         (0.636, 0.66, None, "Score for opacity below the threshold."),
         (0.7, 0.66, None, "Score for opacity at or above the threshold, but no place"),

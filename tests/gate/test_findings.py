@@ -1,4 +1,4 @@
-"""A film that the gate flags is not judged: no label, no probability, no heat, no regions."""
+"""A radiograph that the gate flags is not judged: no label, no probability, no heat, no regions."""
 
 from __future__ import annotations
 

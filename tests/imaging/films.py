@@ -1,4 +1,4 @@
-"""Synthetic films in every format that the reader meets."""
+"""Synthetic radiographs in every format that the reader meets."""
 
 from __future__ import annotations
 

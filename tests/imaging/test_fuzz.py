@@ -1,4 +1,4 @@
-"""Whatever bytes a file holds, a film comes out or an `ImageError`, and nothing else."""
+"""Whatever bytes a file holds, a radiograph comes out or an `ImageError`, and nothing else."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def attempt(path: Path, content: bytes) -> bool:
-    """Read both ways; True when a film came out."""
+    """Read both ways; True when a radiograph came out."""
     path.write_bytes(content)
     is_radiograph_file(path)
     for reader in (read_header, read_radiograph):

@@ -93,7 +93,7 @@ def test_values_stay_within_what_went_in(h: int, w: int, size: int, seed: int) -
 
 
 def brute_force(letterbox: Letterbox, grid: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bilinear by definition, one film pixel at a time."""
+    """Bilinear by definition, one radiograph pixel at a time."""
     film = np.zeros((letterbox.height, letterbox.width))
     rows, columns = grid.shape
     for i in range(letterbox.height):

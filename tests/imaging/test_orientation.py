@@ -1,4 +1,4 @@
-"""PatientOrientation: its eight values for a frontal film, and what cannot be one."""
+"""PatientOrientation: its eight values for a frontal radiograph, and what cannot be one."""
 
 from __future__ import annotations
 

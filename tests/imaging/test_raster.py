@@ -283,7 +283,7 @@ def test_messages_do_not_repeat_the_path(tmp_path: Path) -> None:
 
 
 def smooth(height: int, width: int) -> NDArray[np.uint8]:
-    """A film with detail on the scale of ribs, and a step at its lower right."""
+    """A radiograph with detail on the scale of ribs, and a step at its lower right."""
     rows, columns = np.ogrid[:height, :width]
     waves = 120 + 60 * np.sin(rows / 23) * np.cos(columns / 31) + columns * (40 / width)
     waves[height * 3 // 4 :, width * 3 // 4 :] = 250

@@ -21,7 +21,7 @@ TAGS = {
 
 
 def film(path: Path, **texts: str) -> Path:
-    """A film with elements written as text, however malformed."""
+    """A radiograph with elements written as text, however malformed."""
     write_dicom(path, gray8())
     content = path.read_bytes()
     for keyword, text in texts.items():

@@ -156,7 +156,7 @@ def test_of_several_windows_the_first_counts() -> None:
 )
 def test_without_a_usable_window_percentiles_span_the_film(elements: dict[str, Any]) -> None:
     stored = ramp(200, 200, top=4000)
-    stored[0, :5] = 65535  # a hot corner must not darken the film
+    stored[0, :5] = 65535  # a hot corner must not darken the radiograph
     film = gray(stored, **elements)
     low, high = np.percentile(stored, [0.5, 99.5])
     expected = np.clip((stored - low) / (high - low), 0, 1)

@@ -221,7 +221,7 @@ def test_the_density_factor_multiplies_the_map() -> None:
 def test_the_peak_lands_where_it_was_on_a_letterboxed_film() -> None:
     letterbox = Letterbox.fit(100, 400, 64)
     grid = np.zeros((8, 8), dtype=np.float32)
-    grid[4, 6] = 1.0  # The film fills rows 24 to 40 of 64: cell row 4 is its lower half.
+    grid[4, 6] = 1.0  # The radiograph fills rows 24 to 40 of 64: cell row 4 is its lower half.
     row, column = np.unravel_index(film_heatmap(GRADCAM, grid, letterbox).argmax(), (100, 400))
     assert column == pytest.approx(6.5 / 8 * 400, abs=2)
     assert row == pytest.approx((4.5 * 8 - 24) / 16 * 100, abs=5)
@@ -284,7 +284,7 @@ def test_regions_of_a_large_film_are_those_of_its_heatmap(
     for region, exact in zip(item.finding.regions, expected, strict=True):
         assert region.score == pytest.approx(exact.score, abs=0.01)
         for edge in ("x", "y", "width", "height"):
-            # A film of 64 pixels of input has its regions on 128: ten rows each.
+            # A radiograph of 64 pixels of input has its regions on 128: ten rows each.
             assert abs(getattr(region, edge) - getattr(exact, edge)) <= 1303 / 128 * 2
     right = max(region.x + region.width for region in item.finding.regions)
     bottom = max(region.y + region.height for region in item.finding.regions)

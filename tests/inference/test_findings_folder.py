@@ -65,7 +65,7 @@ def test_what_was_added_survives_and_errors_are_tried_again(tmp_path: Path) -> N
     assert (again.judged, again.failed) == (3, 0)
     assert [line["image"] for line in lines(tmp_path)] == NAMES[:3]
     assert all(line["error"] is None for line in lines(tmp_path))
-    # A finished folder is continued by more films.
+    # A finished folder is continued by more radiographs.
     third = FindingsFolder(tmp_path, SETTINGS)
     third.add(finding("more.png"))
     third.finish(["more.png", *NAMES[:3]])

@@ -56,7 +56,7 @@ def test_large_films_stop_the_reading_ahead(monkeypatch: pytest.MonkeyPatch) -> 
         assert next(stream) == 60
         assert running._value == 2
         assert list(stream) == [60, 60, 1]
-        # One film above the limit alone is not held back for ever.
+        # One radiograph above the limit alone is not held back for ever.
         assert list(in_order(pool, abs, [200, 300], window=10, pixels=lambda n: n)) == [200, 300]
 
 

@@ -1,4 +1,4 @@
-"""Small classifiers with random weights, and films, for the tests of this room."""
+"""Small classifiers with random weights, and radiographs, for the tests of this room."""
 
 from __future__ import annotations
 

@@ -297,4 +297,4 @@ def test_even_attention_tells_no_place_from_another() -> None:
             block.attn.qkv.weight.zero_()
             block.attn.qkv.bias.zero_()
     found = METHODS["attention_rollout"].function(classifier, films(1))
-    assert float(found.maps.max()) < 1e-6  # What a film's heatmap takes for no evidence.
+    assert float(found.maps.max()) < 1e-6  # What a radiograph's heatmap takes for no evidence.

@@ -56,7 +56,7 @@ def test_everything_is_redrawn_and_sane(backbone: str) -> None:
         logits = other(films(4))
     assert torch.isfinite(logits).all() and float(logits.abs().max()) < 50
     assert 1e-2 < float(features.std()) < 1e2
-    # Different films are told apart: no activation has died or saturated.
+    # Different radiographs are told apart: no activation has died or saturated.
     assert float((features - features.mean(dim=0)).std()) > 1e-3
 
 

@@ -43,7 +43,7 @@ def test_the_value_of_a_cell() -> None:
 
 
 def test_cells_of_a_confident_film_are_told_apart() -> None:
-    """Their probabilities are .999 and 1.000, which would paint the whole film red."""
+    """Their probabilities are .999 and 1.000, which would paint the whole radiograph red."""
     found = heat([[7.0, 8.0], [12.0, 7.0]])
     assert found.argmax() == 2
     assert float(torch.sigmoid(torch.tensor(7.0))) > 0.999

@@ -30,12 +30,12 @@ def changed(one: Picture, other: Picture) -> tuple[int, int, int, int]:
 
 
 def tile(picture: Picture, panel: int) -> tuple[int, int]:
-    """Left and top of a panel's film, found by painting it hot all over."""
+    """Left and top of a panel's radiograph, found by painting it hot all over."""
     panels = [Panel("m", "n", COLD) for _ in range(3)]
     plain = drawn(*panels)
     panels[panel] = Panel("m", "n", np.ones_like(COLD))
     left, top, right, bottom = changed(plain, drawn(*panels))
-    # The film of 100 x 50 pixels is scaled by 2, whole.
+    # The radiograph of 100 x 50 pixels is scaled by 2, whole.
     assert (right - left, bottom - top) == (200, 100)
     assert picture.shape == plain.shape
     return left, top
@@ -45,7 +45,7 @@ def test_panels_follow_the_film_in_reading_order() -> None:
     picture = drawn(*[Panel("m", "n", COLD) for _ in range(3)])
     first, second, third = (tile(picture, index) for index in range(3))
     assert second[0] < first[0] and second[1] == third[1] > first[1] and third[0] == first[0]
-    # Two columns: the bare film takes the first place, in plain gray.
+    # Two columns: the bare radiograph takes the first place, in plain gray.
     assert (picture[first[1] : first[1] + 100, second[0] : second[0] + 200] == 128).all()
 
 
@@ -58,7 +58,7 @@ def test_heat_regions_and_peak_are_where_they_are_on_the_film() -> None:
     heat[20:30, 60:80] = 1
     hot = drawn(Panel("m", "n", heat), *others)
     box = changed(plain, hot)
-    # Twice as large; linear interpolation reaches half a film's pixel further.
+    # Twice as large; linear interpolation reaches half a radiograph's pixel further.
     expected = (left + 120, top + 40, left + 160, top + 60)
     assert np.abs(np.subtract(box, expected)).max() <= 2
 
@@ -79,7 +79,7 @@ def test_only_the_own_method_is_framed() -> None:
     assert not (plain == MARKED).all(axis=2).any()
     for x, y in ((left - 1, top + 50), (left + 200, top + 50), (left + 100, top + 100)):
         assert tuple(marked[y, x]) == MARKED
-    # The frame lies around the film, not on it.
+    # The frame lies around the radiograph, not on it.
     assert (marked[top : top + 100, left : left + 200] == 128).all()
 
 
@@ -89,7 +89,7 @@ def test_small_and_large_films_look_alike() -> None:
     a = drawn(Panel("m", "n", heat_small), film=small)
     b = drawn(Panel("m", "n", heat_large), film=large)
     assert a.shape == b.shape
-    # Only the film's size in the caption differs.
+    # Only the radiograph's size in the caption differs.
     top = changed(a, b)[3]
     assert (a[top:] == b[top:]).all() and (a[top:] == 64).any()
 

@@ -48,7 +48,7 @@ def finding(name: str, error: str | None = None) -> Finding:
 
 
 def now(name: str) -> str:
-    """Stands for the digest of a film that has not changed."""
+    """Stands for the digest of a radiograph that has not changed."""
     return f"content of {name}"
 
 
@@ -136,7 +136,7 @@ def test_a_film_that_changed_is_done_again_in_its_part(tmp_path: Path) -> None:
         write_part(out, unit, [finding(name, "gone") for name in unit.names])
     found = {item.image: item.error for item in read_findings(out)}
     assert len(found) == 10 and found["5.png"] == found["9.png"] == "gone"
-    # Parts of earlier versions do not say which film they are about.
+    # Parts of earlier versions do not say which radiograph they are about.
     for part in (tmp_path / "findings").iterdir():
         pq.write_table(pq.read_table(part).drop_columns(["digest"]), part)
     assert len(plan(NAMES, out, size=4, now=now).changed) == 8

@@ -29,7 +29,7 @@ FILMS = 800
 
 @pytest.fixture
 def archive(phantoms: Path, tmp_path: Path) -> Path:
-    """A folder of many films, of which one is empty and one is text."""
+    """A folder of many radiographs, of which one is empty and one is text."""
     folder = tmp_path / "archive"
     folder.mkdir()
     films = sorted((phantoms / "images").glob("*.png"))
@@ -120,7 +120,7 @@ def test_killed_workers_and_commands_lose_and_double_nothing(
     assert process.returncode == 0, stderr
     assert f"of {FILMS + 1} were finished before" in stdout
     assert "3 of" in stderr and "Traceback" not in stderr
-    # A film's name may be a patient's: nobody reads it in a log.
+    # A radiograph's name may be a patient's: nobody reads it in a log.
     logs = [path for path in rays_folder.rglob("*.*") if "logs" in path.parts and path.is_file()]
     texts = [stdout.encode(), stderr.encode(), *(path.read_bytes() for path in logs)]
     assert len(logs) > 5

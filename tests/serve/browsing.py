@@ -1,4 +1,4 @@
-"""What tests of the page share: films dropped, what is shown, what is saved."""
+"""What tests of the page share: radiographs dropped, what is shown, what is saved."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def drop(page: Page, named: list[tuple[str, bytes]]) -> None:
 
 
 def loaded(page: Page, count: int) -> list[str]:
-    """The state of each film once all are judged."""
+    """The state of each radiograph once all are judged."""
     for _ in range(200):
         states = page.locator("#rows .state").all_inner_texts()
         done = not any(re.match("waiting|reading|queued", state) for state in states)
@@ -64,7 +64,7 @@ def becomes(locator: Locator) -> Any:
 
 
 def beside(page: Page) -> None:
-    """The film is shown twice, side by side."""
+    """The radiograph is shown twice, side by side."""
     page.keyboard.press("c")
     becomes(page.locator(".view:visible")).to_have_count(2)
     becomes(page.locator("figcaption").nth(1)).not_to_be_empty()

@@ -29,7 +29,7 @@ LOCAL = "http://127.0.0.1"
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
-    """A tiny exported bundle with a card; films of at most 0.5 MB and 100,000 pixels."""
+    """A tiny exported bundle with a card; radiographs of at most 0.5 MB and 100,000 pixels."""
     exported = exported_small("resnet18", "linear", "gradcam").path
     file = tmp_path_factory.mktemp("bundle") / exported.name
     shutil.copy(exported, file)
@@ -42,7 +42,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
 
 @pytest.fixture(scope="session")
 def service(engine: EngineSettings) -> Iterator[Service]:
-    """Started, with room for 8 films."""
+    """Started, with room for 8 radiographs."""
     made = Service(ServeSettings(engine=engine, queue=8, films_per_request=6, timeout=30))
     made.start()
     yield made
@@ -57,7 +57,7 @@ def client(service: Service) -> TestClient:
 
 @pytest.fixture(scope="session")
 def dicom_film(films: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One of the films as DICOM, which the gate takes for a chest film."""
+    """One of the radiographs as DICOM, which the gate takes for a chest radiograph."""
     with Image.open(films[0]) as image:
         gray = np.asarray(image.convert("L"), dtype=np.uint16)
     return film(tmp_path_factory.mktemp("dicom") / "film.dcm", pixels=16 * gray)
@@ -88,7 +88,7 @@ def browser() -> Iterator[Browser]:
 
 
 def _troubles(message: ConsoleMessage) -> list[str]:
-    """An error of the page; that a film is forgotten is none."""
+    """An error of the page; that a radiograph is forgotten is none."""
     forgotten = "404" in message.text and "/v1/findings/" in message.location["url"]
     return [message.text] if message.type == "error" and not forgotten else []
 

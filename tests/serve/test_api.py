@@ -294,7 +294,7 @@ def test_nothing_of_the_patient_is_kept_where_no_objects_are_offered(
         assert body["findings"][0]["dicom"] is None
         assert client.get("/v1/model").json()["downloads"] == ["png", "json"]
     kept = [path.read_bytes() for path in store.rglob("*") if path.is_file()]
-    # The mark, film, heatmap, values, answer.
+    # The mark, radiograph, heatmap, values, answer.
     assert len(kept) == 5
     private = (b"QX47", b"ACC-99", b"2026-01-02", b'"sex":"F"')
     assert not any(word in content for content in kept for word in private)

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: films dropped, read, compared, saved."""
+"""The page in headless Chromium: radiographs dropped, read, compared, saved."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_picture_saved_has_the_films_own_pixels(page: Page, films: list[Path
     got = np.asarray(Image.open(io.BytesIO(picture)).convert("L"), dtype=int)
     film = np.asarray(Image.open(films[0]), dtype=int)
     above = film.shape[0]
-    # Words stand below the film, and cover nothing of it.
+    # Words stand below the radiograph, and cover nothing of it.
     assert got.shape[1] == film.shape[1] and got.shape[0] > above
     assert np.abs(got[:above] - film[:above]).max() <= 1
     page.keyboard.press("i")

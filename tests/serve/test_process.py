@@ -82,7 +82,7 @@ def test_it_does_what_its_description_says(engine: EngineSettings) -> None:
             )
             @given(case=operation.as_strategy())
             def check(case: Any) -> None:
-                # Which bytes are a film cannot be said in a schema, so some are refused.
+                # Which bytes are a radiograph cannot be said in a schema, so some are refused.
                 case.call_and_validate(base_url=address, excluded_checks=[positive_data_acceptance])
 
             check()

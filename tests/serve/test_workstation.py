@@ -35,7 +35,7 @@ def gray(picture: bytes) -> NDArray[np.int64]:
 
 
 def plain(page: Page, path: Path) -> None:
-    """The film without heat and regions."""
+    """The radiograph without heat and regions."""
     page.set_input_files("#files", [path])
     page.locator("#finding").wait_for()
     page.locator("#opacity").fill("0")
@@ -44,7 +44,7 @@ def plain(page: Page, path: Path) -> None:
 
 
 def picture(page: Page, height: int) -> NDArray[np.int64]:
-    """The saved film without the words below it."""
+    """The saved radiograph without the words below it."""
     return gray(saved(page, lambda: page.keyboard.press("s")))[:height]
 
 
@@ -295,7 +295,7 @@ def test_the_worklist_survives_a_reload(page: Page, films: list[Path], address: 
     assert page.locator("#disagree").get_attribute("aria-pressed") == "true"
     assert "not an image" in page.locator("#rows .reason").last.inner_text()
     found = json.loads(saved(page, lambda: page.click("[data-download=json]")))
-    # A film that the server has forgotten says so in its row, and keeps its reading.
+    # A radiograph that the server has forgotten says so in its row, and keeps its reading.
     page.request.delete(f"{address}/v1/findings/{found['id']}")
     page.reload()
     page.locator("#rows .reason", has_text="forgotten").wait_for()

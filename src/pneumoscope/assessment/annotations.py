@@ -119,7 +119,7 @@ class Annotations:
         """The lesions of a radiograph; None if it has no annotation or an empty one.
 
         Raises:
-            EvaluationError, CohortError: the annotation is not on the film's grid.
+            EvaluationError, CohortError: the annotation is not on the radiograph's grid.
         """
         drawing = self.found.get(image)
         drawn = None if drawing is None else drawing.on(height, width, self.originals.get(image))

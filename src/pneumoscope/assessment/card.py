@@ -79,7 +79,7 @@ def write_card(
 
 
 def list_seen(bundle: Path, cohort: Path) -> list[Path]:
-    """Write into a bundle which films and patients it was made with; its card stays as it is.
+    """Write into a bundle which radiographs and patients it was made with; its card stays as it is.
 
     Args:
         bundle: its folder, or a run.

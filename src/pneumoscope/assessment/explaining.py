@@ -1,4 +1,4 @@
-"""What several heatmap methods show on the same film, side by side."""
+"""What several heatmap methods show on the same radiograph, side by side."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def explain_to_folder(
         engine: a loaded bundle.
         files: (name, path) pairs.
         others: heatmaps beside the bundle's own.
-        out: a PNG for each film, and `explain.json`.
-        gate: ask the input gate of each film.
+        out: a PNG for each radiograph, and `explain.json`.
+        gate: ask the input gate of each radiograph.
         progress: called with (done, total).
 
     Returns:
@@ -71,14 +71,15 @@ def explain_to_folder(
 
 
 def _draw(item: Explained, info: BundleInfo, out: Path) -> dict[str, Any]:
-    """Write the film's picture; what `explain.json` says of the film."""
+    """Write the radiograph's picture; what `explain.json` says of the radiograph."""
 
     finding, own, labels = item.finding, info.heatmap, info.labels
     positive = finding.label == labels[1]
     lungs = _lungs(item)
     panels, said = [], {}
     for name, heatmap in {own: item.heatmap, **item.others}.items():
-        # As in a finding: on a film called negative nothing was found that could be somewhere.
+        # As in a finding: on a radiograph called negative nothing was found that could be
+        # somewhere.
         level = info.region_threshold
         regions = positive_regions(heatmap, threshold=level) if positive else []
         peak, share = peak_of(heatmap), share_in(heatmap, lungs)
@@ -138,8 +139,8 @@ def _lungs(item: Explained) -> NDArray[np.bool_] | None:
 def peak_of(heatmap: NDArray[np.float32]) -> Point | None:
     """Centre of the hottest pixel, `x, y` between pixel edges; None for a map flat or empty.
 
-    Of pixels equally hot, as on the plateau that interpolation leaves at the film's edge, it is
-    the one nearest to their common centre.
+    Of pixels equally hot, as on the plateau that interpolation leaves at the radiograph's edge, it
+    is the one nearest to their common centre.
     """
     highest = heatmap.max()
     if heatmap.min() == highest:

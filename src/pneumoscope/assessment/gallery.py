@@ -28,7 +28,7 @@ LESION_RULE = (
     "misses of the classifier."
 )
 _EACH = 2
-# Larger films are shown at this side; the report stays a few megabytes.
+# Larger radiographs are shown at this side; the report stays a few megabytes.
 _SHOWN_SIDE = 640
 
 

@@ -1,4 +1,4 @@
-"""How well the input gate tells chest films from everything else."""
+"""How well the input gate tells chest radiographs from everything else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pneumoscope.gate import InputGate, Verdict
 from pneumoscope.imaging import Radiograph, model_input, read_radiograph
 
 _SIDE = 224
-# Films that are changed and spoiled, evenly spread over test: more take time and tell little.
+# Radiographs that are changed and spoiled, evenly spread over test: more take time and tell little.
 _CHANGED = 500
 
 
@@ -31,19 +31,19 @@ def measure_gate(
     pictures: Sequence[tuple[str, Path]] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """False alarms on chest films and detection of what is none, with 95 % intervals by patient.
+    """False alarms on chest radiographs and detection of others, with 95 % intervals by patient.
 
     Args:
         gate: the input gate.
-        part: upright frontal chest films.
+        part: upright frontal chest radiographs.
         chests: (name, path) of further ones.
         tables: CSV files of `train-gate`, of which the test part is used.
         pictures: (name, path) of pictures of other things.
-        progress: called with (films of `part` done, films in all).
+        progress: called with (radiographs of `part` done, radiographs in all).
 
     Raises:
         SettingsError: the gate was made by cross-validation over the pictures of a table.
-        ImageError: a film of `part` cannot be read.
+        ImageError: a radiograph of `part` cannot be read.
     """
     paths, patients = part.paths(), part.patients()
     changed = np.unique(np.linspace(0, len(paths) - 1, min(_CHANGED, len(paths))).astype(int))
@@ -76,11 +76,11 @@ def measure_gate(
 
 
 def spoil(pixels: NDArray[np.float32], rng: np.random.Generator) -> dict[str, NDArray[np.float32]]:
-    """A film spoilt in each known way, by kind.
+    """A radiograph spoilt in each known way, by kind.
 
     Args:
         pixels: float32 (height, width) in [0, 1].
-        rng: places the crop, a third of the film's area or less, and the noise.
+        rng: places the crop, a third of the radiograph's area or less, and the noise.
     """
     height, width = pixels.shape
     side = np.sqrt(rng.uniform(0.08, 0.33))
@@ -100,7 +100,7 @@ def spoil(pixels: NDArray[np.float32], rng: np.random.Generator) -> dict[str, ND
 
 
 def odd(pixels: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """A film that looks unusual and is still an upright frontal film, by kind.
+    """A radiograph that looks unusual and is still an upright frontal radiograph, by kind.
 
     Args:
         pixels: float32 (height, width) in [0, 1].
@@ -147,7 +147,7 @@ def _judge_part(
     changed: set[int],
     progress: Callable[[int, int], None] | None,
 ) -> tuple[list[Verdict], dict[str, list[Verdict]], dict[str, list[Verdict]]]:
-    """Verdicts on all films, and by kind on those in rows `changed`, spoilt and looking odd."""
+    """Verdicts on all radiographs, and by kind on those in rows `changed`, spoilt."""
     rng = np.random.default_rng(0)
     own: list[Verdict] = []
     spoilt: dict[str, list[Verdict]] = {}
@@ -233,7 +233,7 @@ def _share(found: Sequence[Verdict], patients: Sequence[str]) -> dict[str, Any]:
 def _detected(
     found: Sequence[Verdict], groups: Sequence[str], chests: Sequence[Verdict]
 ) -> dict[str, Any]:
-    """Share flagged of pictures that should be, AUROC against chest films, and reasons given."""
+    """Share flagged of pictures that should be, AUROC against chest radiographs, reasons."""
     reasons = Counter(verdict.reason for verdict in found if verdict.reason is not None)
     return {
         **_share(found, groups),
@@ -243,7 +243,7 @@ def _detected(
 
 
 def _auroc(chests: Sequence[Verdict], found: Sequence[Verdict]) -> float:
-    """Share of pairs in which the other picture scores above the chest film; ties are halves."""
+    """Share of pairs in which the other picture scores above the radiograph; ties are halves."""
     own = np.sort([verdict.score for verdict in chests])
     scores = np.array([verdict.score for verdict in found])
     below, upto = np.searchsorted(own, scores, "left"), np.searchsorted(own, scores, "right")

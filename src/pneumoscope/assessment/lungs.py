@@ -35,10 +35,11 @@ def score_lungs(
     """Compare the segmenter's lungs (two largest parts at probability .5) with the drawn ones.
 
     Returns:
-        For each film its image, patient, extra columns, `dice`, `iou` and `plausible` (0 or 1).
+        For each radiograph its image, patient, extra columns, `dice`, `iou` and `plausible` (0 or
+        1).
 
     Raises:
-        CohortError: a film or mask cannot be read.
+        CohortError: a radiograph or mask cannot be read.
     """
     scores = []
     for done, case in enumerate(cases, start=1):
@@ -74,7 +75,7 @@ def document_lungs(
 
     Args:
         model: the file, as `training.lungs_export` wrote it.
-        cases: films with masks by split.
+        cases: radiographs with masks by split.
         stage: from what is done now to a context with a function of (done, total).
 
     Returns:

@@ -96,7 +96,8 @@ class LocalizationStudy:
             annotation = None
             if row["label"] == self._positive:
                 annotation = self.annotations.lesions(item.name, *item.heatmap.shape)
-                # A positive film that nobody annotated says nothing about where its lesions are.
+                # A positive radiograph that nobody annotated says nothing about where its lesions
+                # are.
                 if annotation is None:
                     return
                 self._annotated += 1

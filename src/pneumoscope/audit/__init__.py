@@ -8,8 +8,8 @@ inference; torch, scikit-image.
 
 Inside: `randomisation` draws the network's weights anew, `deletion` removes the hottest pixels
 (`imputation` fills them), `marker` stamps a token into a corner, `places` looks where heat lies,
-`shortcuts` hides parts of films and asks what the decision keeps (`attributes`: what the cohort's
-table tells).
+`shortcuts` hides parts of radiographs and asks what the decision keeps (`attributes`: what the
+cohort's table tells).
 """
 
 from pneumoscope.audit.attributes import table_scores

@@ -1,4 +1,4 @@
-"""What a cohort's table tells of the label, without any film."""
+"""What a cohort's table tells of the label, without any radiograph."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def run_audit(
         table: what the cohort's table tells of those, from `table_scores`.
 
     Raises:
-        EvaluationError: no film.
+        EvaluationError: no radiograph.
         SettingsError: a test is not known.
         BundleError: the engine does not give away its network.
         WeightsError: lungs have to be found and the segmenter cannot be loaded.

@@ -23,7 +23,7 @@ from pneumoscope.audit.probe import Heat, Pixels, Probe, boxes, stacked
 from pneumoscope.evaluate import Interval, calibrated
 
 PERCENTAGES = (5, 10, 20, 30, 50)
-"""Parts of the film that are removed, in percent."""
+"""Parts of the radiograph that are removed, in percent."""
 
 MARGIN = 0.0
 """By how much hottest first must lower the log-odds more than random order, at the interval's
@@ -64,7 +64,7 @@ def pixel_deletion(
 
 
 def explained_films(probe: Probe, films: Sequence[AuditFilm]) -> tuple[list[AuditFilm], int]:
-    """The films called positive, whose heatmaps people look at, in their order; and how many.
+    """The radiographs called positive, whose heatmaps people look at, in their order; and how many.
 
     Fewer than `LEAST` are filled up with those that come closest.
     """
@@ -96,7 +96,7 @@ def _changes(
 
 
 def _removed(film: AuditFilm, order: NDArray[np.intp], rng: np.random.Generator) -> Pixels:
-    """The film with each percentage of its pixels removed, (percentages, size, size)."""
+    """The radiograph with each percentage of its pixels removed, (percentages, size, size)."""
     content = film.pixels[film.content].astype(np.float64) / 255
     results = np.repeat(film.pixels[None], len(PERCENTAGES), axis=0)
     for result, percentage in zip(results, PERCENTAGES, strict=True):
@@ -108,7 +108,7 @@ def _removed(film: AuditFilm, order: NDArray[np.intp], rng: np.random.Generator)
 
 
 def _judged(changes: Array, patients: list[str]) -> Outcome:
-    """The outcome from the changes (films, 2, orders, percentages)."""
+    """The outcome from the changes (radiographs, 2, orders, percentages)."""
     tables, chances = (
         {order: changes[:, what, index] for index, order in enumerate(ORDERS)} for what in (0, 1)
     )

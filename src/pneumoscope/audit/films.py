@@ -39,9 +39,9 @@ class AuditFilm:
         patient: whose it is.
         target: 1 for the positive label, 0 for the negative.
         pixels: (size, size) uint8, from `imaging.model_input`.
-        letterbox: of the film as it stands in `pixels`, at scale one: an audit measures on the
-            model's own pixels, so that large films cost no more than small ones.
-        lungs: (height, width) bool on the letterbox's film, if they are known.
+        letterbox: of the radiograph as it stands in `pixels`, at scale one: an audit measures on
+            the model's own pixels, so that large radiographs cost no more than small ones.
+        lungs: (height, width) bool on the letterbox's radiograph, if they are known.
     """
 
     name: str
@@ -53,7 +53,7 @@ class AuditFilm:
 
     @property
     def content(self) -> tuple[slice, slice]:
-        """Rows and columns of `pixels` that the film covers."""
+        """Rows and columns of `pixels` that the radiograph covers."""
         box = self.letterbox
         return (
             slice(box.top, box.top + box.height),
@@ -125,7 +125,7 @@ def cohort_films(
         progress: called with (done, radiographs drawn).
 
     Returns:
-        The films, and (image, reason) of those that could not be read.
+        The radiographs, and (image, reason) of those that could not be read.
 
     Raises:
         EvaluationError: none of those drawn could be read.

@@ -1,4 +1,4 @@
-"""Marker: a token in a corner of the film must not move the decision.
+"""Marker: a token in a corner of the radiograph must not move the decision.
 
 Side markers, letters and tokens differ between hospitals and wards and give labels away (Zech et
 al., PLOS Medicine 2018, doi 10.1371/journal.pmed.1002683). Here a bright disc and a letter are
@@ -43,7 +43,7 @@ CORNERS = {
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The model's answer to all films: calibrated log-odds, decisions, heatmaps."""
+    """The model's answer to all radiographs: calibrated log-odds, decisions, heatmaps."""
 
     log_odds: NDArray[np.float64]
     positive: NDArray[np.bool_]
@@ -87,7 +87,7 @@ def marker_shortcut(
 
 
 def stamped(film: AuditFilm, kind: str, corner: str) -> Pixels:
-    """The film's pixels (size, size) with a marker in one of its corners."""
+    """The radiograph's pixels (size, size) with a marker in one of its corners."""
     pixels = film.pixels.copy()
     content = pixels[film.content]
     down, right = CORNERS[corner]
@@ -103,7 +103,7 @@ def on_marker(heat: Heat, corner: str, cell: float) -> float:
     meant. NaN for a map without evidence.
 
     Args:
-        heat: (height, width) on the film's part of the model's square.
+        heat: (height, width) on the radiograph's part of the model's square.
         corner: one of `CORNERS`.
         cell: side of a cell of the network's grid, in pixels.
     """
@@ -119,7 +119,7 @@ def on_marker(heat: Heat, corner: str, cell: float) -> float:
 
 
 def _mark(kind: str, height: int, width: int) -> NDArray[np.uint8]:
-    """1 where the marker is, in the upper left corner of a film; sizes are in film heights."""
+    """1 where the marker is, in the upper left corner; sizes are in heights of the radiograph."""
     y = (np.arange(height)[:, None] + 0.5) / height - _CENTRE
     x = (np.arange(width)[None] + 0.5) / height - _CENTRE
     if kind == "disc":

@@ -1,7 +1,7 @@
 """Places: pneumonia is in the lungs, so a heatmap's peak and energy should be, and not at the edge.
 
 Measured on the heatmap before the lungs factor, which would put the heat there by force, and
-compared with what points drawn evenly over the film would give: the share of its area.
+compared with what points drawn evenly over the radiograph would give: the share of its area.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BORDER = 0.05
 """Width of the border, relative to the side; as in `evaluate.score_lungs`."""
 
 GAIN = 0.0
-"""Heat in the lungs beyond their share of the film's area, at the interval's lower end."""
+"""Heat in the lungs beyond their share of the radiograph's area, at the interval's lower end."""
 
 _COLUMNS = (
     "peak_at_border",
@@ -46,7 +46,7 @@ def heat_places(
     Args:
         probe: the bundle.
         films: the sample, from `explained_films`.
-        segmenter: finds the lungs of films whose lungs are not known.
+        segmenter: finds the lungs of radiographs whose lungs are not known.
         progress: called with (radiographs done, in all).
     """
     tick = counted(progress, len(films))
@@ -81,14 +81,14 @@ def heat_places(
             "leave them out."
         )
     known = sum(not math.isnan(row["peak_at_border"]) for row in table)
-    # Every film has its own exact share by rounding; it is no estimate.
+    # Every radiograph has its own exact share by rounding; it is no estimate.
     figures["border_share"] = replace(random, low=math.nan, high=math.nan)
     limits = {"peak_at_border": round(random.value, 4), "energy_gain": GAIN}
     return Outcome(passed, known, figures, limits, (), warnings)
 
 
 def find_lungs(film: AuditFilm, segmenter: LungSegmenter | None) -> NDArray[np.bool_] | None:
-    """(height, width) of the film, true in the lungs; None where they are not found."""
+    """(height, width) of the radiograph, true in the lungs; None where they are not found."""
     if film.lungs is not None:
         return film.lungs if film.lungs.any() else None
     if segmenter is None:
@@ -98,7 +98,7 @@ def find_lungs(film: AuditFilm, segmenter: LungSegmenter | None) -> NDArray[np.b
 
 
 def _scores(heat: Heat, lungs: NDArray[np.bool_] | None) -> dict[str, float]:
-    """The columns of one film; NaN for what does not exist."""
+    """The columns of one radiograph; NaN for what does not exist."""
     everywhere = np.ones(heat.shape, dtype=np.bool_)
     at_border = score_lungs(heat, everywhere).peak_at_border
     row = dict.fromkeys(_COLUMNS, math.nan) | {"peak_at_border": at_border}
@@ -115,7 +115,7 @@ def _scores(heat: Heat, lungs: NDArray[np.bool_] | None) -> dict[str, float]:
 
 
 def border_area(height: int, width: int) -> float:
-    """Share of a film's pixels whose centres are in the border: what random points would score."""
+    """Share of pixels whose centres are in the border: what random points would score."""
     inner = [np.mean(np.abs((np.arange(side) + 0.5) / side - 0.5) <= 0.5 - BORDER)
              for side in (height, width)]  # fmt: skip
     return float(1 - inner[0] * inner[1])

@@ -69,7 +69,7 @@ class Probe:
         spec: HeatmapSpec,
         tick: Callable[[int], None] | None = None,
     ) -> tuple[NDArray[np.float64], list[Heat]]:
-        """Calibrated log-odds (N,) and heatmaps in [0, 1] on the film's part of the square.
+        """Calibrated log-odds (N,) and heatmaps in [0, 1] on the radiograph's part of the square.
 
         Args:
             pixels: (N, size, size) uint8.

@@ -44,7 +44,8 @@ def weight_randomisation(
 
     Args:
         engine: the bundle.
-        films: the sample; films whose original map shows no evidence are left out of the means.
+        films: the sample; radiographs whose original map shows no evidence are left out of the
+            means.
         seed: of the new weights.
         progress: called with (radiographs explained, in all).
         max_steps: compare at this many blocks, evenly chosen; the last is the stem.
@@ -80,7 +81,7 @@ def weight_randomisation(
 
 
 def _reduced(box: Letterbox) -> Letterbox:
-    """The same film, but with `_SIDE` pixels along its longer side if it has more."""
+    """The same radiograph, but with `_SIDE` pixels along its longer side if it has more."""
     scale = min(1.0, _SIDE / max(box.height, box.width))
     height, width = (max(1, round(side * scale)) for side in (box.height, box.width))
     return replace(box, height=height, width=width)
@@ -101,7 +102,7 @@ def rank_correlation(one: Heat, other: Heat) -> float:
 def similarity(one: Heat, other: Heat) -> float:
     """Structural similarity (Wang et al. 2004) of two heatmaps in [0, 1].
 
-    NaN if the first shows nothing, or for a film narrower than the window of 11 pixels.
+    NaN if the first shows nothing, or for a radiograph narrower than the window of 11 pixels.
     """
     from skimage.metrics import structural_similarity
 
@@ -126,7 +127,7 @@ def chosen_steps(total: int, most: int) -> NDArray[np.intp]:
 def _steps(
     classifier: Classifier, seed: int, most: int, films: int, progress: Progress | None
 ) -> Iterator[tuple[str, Classifier, Callable[[int], None]]]:
-    """The chosen blocks of the cascade, each with what counts the films done in it."""
+    """The chosen blocks of the cascade, each with what counts the radiographs done in it."""
     names = block_names(classifier)
     wanted = [names[index] for index in chosen_steps(len(names), most)]
     for index, (name, copied) in enumerate(cascade(classifier, seed, wanted)):

@@ -1,10 +1,10 @@
 """Shortcuts: how well the label can be told from what is outside the lungs.
 
-Parts of every film are hidden and the model is asked again. What its ROC-AUC keeps without the
-lungs, or with nothing but the film's edge, it did not learn from the disease (Zech et al. 2018;
-DeGrave et al. 2021). What the cohort's own table tells, such as the view, needs no film at all.
-A film of which parts are gone is none that the model was made for: a low figure may be that alone,
-a high one cannot be.
+Parts of every radiograph are hidden and the model is asked again. What its ROC-AUC keeps without
+the lungs, or with nothing but the radiograph's edge, it did not learn from the disease (Zech et al.
+2018; DeGrave et al. 2021). What the cohort's own table tells, such as the view, needs no radiograph
+at all. A radiograph of which parts are gone is none that the model was made for: a low figure may
+be that alone, a high one cannot be.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def shortcuts(
     table: Mapping[str, Mapping[str, float]],
     progress: Progress | None = None,
 ) -> Outcome:
-    """ROC-AUC with parts of the films hidden, and of the cohort's table alone.
+    """ROC-AUC with parts of the radiographs hidden, and of the cohort's table alone.
 
     Args:
         probe: the bundle.
         films: the sample; those without lungs are left out.
-        segmenter: finds the lungs of films whose lungs are not known.
-        table: by column of the cohort's table, by name of the film, the share of positives among
-            train radiographs of the same kind.
+        segmenter: finds the lungs of radiographs whose lungs are not known.
+        table: by column of the cohort's table, by name of the radiograph, the share of positives
+            among train radiographs of the same kind.
         progress: called with (radiographs done, in all).
     """
     found = [(film, find_lungs(film, segmenter)) for film in films]
@@ -90,7 +90,7 @@ def shortcuts(
 def _areas(
     scores: Mapping[str, NDArray[np.float64]], targets: Sequence[int], patients: Sequence[str]
 ) -> dict[str, dict[str, Interval]]:
-    """Of each view the ROC-AUC, and what it keeps of the whole film's beyond chance."""
+    """Of each view the ROC-AUC, and what it keeps of the whole radiograph's beyond chance."""
     areas = roc_aucs(scores, targets)
 
     def statistic(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -132,7 +132,7 @@ def _warnings(auc: Mapping[str, Interval]) -> list[str]:
 
 
 def _replaced(film: AuditFilm, hidden: Mask, instead: NDArray[np.float32] | None = None) -> Pixels:
-    """The film with the hidden part in one gray, the same for all films, or as in `instead`."""
+    """The radiograph with the hidden part in one gray, the same for all, or as in `instead`."""
     pixels = film.pixels.copy()
     content = pixels[film.content]
     if instead is None:
@@ -183,15 +183,15 @@ _FIGURES = {
 
 
 def surroundings(content: Pixels) -> NDArray[np.float32]:
-    """A film (height, width) without what is narrower than a marker's strokes and bright."""
+    """A radiograph (height, width) without what is narrower than a marker's strokes and bright."""
     side = max(round(_STROKE * max(content.shape)), 3)
     return ndimage.grey_opening(content, size=(side, side)).astype(np.float32)
 
 
 def markers(content: Pixels, around: NDArray[np.float32]) -> Mask:
-    """Small bright things on a film (height, width): letters, arrows, clips, lines' tips.
+    """Small bright things on a radiograph (height, width): letters, arrows, clips, lines' tips.
 
-    `around` is what `surroundings` says of the film.
+    `around` is what `surroundings` says of the radiograph.
     """
     bright = content.astype(np.float32) - around > _STANDS_OUT
     labels, count = ndimage.label(bright, np.ones((3, 3)))

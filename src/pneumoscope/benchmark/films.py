@@ -69,5 +69,5 @@ def phantom_films(folder: Path, count: int, side: int) -> list[Path]:
 
 
 def model_pixels(films: list[Path], size: int) -> NDArray[np.uint8]:
-    """The films as an engine takes them: (N, size, size) uint8."""
+    """The radiographs as an engine takes them: (N, size, size) uint8."""
     return np.stack([model_input(read_radiograph(film), size)[0] for film in films])

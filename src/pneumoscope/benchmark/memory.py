@@ -1,7 +1,7 @@
 """A process of its own: explain batches by one way, say how much memory that took.
 
-Reads `make_way`'s arguments as JSON from standard input, the films as the path of an .npy file, and
-writes the highest resident memory in bytes.
+Reads `make_way`'s arguments as JSON from standard input, the radiographs as the path of an .npy
+file, and writes the highest resident memory in bytes.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def prepare(
 
 
 def _see_evidence(classifier: Classifier) -> None:
-    """Let activations speak for the positive class, so that no film's map is empty."""
+    """Let activations speak for the positive class, so that no radiograph's map is empty."""
     last = [layer for layer in classifier.head.modules() if isinstance(layer, nn.Linear)][-1]
     with torch.no_grad():
         last.weight[1].abs_()

@@ -24,7 +24,7 @@ class Answer:
 
 
 class ExplainWay(ABC):
-    """Explains batches of the films, one after the other, again and again."""
+    """Explains batches of the radiographs, one after the other, again and again."""
 
     def __init__(self, films: Films, batch: int) -> None:
         whole = len(films) // batch * batch

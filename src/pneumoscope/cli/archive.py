@@ -44,7 +44,7 @@ def predict_archive(
         done = scale.predict_archive(
             engine, names, out, threshold=threshold, settings=settings, progress=update
         )
-    # Only how many: logs of a cluster name no film.
+    # Only how many: logs of a cluster name no radiograph.
     if done.kept:
         console.print(
             f"{len(done.kept)} of {len(names)} were finished before and have not changed since; "

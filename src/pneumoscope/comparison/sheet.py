@@ -30,7 +30,7 @@ def write_sheet(
     bundles: Mapping[str, Path],
     progress: Callable[[int, int], None] | None = None,
 ) -> bytes:
-    """Write `heatmaps.png` into a comparison's folder: `heatmap_sheet` of the films chosen by rule.
+    """Write `heatmaps.png` into a comparison's folder: `heatmap_sheet` of chosen radiographs.
 
     Args:
         out: the folder.
@@ -80,7 +80,7 @@ def heatmap_sheet(
     note: str,
     progress: Callable[[int, int], None] | None = None,
 ) -> bytes:
-    """A row for each radiograph: the film, then each backbone's heatmap over it.
+    """A row for each radiograph: the radiograph, then each backbone's heatmap over it.
 
     Args:
         part: the split.

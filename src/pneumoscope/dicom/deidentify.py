@@ -4,7 +4,8 @@ The profile is the Basic Application Level Confidentiality Profile of PS3.15 E.2
 retain device identity, for objects that hold few attributes to begin with (see `source`): name and
 patient id become a code, UIDs become new ones, consistently; birth date, sex, dates, times,
 accession number, study id, issuer, study description, request and the referring physician are
-emptied or removed. Pixels are not cleaned: text burned into a film stays on its Secondary Capture.
+emptied or removed. Pixels are not cleaned: text burned into a radiograph stays on its Secondary
+Capture.
 
 The code and the UIDs are keyed hashes (HMAC-SHA256). Who has the key and the originals can link
 them, nobody else can; with the same key the same patient gets the same code every time.

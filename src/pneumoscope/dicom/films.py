@@ -1,4 +1,4 @@
-"""Findings of many films as DICOM objects beside `findings.jsonl`."""
+"""Findings of many radiographs as DICOM objects beside `findings.jsonl`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def predict_objects(
     begun: Callable[[FindingsFolder], object] = lambda _: None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> FindingsFolder:
-    """Write findings, `selection.jsonl` and the objects of every frontal chest film.
+    """Write findings, `selection.jsonl` and the objects of every frontal chest radiograph.
 
     Args:
         engine: a loaded bundle.
@@ -54,9 +54,9 @@ def predict_objects(
         key: file with the key of pseudonyms; None to keep the patient's name and id.
         threshold: decide at this probability instead of the bundle's threshold.
         batch_size: radiographs per call of the engine.
-        gate: ask the input gate of each film.
-        limits: larger films become an error; None for `DEFAULT_LIMITS`.
-        begun: called with the folder before the first film.
+        gate: ask the input gate of each radiograph.
+        limits: larger radiographs become an error; None for `DEFAULT_LIMITS`.
+        begun: called with the folder before the first radiograph.
         progress: called with (done, total).
 
     Raises:
@@ -141,7 +141,7 @@ class _Reading:
     told: Callable[[str], str]
 
     def passed(self) -> Iterator[tuple[str, Path]]:
-        """Names and paths that may be frontal chest films; the others are written as refused."""
+        """Files that may be frontal chest radiographs; the others are written as refused."""
         from pneumoscope.dicom.outcome import Outcome
         from pneumoscope.dicom.selection import refuse_unless_chest_film
         from pneumoscope.findings import Finding
@@ -149,7 +149,7 @@ class _Reading:
         for name, path in self.paths.items():
             if name in self.folder.finished:
                 continue
-            # Objects of an earlier film of this name must not pass for those of this one.
+            # Objects of an earlier radiograph of this name must not pass for those of this one.
             shutil.rmtree(self.out / _place(name), ignore_errors=True)
             try:
                 refuse_unless_chest_film(path)
@@ -173,7 +173,7 @@ class _Reading:
 
 
 def _place(name: str) -> str:
-    """Where in the output folder a film's objects go."""
+    """Where in the output folder a radiograph's objects go."""
     return f"objects/{sha256(name.encode()).hexdigest()[:16]}"
 
 

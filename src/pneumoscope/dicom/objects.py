@@ -46,10 +46,10 @@ def parse_kinds(text: str) -> tuple[Kind, ...]:
 
 
 def kinds_for(result: Result, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
-    """Those of `kinds` that there can be for a film.
+    """Those of `kinds` that there can be for a radiograph.
 
-    A presentation state is for gray films; segmentations for films where the disease is asserted,
-    that of regions where there are any.
+    A presentation state is for gray radiographs; segmentations for radiographs where the disease is
+    asserted, that of regions where there are any.
     """
     none: set[Kind] = set()
     if result.source.dataset.SamplesPerPixel != 1:
@@ -68,7 +68,7 @@ def write_objects(
 
     Args:
         result: what to tell; its source has been through `pseudonyms` if there are any.
-        kinds: which objects; those that cannot be made for this film are left out.
+        kinds: which objects; those that cannot be made for this radiograph are left out.
         folder: created if missing; files of the same names are replaced.
         pseudonyms: given, the objects are marked as de-identified and their dates removed.
 
@@ -79,7 +79,7 @@ def write_objects(
     for kind in kinds_for(result, kinds):
         path = folder / f"{kind}.dcm"
         with warnings.catch_warnings():
-            # Names without "^" and the like, which the film has already.
+            # Names without "^" and the like, which the radiograph has already.
             warnings.simplefilter("ignore")
             made = _MAKERS[kind](result)
             _add_context(made, result)
@@ -100,7 +100,7 @@ def write_objects(
 
 
 def _add_context(made: Any, result: Result) -> None:
-    """What the study and the body part are called, as in the film."""
+    """What the study and the body part are called, as in the radiograph."""
     source = result.source.dataset
     if "StudyDescription" in source:
         made.StudyDescription = source.StudyDescription

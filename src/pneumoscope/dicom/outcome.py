@@ -18,8 +18,8 @@ from pneumoscope.findings import ENGLISH, Finding
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Explained, Failed
 
-# Reasons for which no objects are written; an inverted, rotated or cropped film gets objects that
-# say what is wrong with it.
+# Reasons for which no objects are written; an inverted, rotated or cropped radiograph gets objects
+# that say what is wrong with it.
 _NO_FILM = ("blank", "lateral", "ct", "not_chest")
 
 
@@ -29,9 +29,9 @@ class Outcome:
 
     Attributes:
         image: its name, as in its finding.
-        chosen: whether it was taken for a frontal chest film.
+        chosen: whether it was taken for a frontal chest radiograph.
         decided_by: `tags`, `reading` (it is damaged, or nothing can refer to it), `gate`, or
-            `duplicate` (the same film was read before, from another file).
+            `duplicate` (the same radiograph was read before, from another file).
         reason: why it was not chosen, or what the gate found; None if nothing is the matter.
         objects: paths of the objects, relative to the output folder.
     """
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def shows_no_film(finding: Finding) -> bool:
-    """Whether the gate takes a picture for no frontal chest film at all."""
+    """Whether the gate takes a picture for no frontal chest radiograph at all."""
     return finding.gate is not None and finding.gate.reason in _NO_FILM
 
 
@@ -72,7 +72,7 @@ def tell(
         out: output folder.
         folder: where in it the objects go.
         pseudonyms: given, the objects do not name the patient.
-        predecessor: the report of an earlier reading of this film; None if none is known.
+        predecessor: the report of an earlier reading of this radiograph; None if none is known.
 
     Returns:
         The outcome, and the finding: an error where the file lacks what objects must refer to.

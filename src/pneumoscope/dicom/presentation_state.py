@@ -1,4 +1,4 @@
-"""Grayscale Softcopy Presentation State: boxes and text that viewers draw over the film itself."""
+"""Grayscale Softcopy Presentation State: boxes and text that viewers draw over the radiograph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _MARGIN = 0.02
 def presentation_state(result: Result) -> Any:
     """The presentation state of a result.
 
-    Coordinates are in pixels of the film between pixel edges, as regions are: 0\\0 is the top-left
+    Coordinates are in pixels of the radiograph between pixel edges, as regions are: 0\\0 is the
+        top-left
     corner of the top-left pixel (PS3.3 C.10.5.1.2).
     """
     from highdicom import PresentationLUTTransformation
@@ -33,7 +34,7 @@ def presentation_state(result: Result) -> Any:
         graphic_objects=[_box(region) for region in result.finding.regions] or None,
         text_objects=_texts(result),
     )
-    # The polarity that a viewer would give the film alone (PS3.3 C.11.6).
+    # The polarity that a viewer would give the radiograph alone (PS3.3 C.11.6).
     inverse = source.PhotometricInterpretation == "MONOCHROME1"
     return GrayscaleSoftcopyPresentationState(
         [source],

@@ -1,8 +1,8 @@
-"""Structured Report, TID 1500: what a person read on a film beside a finding of this program.
+"""Structured Report, TID 1500: what a person read on a radiograph beside a finding of this program.
 
-The observer is a person. The disease is the question, and the coded answer is present or absent.
-A corrected box is a region on the film's pixels (SCOORD). The report is preliminary and unverified:
-whoever signs a reading does so in the system that reports.
+The observer is a person. The disease is the question, and the coded answer is present or absent. A
+corrected box is a region on the radiograph's pixels (SCOORD). The report is preliminary and
+unverified: whoever signs a reading does so in the system that reports.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PersonReading:
 
     Attributes:
         label: one of the model's labels.
-        boxes: where the disease is, `x, y, width, height` in pixels of the film.
+        boxes: where the disease is, `x, y, width, height` in pixels of the radiograph.
         note: free text.
         reader: name or initials; empty if nobody said.
     """
@@ -47,7 +47,7 @@ def reader_report(result: Result, reading: PersonReading) -> Any:
 
     Args:
         result: the finding beside which it was read.
-        reading: of its film. The same reading gives the same UIDs.
+        reading: of its radiograph. The same reading gives the same UIDs.
     """
     said = json.dumps(asdict(reading), sort_keys=True)
     groups = [

@@ -1,4 +1,4 @@
-"""The request that a film answers, as a report must refer to it (PS3.3 C.17.2)."""
+"""The request that a radiograph answers, as a report must refer to it (PS3.3 C.17.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REQUEST = (
     "RequestedProcedureDescription",
     "RequestedProcedureCodeSequence",
 )
-"""Read of the film: from its request attributes, or from beside them, where some devices put it."""
+"""Read from the radiograph's request attributes, or beside them, where some devices put it."""
 
 _TEXTS = {
     "AccessionNumber": 16,
@@ -25,10 +25,10 @@ _CODE = {"CodeValue": 16, "CodingSchemeDesignator": 16, "CodeMeaning": 64}
 
 
 def referenced_request(tags: Any) -> Any | None:
-    """An item of a report's Referenced Request Sequence; None if the film tells of no request.
+    """An item of a report's Referenced Request Sequence; None if there is no request.
 
     Args:
-        tags: of the film, with its study's UID and accession number.
+        tags: of the radiograph, with its study's UID and accession number.
     """
     from pydicom import Dataset
 

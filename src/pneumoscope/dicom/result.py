@@ -1,8 +1,8 @@
-"""What was found on one film, as all derived objects say it, and how they name themselves.
+"""What was found on one radiograph, as all derived objects say it, and how they name themselves.
 
-UIDs are name-based (version 5 UUIDs, PS3.5 B.2): the same film (`Source.digest`), in whichever
-transfer syntax it came, read by the same model at the same threshold with the same version of this
-program, gives the same UIDs. An archive that is sent a result twice keeps one.
+UIDs are name-based (version 5 UUIDs, PS3.5 B.2): the same radiograph (`Source.digest`), in
+whichever transfer syntax it came, read by the same model at the same threshold with the same
+version of this program, gives the same UIDs. An archive that is sent a result twice keeps one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FIRST_SERIES = 9001
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A Structured Report as others refer to it; it is in the study of its film.
+    """A Structured Report as others refer to it; it is in the study of its radiograph.
 
     Attributes:
         series: its SeriesInstanceUID.
@@ -47,16 +47,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A film with its finding.
+    """A radiograph with its finding.
 
     Attributes:
-        source: what the objects carry of the film.
+        source: what the objects carry of the radiograph.
         pixels: (height, width) float32 in [0, 1], as displayed, bright = dense.
         heatmap: (height, width) float32 in [0, 1], on the same grid.
         finding: probability, decision, regions; without an error.
         info: of the bundle that found it.
         spacing: (row, column) in millimetres per pixel; None if unknown.
-        predecessor: the report of an earlier reading of this film; None if none is known.
+        predecessor: the report of an earlier reading of this radiograph; None if none is known.
     """
 
     source: Source
@@ -78,7 +78,7 @@ class Result:
         """From what inference explained.
 
         Raises:
-            ValueError: the source is not the film that was explained.
+            ValueError: the source is not the radiograph that was explained.
         """
         film = explained.radiograph
         if source.grid != film.pixels.shape:

@@ -49,7 +49,7 @@ class Archive:
 def retrieve_study(
     archive: Archive, folder: Path, *, study: str | None = None, accession: str | None = None
 ) -> list[Path]:
-    """Fetch the CR and DX films of one study.
+    """Fetch the CR and DX radiographs of one study.
 
     Args:
         archive: where from.
@@ -63,7 +63,7 @@ def retrieve_study(
     Raises:
         SettingsError: neither or both are given.
         OutputError: the folder holds something, or cannot be written.
-        PneumoscopeError: the archive does not answer, refuses, or has no such film.
+        PneumoscopeError: the archive does not answer, refuses, or has no such radiograph.
     """
     if (study is None) == (accession is None):
         raise SettingsError("no study is named", remedy="give either --study or --accession")
@@ -101,7 +101,7 @@ def _study(archive: Archive, accession: str | None) -> str:
 
 
 def _series(archive: Archive, study: str) -> list[tuple[str, str]]:
-    """UIDs of study and series with films."""
+    """UIDs of study and series with radiographs."""
     from pydicom import Dataset
 
     query = Dataset()

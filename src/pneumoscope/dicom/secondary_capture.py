@@ -1,8 +1,8 @@
-"""Secondary Capture: the film with its heatmap and boxes as a colour picture, and text below it.
+"""Secondary Capture: radiograph, heatmap and boxes as a colour picture, with text below it.
 
-Heat is drawn only on a film called positive: on others there is nothing that it would show.
-Any viewer shows it. The film keeps its own pixel grid, so that a place on the picture is the same
-place on the film; the text stands under it and hides nothing.
+Heat is drawn only on a radiograph called positive: on others there is nothing that it would show.
+Any viewer shows it. The radiograph keeps its own pixel grid, so that a place on the picture is the
+same place on the radiograph; the text stands under it and hides nothing.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def secondary_capture(result: Result) -> Any:
     """The Secondary Capture of a result, RGB, uncompressed.
 
     Returns:
-        pydicom dataset; its first `height` rows are the film's.
+        pydicom dataset; its first `height` rows are the radiograph's.
     """
     from highdicom.sc import SCImage
 
     source = result.source.dataset
     picture = captioned(result)
-    # highdicom asks for directions that many films do not tell; they are replaced below.
+    # highdicom asks for directions that many radiographs do not tell; they are replaced below.
     spacing: Any = result.spacing  # highdicom writes fractions, but declares whole numbers.
     image: Any = SCImage.from_ref_dataset(
         source,
@@ -54,7 +54,7 @@ def secondary_capture(result: Result) -> Any:
 
 
 def _source_image(source: Any) -> Any:
-    """An item of Source Image Sequence: the film, whose pixels keep their places."""
+    """An item of Source Image Sequence: the radiograph, whose pixels keep their places."""
     from highdicom.sr import CodedConcept
     from pydicom import Dataset
     from pydicom.sr.codedict import codes
@@ -69,7 +69,7 @@ def _source_image(source: Any) -> Any:
 
 
 def captioned(result: Result) -> NDArray[np.uint8]:
-    """(height + caption, width, 3): overlay of the film; under it colour bar and lines of text."""
+    """(height + caption, width, 3): the overlay; under it colour bar and lines of text."""
     from PIL import Image, ImageDraw, ImageFont
 
     from pneumoscope.report.overlay import overlay, with_colour_bar
@@ -92,7 +92,7 @@ def captioned(result: Result) -> NDArray[np.uint8]:
 
 
 def _font_size(lines: list[str], width: int, height: int) -> int:
-    """Letters of a fortieth of the film, smaller where a line would not fit."""
+    """Letters of a fortieth of the radiograph, smaller where a line would not fit."""
     from PIL import ImageFont
 
     size = max(8, min(width, height) // 40)

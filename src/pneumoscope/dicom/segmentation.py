@@ -1,4 +1,4 @@
-"""Two Segmentations over the film's own pixels: the heatmap in steps, and the regions as masks.
+"""Segmentations on the radiograph's own pixels: the heatmap in steps, and regions as masks.
 
 The heatmap is fractional. A Parametric Map would carry heat in floating point, but highdicom 0.28
 writes none for an image without a position in the patient, which a projection never has. A
@@ -39,7 +39,7 @@ _WHERE = (
 def segmentation(result: Result) -> Any:
     """The heatmap of a result "present" as a Segmentation of one segment, 0 to `STEPS`.
 
-    Pixel spacing is the film's; the frame of reference too, where the film has one.
+    Pixel spacing is the radiograph's; the frame of reference too, where the radiograph has one.
     """
     return _image(
         result,
@@ -140,7 +140,7 @@ def _image(result: Result, values: NDArray[Any], segments: list[Any], **attribut
 
 
 def _measures(result: Result) -> Any:
-    """Pixel Measures of the film; None where its spacing is unknown.
+    """Pixel Measures of the radiograph; None where its spacing is unknown.
 
     A projection has no thickness, but readers, highdicom among them, demand a number above zero.
     """
@@ -152,7 +152,7 @@ def _measures(result: Result) -> Any:
 
 
 def _without_frame(result: Result) -> Any:
-    """The film's dataset without a frame of reference, which highdicom takes for a position."""
+    """The dataset without a frame of reference, which highdicom takes for a position."""
     from pydicom import Dataset
 
     dataset = Dataset()

@@ -1,4 +1,4 @@
-"""Which files of a study are frontal chest films, by their tags; and why the others are not.
+"""Which files of a study are frontal chest radiographs, by their tags; and why the others are not.
 
 The first of two checks: the second, the input gate, looks at the pixels. A file whose tags are
 missing, in another language or vague passes, because the gate sees it anyway.
@@ -21,7 +21,7 @@ _FILMS = {
     "1.2.840.10008.5.1.4.1.1.7": "secondary capture",
 }
 _RAW = "1.2.840.10008.5.1.4.1.1.1.1.1"
-# Body parts of PS3.16 annex L, and usual short forms, that no frontal chest film shows.
+# Body parts of PS3.16 annex L, and usual short forms, that no frontal chest radiograph shows.
 _OTHER_PARTS = {
     "ABDOMEN", "ABDOMENPELVIS", "ACETABULUM", "ACJOINT", "ANKLE", "ANUS", "APPENDIX", "ARM",
     "BLADDER", "BRAIN", "BREAST", "BUTTOCK", "CALCANEUS", "CALF", "CAROTID", "CEREBELLUM",
@@ -50,7 +50,7 @@ _LATERAL = {"LL", "RL", "LAT", "LATERAL", "LLO", "RLO", "LAO", "RAO", "LPO", "RP
 
 
 def refuse_unless_chest_film(path: Path) -> None:
-    """Pass a DICOM file that may be a frontal chest film by its tags.
+    """Pass a DICOM file that may be a frontal chest radiograph by its tags.
 
     Raises:
         UnreadableImage: damaged or not a DICOM file.
@@ -64,7 +64,7 @@ def refuse_unless_chest_film(path: Path) -> None:
 
 
 def why_not(tags: Any) -> str | None:
-    """Why a file is no frontal chest film by its tags (see `source.read_tags`), or None."""
+    """Why a file is no frontal chest radiograph by its tags (see `source.read_tags`), or None."""
     checks = (_own, _kind, _frames, _body_part, _view)
     return next((reason for check in checks if (reason := check(tags))), None)
 
@@ -103,7 +103,7 @@ def _body_part(tags: Any) -> str | None:
 def _is_other_part(text: str) -> bool:
     """Whether a body part is known not to be the chest: every word of it is known, one is a part.
 
-    A film of "TORAX", "UNKNOWN" or "CHEST ABDOMEN" is kept: some of their words are not.
+    A radiograph of "TORAX", "UNKNOWN" or "CHEST ABDOMEN" is kept: some of their words are not.
     """
     words = {word for word in re.split(r"[\W\d_]+", text) if word}
     words = {word if word in _OTHER_PARTS else word.removesuffix("S") for word in words}

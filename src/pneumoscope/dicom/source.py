@@ -1,7 +1,7 @@
-"""What a derived object must carry of the film it was derived from, and nothing else.
+"""What a derived object must carry of the radiograph it was derived from, and nothing else.
 
 Only the elements named here are parsed. A derived object belongs to the same patient and study, so
-the attributes that identify those two are copied as they are, and the request that the film
+the attributes that identify those two are copied as they are, and the request that the radiograph
 answers (see `request`). Everything else about the patient (address, history, physicians but the
 referring one) and about the visit stays where it was.
 """
@@ -66,7 +66,7 @@ REFERENCE = (
     "VOILUTSequence",
     "PresentationLUTShape",
 )
-"""Needed to refer to the film and to lay objects over its pixels."""
+"""Needed to refer to the radiograph and to lay objects over its pixels."""
 
 CONTEXT = ("StudyDescription", "BodyPartExamined")
 """Copied where they keep the standard's rules; archives and viewers sort by them."""
@@ -82,7 +82,7 @@ SELECTION = (
     "ManufacturerModelName",
     "SpecificCharacterSet",
 )
-"""Read to decide whether the file is a frontal chest film; never copied."""
+"""Read to decide whether the file is a frontal chest radiograph; never copied."""
 
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 _SEXES = ("M", "F", "O")
@@ -92,11 +92,11 @@ _LONG_STRING, _CODE_STRING = 64, r"[A-Z0-9_ ]{1,16}"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A film as derived objects refer to it.
+    """A radiograph as derived objects refer to it.
 
     Attributes:
-        digest: hex SHA-256 of what identifies the film: patient, study and film as the tags name
-            them, and its pixels. The same in every transfer syntax that loses nothing.
+        digest: hex SHA-256 of what identifies the radiograph: patient, study and radiograph as the
+            tags name them, and its pixels. The same in every transfer syntax that loses nothing.
         dataset: pydicom dataset without pixels, holding `IDENTITY`, `REFERENCE`, `CONTEXT` and the
             referenced request alone, text in Unicode; `Source` never changes it.
     """
@@ -106,13 +106,13 @@ class Source:
 
     @property
     def orientation(self) -> tuple[str, str] | None:
-        """Directions of the film's rows and columns in the patient, such as ("L", "F")."""
+        """Directions of the radiograph's rows and columns in the patient, such as ("L", "F")."""
         value = self.dataset.get("PatientOrientation")
         return (str(value[0]), str(value[1])) if value is not None and len(value) == 2 else None
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Height and width of the film in pixels, as its tags say."""
+        """Height and width of the radiograph in pixels, as its tags say."""
         return int(self.dataset.Rows), int(self.dataset.Columns)
 
     def text(self) -> str:
@@ -161,7 +161,7 @@ def read_tags(path: Path) -> Any:
 def _drop_malformed(dataset: Any, keyword: str) -> None:
     """Leave out what cannot be converted, such as a window with a decimal comma.
 
-    The reader of the film notes or refuses it, and a derived object is better without it.
+    The reader of the radiograph notes or refuses it, and a derived object is better without it.
     """
     try:
         if keyword in dataset:
@@ -171,10 +171,10 @@ def _drop_malformed(dataset: Any, keyword: str) -> None:
 
 
 def read_source(path: Path, pixels: NDArray[np.float32] | None = None) -> Source:
-    """Read from a DICOM film what objects derived from it carry.
+    """Read from a DICOM radiograph what objects derived from it carry.
 
     Args:
-        path: the film.
+        path: the radiograph.
         pixels: of it, as `read_radiograph` gave them; None to read them here.
 
     Raises:
@@ -238,7 +238,7 @@ def _add_context(reference: Any, tags: Any) -> None:
     if description is not None:
         reference.StudyDescription = description[:_LONG_STRING].replace("\\", "/")
     part = (_text(tags.get("BodyPartExamined")) or "").upper()
-    # Whoever gets this far passed for a chest film.
+    # Whoever gets this far passed for a chest radiograph.
     reference.BodyPartExamined = part if re.fullmatch(_CODE_STRING, part) else "CHEST"
     request = referenced_request(tags)
     if request is not None:

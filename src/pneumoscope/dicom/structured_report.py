@@ -2,10 +2,10 @@
 
 Written as IHE AI Results asks for qualitative findings: the disease is the question, and the coded
 answer is present, absent, indeterminate or not evaluated. A "Finding" stands only where the answer
-is present. One measurement group is about the whole film. Each region has a group with its box as a
-polyline on the film's pixels (SCOORD) and its site in the lungs. The report refers to the request
-that the film answers, and to the report of an earlier reading, where these are known. Concepts that
-no public scheme has are in the private scheme of this program.
+is present. One measurement group is about the whole radiograph. Each region has a group with its
+box as a polyline on the radiograph's pixels (SCOORD) and its site in the lungs. The report refers
+to the request that the radiograph answers, and to the report of an earlier reading, where these are
+known. Concepts that no public scheme has are in the private scheme of this program.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def structured_report(result: Result) -> Any:
 
 
 def comprehensive(result: Result, observer: Any, groups: list[Any], **attributes: Any) -> Any:
-    """A Comprehensive SR on a film: complete, preliminary, unverified.
+    """A Comprehensive SR on a radiograph: complete, preliminary, unverified.
 
     Args:
         result: what the report is about.
@@ -162,7 +162,7 @@ def _algorithm(result: Result) -> Any:
 
 
 def _film_group(result: Result) -> Any:
-    """The answer, probability, threshold and decision, about the whole film."""
+    """The answer, probability, threshold and decision, about the whole radiograph."""
     from highdicom.sr import TrackingIdentifier
 
     return film_group(
@@ -178,10 +178,10 @@ def _film_group(result: Result) -> Any:
 
 
 def film_group(result: Result, comments: Iterable[str], **attributes: Any) -> Any:
-    """A group about the whole film: its image, its edge, and text for people.
+    """A group about the whole radiograph: its image, its edge, and text for people.
 
-    TID 1501 is extensible. The edge is no "Image Region", which would make a region of the film;
-    OHIF 3.12 ends with an error where a group has no coordinates at all.
+    TID 1501 is extensible. The edge is no "Image Region", which would make a region of the
+    radiograph; OHIF 3.12 ends with an error where a group has no coordinates at all.
 
     Args:
         result: what the report tells.
@@ -220,7 +220,7 @@ def film_group(result: Result, comments: Iterable[str], **attributes: Any) -> An
 
 
 def image_region(result: Result, region: Region) -> Any:
-    """A region's box as coordinates on the film."""
+    """A region's box as coordinates on the radiograph."""
     from highdicom.sr import ImageRegion
 
     return ImageRegion("POLYLINE", corners(region), source_image=_source_image(result))
@@ -268,7 +268,7 @@ def _site(zone: Zone | None) -> Any:
 
 
 def _measurements(result: Result) -> list[Any]:
-    """Numbers about the film; none of a film that was not judged."""
+    """Numbers about the radiograph; none of a radiograph that was not judged."""
     from highdicom.sr import Measurement
     from pydicom.sr.codedict import codes
 
@@ -338,7 +338,7 @@ def _comment(text: str) -> Any:
 
 
 def _region_groups(result: Result) -> list[Any]:
-    """A group per region: its box on the film, its site, and the highest heat in it."""
+    """A group per region: its box on the radiograph, its site, and the highest heat in it."""
     from highdicom.sr import (
         Measurement,
         PlanarROIMeasurementsAndQualitativeEvaluations,

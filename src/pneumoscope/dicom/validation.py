@@ -116,7 +116,7 @@ def _same(polygons: list[Any], regions: tuple[Region, ...]) -> bool:
 
 
 def _identity(written: Any, result: Result) -> str | None:
-    """The object is the film's patient's and study's, and a new one."""
+    """The object is the radiograph's patient's and study's, and a new one."""
     source = result.source.dataset
     for keyword in IDENTITY:
         if str(written.get(keyword) or "") != str(source.get(keyword) or ""):

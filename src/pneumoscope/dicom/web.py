@@ -12,7 +12,7 @@ _MODALITIES = ("CR", "DX", "DR")
 
 
 def fetch_study(url: str, folder: Path) -> list[Path]:
-    """Fetch the CR and DX films of a study.
+    """Fetch the CR and DX radiographs of a study.
 
     Args:
         url: of the study, `https://HOST/dicom-web/studies/UID`. Names and passwords come from
@@ -25,7 +25,7 @@ def fetch_study(url: str, folder: Path) -> list[Path]:
     Raises:
         SettingsError: the URL names no study.
         OutputError: the folder holds something, or cannot be written.
-        PneumoscopeError: the server does not answer, or has no film of the study.
+        PneumoscopeError: the server does not answer, or has no radiograph of the study.
     """
     from requests import RequestException
 

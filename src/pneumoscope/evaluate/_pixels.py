@@ -25,7 +25,7 @@ BINS = 256
 _FLAT = 1e-6
 # How far rounding may take heat out of [0, 1].
 _ROUNDING = 1e-4
-# A peak is at the border if it is nearer to the film's edge than this part of the side.
+# A peak is at the border if it is nearer to the radiograph's edge than this part of the side.
 _BORDER = 0.05
 
 
@@ -78,7 +78,7 @@ def peaks(heat: Heat) -> NDArray[np.int64]:
 
 
 def border_share(places: NDArray[np.int64], height: int, width: int) -> float:
-    """Part of the pixels whose centre is within 5 % of the side of the film's edge."""
+    """Part of the pixels whose centre is within 5 % of the side of the radiograph's edge."""
     row, column = (places // width + 0.5) / height, (places % width + 0.5) / width
     edge = np.minimum(np.minimum(row, 1.0 - row), np.minimum(column, 1.0 - column))
     return float(np.mean(edge < _BORDER))

@@ -14,9 +14,9 @@ from pneumoscope.errors import EvaluationError
 
 Side = Literal["film left", "film right", "both"]
 
-# Smaller parts of a mask are slips of the pen, not lesions: 26 pixels of a 512 x 512 film.
+# Smaller parts of a mask are slips of the pen, not lesions: 26 pixels of a 512 x 512 radiograph.
 _SPECK = 1e-4
-# A lesion reaches into a half of the film if at least this part of it lies there.
+# A lesion reaches into a half of the radiograph if at least this part of it lies there.
 _REACH = 0.1
 
 
@@ -28,7 +28,7 @@ class LesionAnnotation:
 
     Attributes:
         mask: (height, width), true in any lesion. A pixel belongs to a box when its centre does.
-        boxes: (k, 4) of x, y, width, height in the film's pixels, k > 0: one for each lesion.
+        boxes: (k, 4) of x, y, width, height in the radiograph's pixels, k > 0: one for each lesion.
     """
 
     mask: NDArray[np.bool_]
@@ -40,16 +40,17 @@ class LesionAnnotation:
     ) -> LesionAnnotation:
         """From lines of a box file.
 
-        A box that reaches past the film, as rounding makes it, is cut at the film's edge.
+        A box that reaches past the radiograph, as rounding makes it, is cut at the radiograph's
+        edge.
 
         Args:
-            boxes: (k, 4) of x, y, width, height in pixels of this film, k > 0.
-            height: of the film, pixels.
-            width: of the film, pixels.
+            boxes: (k, 4) of x, y, width, height in pixels of this radiograph, k > 0.
+            height: of the radiograph, pixels.
+            width: of the radiograph, pixels.
 
         Raises:
             EvaluationError: not (k, 4), not finite, a box without area or too small to hold the
-                centre of a pixel, or a box that lies for the most part beside the film, which
+                centre of a pixel, or a box that lies for the most part beside the radiograph, which
                 means that it was measured on another grid.
         """
         table = np.asarray(boxes, dtype=np.float64)
@@ -89,8 +90,8 @@ class LesionAnnotation:
     def from_mask(cls, mask: ArrayLike) -> LesionAnnotation:
         """From a drawing: the boxes are those of its parts that touch at a side or a corner.
 
-        Parts smaller than a ten-thousandth of the film have no box of their own, unless there is
-        none larger; their pixels stay in the mask.
+        Parts smaller than a ten-thousandth of the radiograph have no box of their own, unless there
+        is none larger; their pixels stay in the mask.
 
         Args:
             mask: (height, width), true in a lesion.
@@ -116,12 +117,12 @@ class LesionAnnotation:
 
     @property
     def height(self) -> int:
-        """Of the film, pixels."""
+        """Of the radiograph, pixels."""
         return int(self.mask.shape[0])
 
     @property
     def width(self) -> int:
-        """Of the film, pixels."""
+        """Of the radiograph, pixels."""
         return int(self.mask.shape[1])
 
     @property
@@ -131,7 +132,7 @@ class LesionAnnotation:
 
     @property
     def side(self) -> Side:
-        """Which half of the film the lesions lie in; the patient's right is on the film's left.
+        """Which half of the radiograph the lesions lie in; the patient's right is on its left.
 
         `both` if each half holds at least a tenth of the lesions' area. A middle column of pixels
         counts half to each.

@@ -19,16 +19,16 @@ def random_map(height: int, width: int, seed_text: str) -> Heat:
     chance does.
 
     Args:
-        height: of the film, pixels.
-        width: of the film, pixels.
-        seed_text: the image's name, so that each film has noise of its own.
+        height: of the radiograph, pixels.
+        width: of the radiograph, pixels.
+        seed_text: the image's name, so that each radiograph has noise of its own.
     """
     seed = int.from_bytes(hashlib.sha256(seed_text.encode("utf-8")).digest()[:8], "big")
     return np.random.default_rng(seed).random((height, width), dtype=np.float32)
 
 
 def centre_map(height: int, width: int) -> Heat:
-    """A Gaussian around the film's centre, (height, width) in [0, 1].
+    """A Gaussian around the radiograph's centre, (height, width) in [0, 1].
 
     Its standard deviation is a quarter of each side.
     """
@@ -40,8 +40,8 @@ def centre_map(height: int, width: int) -> Heat:
 class UsualLocation:
     """Where lesions usually are: the mean of the tuning half's lesion masks.
 
-    It knows the cohort but not the radiograph. Films of any shape are brought to one square grid,
-    as if their sides meant the same.
+    It knows the cohort but not the radiograph. Radiographs of any shape are brought to one square
+    grid, as if their sides meant the same.
 
     Args:
         size: pixels a side of that grid.
@@ -72,7 +72,7 @@ class UsualLocation:
         self.n += 1
 
     def map(self, height: int, width: int) -> Heat:
-        """The mean mask on a film's grid, (height, width) in [0, 1], its largest value 1.
+        """The mean mask on a radiograph's grid, (height, width) in [0, 1], its largest value 1.
 
         Raises:
             EvaluationError: no mask was added.

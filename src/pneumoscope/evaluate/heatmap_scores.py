@@ -25,9 +25,9 @@ class HeatmapScores:
 
     Attributes:
         evidence: `heat`; or `flat` or `nan`, which count as an empty map.
-        pixels: of the film.
+        pixels: of the radiograph.
         lesion_pixels: of them in a lesion.
-        side: half of the film with the lesions.
+        side: half of the radiograph with the lesions.
         peak_in_box: share of the map's maxima in a lesion: 0 or 1 for a single peak (Zhang et al.
             2018), what picking one of several at random scores on average.
         hit_rate: whether the first of the maxima, row by row, is in a lesion, as CheXlocalize
@@ -35,13 +35,13 @@ class HeatmapScores:
         miou: IoU of the pixels above Otsu's threshold with the lesions' mask, as CheXlocalize cuts
             a map.
         area_matched: part of the hottest pixels, as many as the lesions have, that lie in them.
-        auprc: average precision of this film's pixels.
+        auprc: average precision of this radiograph's pixels.
         energy_in_boxes: part of the heat in the lesions (Wang et al. 2020, Score-CAM).
         energy_in_lungs: part of the heat in the lungs; NaN without lungs.
         peak_in_lungs: share of the maxima in the lungs; NaN without lungs.
-        lungs_share: part of the film that is lung; NaN without lungs.
-        peak_at_border: share of the maxima within 5 % of the side of the film's edge; NaN for a map
-            without evidence, which has no peak.
+        lungs_share: part of the radiograph that is lung; NaN without lungs.
+        peak_at_border: share of the maxima within 5 % of the side of the radiograph's edge; NaN for
+            a map without evidence, which has no peak.
         iou: (t,) IoU of the pixels that are at least a threshold with the lesions' mask.
         largest_iou: (t,) best IoU with a lesion box of the box around the largest part.
         part_iou: (t,) likewise of the best of the boxes around all parts.
@@ -82,7 +82,7 @@ class HeatmapScores:
 
     @property
     def lesion_share(self) -> float:
-        """Part of the film's area that is in a lesion, (0, 1]."""
+        """Part of the radiograph's area that is in a lesion, (0, 1]."""
         return self.lesion_pixels / self.pixels
 
     def emptied(self) -> HeatmapScores:
@@ -117,8 +117,8 @@ def score_heatmap(
     """Everything that is measured of one heatmap; 6 ms for 512 x 512, 70 ms for white noise.
 
     Args:
-        heatmap: (h, w) in [0, 1], on the film's grid; 0 is no evidence.
-        annotation: the film's lesions.
+        heatmap: (h, w) in [0, 1], on the radiograph's grid; 0 is no evidence.
+        annotation: the radiograph's lesions.
         regions: (r, 5) of x, y, width, height, score, r >= 0: the boxes made from this heatmap.
         lungs: (h, w), true in the lungs.
 
@@ -172,7 +172,7 @@ def score_lungs(heatmap: ArrayLike, lungs: ArrayLike) -> LungScores:
     """What a heatmap scores on a radiograph with known lungs, with or without lesions.
 
     Args:
-        heatmap: (h, w) in [0, 1], on the film's grid.
+        heatmap: (h, w) in [0, 1], on the radiograph's grid.
         lungs: (h, w), true in the lungs.
 
     Raises:

@@ -57,7 +57,7 @@ class _Record:
     groups: Mapping[str, str]
 
     def gated(self) -> _figures.Row:
-        """As delivered: a film called negative gets an empty map and no regions."""
+        """As delivered: a radiograph called negative gets an empty map and no regions."""
         if self.positive:
             return _figures.Row(self.scores, self.false_scores)
         scores = None if self.scores is None else self.scores.emptied()
@@ -165,8 +165,8 @@ class LocalizationEvaluator:
     def compute_paired(self, method_a: str, method_b: str, of: Slice) -> FigureReport:
         """Figures of `method_a` less those of `method_b`, on the radiographs both have.
 
-        Both sides of each difference come from the same resampled patients, so that what a film
-        makes hard for both drops out of the interval.
+        Both sides of each difference come from the same resampled patients, so that what a
+        radiograph makes hard for both drops out of the interval.
 
         Args:
             method_a: a name given to `accumulate`.
@@ -210,9 +210,9 @@ class LocalizationEvaluator:
     def compute_groups(self) -> GroupReport:
         """Breakdowns of the true positives of the test half.
 
-        `lesion_size` are thirds by the lesions' share of the film (boundaries are in the report),
-        `n_boxes` is 1, 2 or 3+, `side` the half of the film, and the rest is what `groups` named.
-        A radiograph without a value for a breakdown is left out of it.
+        `lesion_size` are thirds by the lesions' share of the radiograph (boundaries are in the
+        report), `n_boxes` is 1, 2 or 3+, `side` the half of the radiograph, and the rest is what
+        `groups` named. A radiograph without a value for a breakdown is left out of it.
 
         Raises:
             EvaluationError: nothing was accumulated, or a setting is out of range.

@@ -59,23 +59,23 @@ class SliceReport(FigureReport):
               `hit_rate` and `miou`: the pointing game and the IoU as CheXlocalize defines them
               (Saporta et al. 2022): the first of the hottest pixels; the pixels above Otsu's
               threshold of the map between its own smallest and largest value.
-            - `area_matched`: overlap of as many of the hottest
-              pixels as the lesions have. `auprc`: average precision of a film's pixels, mean over
-              films; `pxap`: the same of all films' pixels pooled, each film weighing the same
-              whatever its size (wsolevaluation resizes all to 224 x 224). `energy_in_boxes`.
+            - `area_matched`: overlap of as many of the hottest pixels as the lesions have. `auprc`:
+              average precision of a radiograph's pixels, mean over radiographs; `pxap`: the same of
+              all films' pixels pooled, each radiograph weighing the same whatever its size
+              (wsolevaluation resizes all to 224 x 224). `energy_in_boxes`.
             - `iou@t`, `iobb@t`: part of all lesion boxes for which some region has at least this
               IoU (IoBB: intersection over the *region's* area), the accuracy of Wang et al. 2017.
             - `mean_dice@0.5`, `mean_dice`, `max_mean_dice`: the Dice coefficient at the heat
               thresholds of `mean_iou@0.5`, `mean_iou`, `max_mean_iou`.
             - `mean_iou`, `box_acc`, `box_acc_v2`: at the heat threshold chosen on the tuning half;
               `mean_iou@0.5`: at the fixed one. `mean_iou` is of pixels; `box_acc` is the part of
-              films on which the box around the largest part of the map has IoU >= .5 with a lesion
-              box; `_v2` looks at all parts, mean over IoU .3, .5, .7.
+              radiographs on which the box around the largest part of the map has IoU >= .5 with a
+              lesion box; `_v2` looks at all parts, mean over IoU .3, .5, .7.
             - `max_mean_iou`, `max_box_acc`, `max_box_acc_v2`: at the heat threshold (among 0.05,
               0.10, ..., 0.95) that is best on *this* half, as the literature reports MaxBoxAcc:
               optimistic.
             - `energy_in_lungs`, `peak_in_lungs`, `lungs_share` (what a map spread evenly would
-              score): over films with known lungs. `peak_at_border`: over maps with evidence.
+              score): over radiographs with known lungs. `peak_at_border`: over maps with evidence.
             - in `all` also `froc@r`, part of the lesions found at no more than r false regions per
               radiograph; `froc`, the mean over r; and `false_regions_per_negative`.
     """
@@ -116,8 +116,8 @@ class GroupReport:
     """Breakdowns of the true positives of the test half.
 
     Attributes:
-        size_boundaries: lesion share of the film up to which lesions are `small`, and `medium`; NaN
-            without true positives.
+        size_boundaries: lesion share of the radiograph up to which lesions are `small`, and
+            `medium`; NaN without true positives.
         figures: by method, breakdown and level; levels without a radiograph are absent.
     """
 

@@ -21,7 +21,7 @@ PROBABILITY_TOLERANCE = 1e-4
 LOGIT_TOLERANCE = 1e-3
 HEATMAP_TOLERANCE = 1e-2
 LEAST_CORRELATION = 0.9999
-# The class to explain for each film: batches of one and of several, each class in each.
+# The class to explain for each radiograph: batches of one and of several, each class in each.
 _BATCHES = ((1,), (0,), (1, 0, 1), (0, 1, 0))
 
 Answer = tuple[NDArray[np.float64], NDArray[np.float64]]

@@ -21,7 +21,7 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 
-# A file, and the (height, width) that its film had before it was squashed, if known.
+# A file, and the (height, width) that its radiograph had before it was squashed, if known.
 _Film = tuple[Path, tuple[int, int] | None]
 
 

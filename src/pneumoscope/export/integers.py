@@ -2,7 +2,7 @@
 
 The backbone's layers have weights in integers, a scale for each output channel, and maps in eight
 bits, a scale for each map (QuantizeLinear and DequantizeLinear of ONNX, which onnxruntime and
-OpenVINO fuse into integer kernels). A map's range is the largest on the films of train.
+OpenVINO fuse into integer kernels). A map's range is the largest on the radiographs of train.
 
 Weights use seven bits. A processor without VNNI adds the products of two pairs of eight-bit numbers
 in 16 bits, which saturate; with seven they cannot, so every processor gives the answers that were
@@ -34,7 +34,8 @@ _BETWEEN = ("Add", "AveragePool", "Clip", "Concat", "MaxPool", "Relu")
 # harms most. The fewest whose maps on train correlate so well are chosen, well above the gate.
 _FLOAT_AT_FIRST = (0, 1, 2, 4, 8)
 _WANTED = 0.99
-# Calibration holds every map of the network at once: half a gigabyte or more for a large film.
+# Calibration holds every map of the network at once: half a gigabyte or more for a large
+# radiograph.
 _AT_ONCE = 1
 
 
@@ -49,7 +50,7 @@ def int8_model(
 
     Args:
         traced: in float32.
-        pixels: (C, size, size) uint8, films of train.
+        pixels: (C, size, size) uint8, radiographs of train.
         ask: what a serialised model answers about `pixels`.
         reference: what float32 answers about them.
         progress: hears of the calibration.

@@ -120,7 +120,7 @@ class ExportedNetwork(nn.Module):
             return logit, self._probability(logit), heatmap
         both = torch.cat([images, images.flip(-1)])
         logits, maps = self.part(both, torch.cat([weights, weights]))
-        # (2, B): the film, its mirror image.
+        # (2, B): the radiograph, its mirror image.
         alone, image = logits.unflatten(0, (2, -1)).unbind(0)
         film, other = maps.unflatten(0, (2, -1)).unbind(0)
         logit = (alone + image) / 2

@@ -1,7 +1,7 @@
 """Who is radiographed and how: the parameters of a patient and of each view of that patient.
 
-Lengths are in film heights, in the patient coordinates of `fields`; side 0 is the patient's right.
-Nothing here knows the label.
+Lengths are in radiograph heights, in the patient coordinates of `fields`; side 0 is the patient's
+right. Nothing here knows the label.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Vessels:
 
     Attributes:
         paths: (k, 3, 2) polylines of three points, in patient coordinates.
-        widths: (k,) widths in film heights.
+        widths: (k,) widths in radiograph heights.
     """
 
     paths: Points
@@ -90,18 +90,19 @@ class View:
 
     Attributes:
         name: "PA" (standing) or "AP" (in bed: larger heart, higher diaphragm, more scatter).
-        aspect: width over height of the film.
-        pose: where the patient is on the film.
+        aspect: width over height of the radiograph.
+        pose: where the patient is on the radiograph.
         breath: how far the diaphragm stands above its level at full inspiration.
         magnify: magnification of the heart.
         turn: rotation about the long axis, -1 to 1: one lung is darker, the midline shifts.
-        arms: how far the arms are held from the trunk, 0 beside it, 1 off the film.
+        arms: how far the arms are held from the trunk, 0 beside it, 1 off the radiograph.
         haze: overlying soft tissue (folds, blankets) per side, 0 to about 0.5.
         contrast: attenuation per unit of tissue.
         brightness: mean gray level of the body, in [0, 1], that the exposure control aims at.
-        scatter, photons, blur: scattered share, photons per pixel in air, blur in film heights.
+        scatter, photons, blur: scattered share, photons per pixel in air, blur in radiograph
+            heights.
         window: share of the gray scale that the anatomy spans.
-        margins: width of the collimated border, left, top, right, bottom, in film heights.
+        margins: width of the collimated border, left, top, right, bottom, in radiograph heights.
     """
 
     name: str

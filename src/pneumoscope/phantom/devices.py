@@ -1,4 +1,4 @@
-"""What lies on or in the patient, and the letters on the film. None of it knows the label."""
+"""What lies on or in the patient, and the letters on the radiograph. None of it knows the label."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Devices:
         lines: (points of a curve, width, opacity).
         electrodes: centres of ECG electrodes.
         side_marker: "L" or "R", on the side it names.
-        marker_place: the letter's distance from the film's top and nearer side, film heights.
+        marker_place: the letter's distance from the radiograph's top and nearer side, radiograph
+            heights.
         caption: words printed beside the letter, or "".
     """
 
@@ -36,7 +37,7 @@ class Devices:
 
 
 def draw_devices(rng: np.random.Generator, anatomy: Anatomy, view: View) -> Devices:
-    """Draw lines, electrodes and letters: more of them on films taken in bed."""
+    """Draw lines, electrodes and letters: more of them on radiographs taken in bed."""
     top, in_bed = anatomy.apex, view.name == "AP"
     lines = []
     electrodes: list[tuple[float, float]] = []
@@ -79,7 +80,7 @@ def hardware(frame: Frame, anatomy: Anatomy, devices: Devices) -> Field:
 
 
 def letters(frame: Frame, devices: Devices, planted: bool) -> Field:
-    """Gray level the film's own marks add, (height, width) in [0, 1]: drawn on the film itself."""
+    """Gray level that the marks drawn on the radiograph add, (height, width) in [0, 1]."""
     image = Image.new("L", (frame.width, frame.height))
     draw = ImageDraw.Draw(image)
     top, side = (round(part * frame.height) for part in devices.marker_place)

@@ -1,8 +1,9 @@
-"""The film as a grid of patient coordinates, and the few kinds of smooth field drawn on it.
+"""The radiograph as a grid of patient coordinates, and the few kinds of smooth field drawn on it.
 
-Patient coordinates: x is 0 at the midline and grows to the right of the film (the patient's
-left); y is 0 at the top and 1 at the bottom of a film of nominal position and magnification; both
-in units of the film's height. The patient's right side (left on the film) is side 0.
+Patient coordinates: x is 0 at the midline and grows to the right of the radiograph (the patient's
+left); y is 0 at the top and 1 at the bottom of a radiograph of nominal position and magnification;
+both in units of the radiograph's height. The patient's right side (left on the radiograph) is side
+0.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ SUPERSAMPLING = 2
 
 @dataclass(frozen=True)
 class Pose:
-    """How the patient stands in front of the film.
+    """How the patient stands in front of the radiograph.
 
     Attributes:
         scale: magnification, 1 is nominal.
-        shift: displacement (x, y) in film heights.
-        tilt: rotation in the film's plane, radians.
+        shift: displacement (x, y) in radiograph heights.
+        tilt: rotation in the radiograph's plane, radians.
     """
 
     scale: float
@@ -42,7 +43,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class Frame:
-    """Patient coordinates of every pixel centre of one film.
+    """Patient coordinates of every pixel centre of one radiograph.
 
     Attributes:
         height, width: pixels.
@@ -62,7 +63,7 @@ class Frame:
 
     @classmethod
     def of(cls, height: int, width: int, pose: Pose) -> Frame:
-        """Lay out the grid of a film of `height` x `width` pixels."""
+        """Lay out the grid of a radiograph of `height` x `width` pixels."""
         rows = (np.arange(height, dtype=np.float32) + 0.5)[:, None] / height
         columns = (np.arange(width, dtype=np.float32) + 0.5 - width / 2)[None, :] / height
         across = (columns - pose.shift[0]) / pose.scale
@@ -72,7 +73,7 @@ class Frame:
         return cls(height, width, pose, x, y, (x > 0).astype(np.intp), np.abs(x))
 
     def every(self, step: int) -> Frame:
-        """The same film seen at every `step`-th pixel, for fields that are smooth anyway."""
+        """The same radiograph seen at every `step`-th pixel, for fields that are smooth anyway."""
         x, y = self.x[::step, ::step], self.y[::step, ::step]
         side, out = self.side[::step, ::step], self.out[::step, ::step]
         return Frame(x.shape[0], x.shape[1], self.pose, x, y, side, out)
@@ -101,7 +102,7 @@ class Canvas:
         self._unit = frame.height * frame.pose.scale * SUPERSAMPLING
 
     def line(self, points: Points, width: float, value: float) -> None:
-        """Draw a polyline `width` film heights thick."""
+        """Draw a polyline `width` radiograph heights thick."""
         thickness = max(1, round(width * self._unit))
         self._draw.line(self._positions(points), fill=_level(value), width=thickness)
 
@@ -121,12 +122,12 @@ class Canvas:
         self._draw.polygon(self._positions(points), fill=_level(value))
 
     def disc(self, centre: tuple[float, float], radius: float, value: float) -> None:
-        """Fill a disc of `radius` film heights."""
+        """Fill a disc of `radius` radiograph heights."""
         (position,) = self._positions(np.array([centre]))
         self._draw.circle(position, max(1.0, radius * self._unit), fill=_level(value))
 
     def field(self, blur: float = 0.0) -> Field:
-        """What was drawn, (height, width) in [0, 1], blurred by `blur` film heights."""
+        """What was drawn, (height, width) in [0, 1], blurred by `blur` radiograph heights."""
         reduced = np.asarray(self._image.reduce(SUPERSAMPLING), dtype=np.float32) / 255.0
         return smooth(reduced, blur * self.frame.height) if blur > 0 else reduced
 
@@ -199,7 +200,7 @@ def smooth(field: Field, sigma: float) -> Field:
 
 
 def enlarge(coarse: Field, height: int, width: int, step: int) -> Field:
-    """Bring a field computed on `Frame.every(step)` back to the film, linearly interpolated."""
+    """Bring a field computed on `Frame.every(step)` back to all pixels, linearly interpolated."""
     rows = _interpolate_rows(coarse, height, step)
     return _interpolate_rows(rows.T, width, step).T
 

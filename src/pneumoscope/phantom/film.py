@@ -1,4 +1,4 @@
-"""From attenuation to a film: beam, scatter, noise, exposure control and the response curve."""
+"""From attenuation to a radiograph: beam, scatter, noise, exposure control, response curve."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def develop(exposure: Field, body: Mask, view: View) -> Field:
 
     The exposure control sees the body only: its 4th and 97th percentile span the `window`, and a
     gamma brings its mean to the view's brightness, so that an opacity brightens its surroundings
-    but not the film.
+    but not the radiograph.
     """
     low, high = np.percentile(exposure[body][::7], (4, 97)).tolist()
     z = (exposure - low) / max(high - low, 0.1)
     z = (z - 0.5) * view.window + 0.5
-    # A film's response: nearly straight in the middle, with a toe and a shoulder.
+    # A radiograph's response: nearly straight in the middle, with a toe and a shoulder.
     gray = 1 / (1 + np.exp(-4.7 * (z - 0.5)))
     return _with_mean(gray, body, view.brightness)
 

@@ -1,7 +1,7 @@
 """Pneumonia: consolidated lobes, patches and small opacities, with exact masks and boxes.
 
 A lesion replaces air by fluid: where there is no air it shows nothing, and where it touches the
-heart or the diaphragm their borders vanish, as on film (the silhouette sign).
+heart or the diaphragm their borders vanish, as on radiograph (the silhouette sign).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class HalfPlane:
-    """Where a |x| + b y > c, with a border `soft` film heights wide; (a, b) has length 1."""
+    """Where a |x| + b y > c, with a border `soft` radiograph heights wide; (a, b) has length 1."""
 
     a: float
     b: float
@@ -138,7 +138,7 @@ def nothing(frame: Frame) -> Opacity:
 
 
 def _components(candidates: Mask, lungs: Mask) -> tuple[Mask, tuple[Box, ...]]:
-    """Fill holes, drop components below SMALLEST of the film, and box the others."""
+    """Fill holes, drop components below SMALLEST of the radiograph, and box the others."""
     filled = ndimage.binary_fill_holes(candidates) & lungs
     labels, count = ndimage.label(filled, structure=np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)

@@ -23,9 +23,9 @@ class PhantomSettings:
         size: height in pixels, 64 to 1024; the width is 0.86 to 1.14 times that.
         prevalence: share of patients with pneumonia, in [0, 1].
         max_views: most radiographs of one patient, 1 to 9.
-        marker_label_correlation: plants a bright disc in the film's upper left corner that says
-            PNEUMONIA when present: the probability in [0, 1] that it agrees with the label (1 is
-            a perfect shortcut, 0.5 none). None plants nothing.
+        marker_label_correlation: plants a bright disc in the radiograph's upper left corner that
+            says PNEUMONIA when present: the probability in [0, 1] that it agrees with the label (1
+            is a perfect shortcut, 0.5 none). None plants nothing.
 
     Raises:
         SettingsError: a value is out of its range.

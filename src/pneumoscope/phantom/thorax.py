@@ -38,7 +38,7 @@ class Thorax:
     """The chest of one view, each field (height, width).
 
     Attributes:
-        wall: distance inside the rib cage's inner surface (negative outside), film heights.
+        wall: distance inside the rib cage's inner surface (negative outside), radiograph heights.
         half: the rib cage's half-width at the pixel's height.
         above: distance above the diaphragm (negative below).
         air: what the lungs' air takes away from the trunk's attenuation, at least 0.

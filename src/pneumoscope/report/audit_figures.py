@@ -63,7 +63,7 @@ def randomisation_figure(test: Test) -> Figure:
 
 
 def deletion_figure(test: Test) -> Figure:
-    """Change of the score against the part of the film removed, for the three orders."""
+    """Change of the score against the part of the radiograph removed, for the three orders."""
     figure, axes = one_panel()
     parts = [float(row["label"].split()[0]) for row in test["rows"]]
     axes.axhline(0, color=MUTED, linewidth=1, linestyle=DASHED)
@@ -118,7 +118,7 @@ def places_figure(test: Test) -> Figure:
 
 
 def shortcuts_figure(test: Test) -> Figure:
-    """ROC-AUC of what is left of the films, and of the table alone."""
+    """ROC-AUC of what is left of the radiographs, and of the table alone."""
     figure, axes = one_panel()
     rows = test["rows"][::-1]
     axes.axvline(0.5, color=MUTED, linewidth=1.2, linestyle=DASHED)

@@ -39,11 +39,11 @@ def explained_html(
     further: Mapping[str, Picture],
     finding: Finding,
 ) -> str:
-    """The film, its overlays side by side, and the finding.
+    """The radiograph, its overlays side by side, and the finding.
 
     Args:
-        pixels: (h, w) in [0, 1], the film.
-        own: the overlay of the model's own heatmap; None if the film was not judged.
+        pixels: (h, w) in [0, 1], the radiograph.
+        own: the overlay of the model's own heatmap; None if the radiograph was not judged.
         further: overlays by method.
         finding: what was found.
     """

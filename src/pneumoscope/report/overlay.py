@@ -1,4 +1,4 @@
-"""The film with the heatmap over it, and heatmaps as files."""
+"""The radiograph with the heatmap over it, and heatmaps as files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pneumoscope.files import atomic_path, write_bytes
 from pneumoscope.findings import Region
 from pneumoscope.imaging.png import encode_unit
 
-# "Inferno" is perceptually uniform and readable with every common colour blindness. Its dark end
-# is never seen, because cold areas are transparent; its hot end is a yellow that no film has. The
-# file is matplotlib's table (CC0), which takes half a second to import.
+# "Inferno" is perceptually uniform and readable with every common colour blindness. Its dark end is
+# never seen, because cold areas are transparent; its hot end is a yellow that no radiograph has.
+# The file is matplotlib's table (CC0), which takes half a second to import.
 COLORMAP = Path(__file__).with_name("inferno.rgb")
 REGION_COLOUR = (255, 255, 255)
 LESION_COLOUR = (86, 200, 255)
@@ -37,13 +37,13 @@ def overlay(
     opacity: float = OPACITY,
     lesion_mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint8]:
-    """The film in gray, heat in colour over it, regions boxed, lesion annotations outlined.
+    """The radiograph in gray, heat in colour over it, regions boxed, lesion annotations outlined.
 
-    Opacity grows with heat, so that cold areas show the bare film. Heat that is not a number
+    Opacity grows with heat, so that cold areas show the bare radiograph. Heat that is not a number
     counts as cold. The heatmap is drawn as it is, never stretched.
 
     Args:
-        pixels: (h, w) in [0, 1], the film.
+        pixels: (h, w) in [0, 1], the radiograph.
         heatmap: (h, w) in [0, 1], on the same grid.
         regions: solid white boxes with their scores.
         opacity: of the hottest pixel's colour, 0 to 1.
@@ -100,8 +100,8 @@ def save_overlay(
 ) -> None:
     """Write `overlay` of the same arguments, atomically: a JPEG, or a PNG if `path` says so.
 
-    Below the film is the `colour_bar`; the picture's first rows are the film's.
-    A film's noise makes a PNG seven times as large and twenty times as slow as a JPEG in which
+    Below the radiograph is the `colour_bar`; the picture's first rows are the radiograph's. A
+    radiograph's noise makes a PNG seven times as large and twenty times as slow as a JPEG in which
     nobody sees the difference.
 
     Raises:
@@ -118,7 +118,7 @@ def save_overlay(
 def colour_bar(width: int) -> NDArray[np.uint8]:
     """The colours of `overlay` from heat 0 to 1 over a medium gray, with their numbers.
 
-    The scale is that of the heatmap, the same for every film.
+    The scale is that of the heatmap, the same for every radiograph.
 
     Args:
         width: of the picture that it belongs to, pixels.
@@ -190,7 +190,7 @@ def _blend_table(opacity: float) -> NDArray[np.uint32]:
 def _blend(
     pixels: NDArray[np.floating[Any]], heatmap: NDArray[np.floating[Any]], opacity: float
 ) -> NDArray[np.uint8]:
-    """The film under its heat, (h, w, 4) uint8 of which the last is unused.
+    """The radiograph under its heat, (h, w, 4) uint8 of which the last is unused.
 
     Both have 256 levels on a screen, so that all there is to see is looked up in one table.
     """
@@ -211,7 +211,7 @@ def _levels(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
 
 
 def _line_width(shape: tuple[int, ...]) -> int:
-    """Lines of the same look on every film: about 1/300 of its shorter side."""
+    """Lines of the same look on every radiograph: about 1/300 of its shorter side."""
     return max(1, round(min(shape) / 300))
 
 
@@ -219,7 +219,7 @@ def _outline(mask: NDArray[np.bool_], line: int) -> NDArray[np.bool_]:
     """The pixels of a mask within `line` pixels of its border, counted along rows and columns."""
     inner = mask
     for _ in range(line):
-        # What lies beyond the film counts as mask: its edge is no border.
+        # What lies beyond the radiograph counts as mask: its edge is no border.
         wide = np.pad(inner, 1, constant_values=True)
         inner = inner & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
     return mask & ~inner
@@ -238,7 +238,7 @@ def _draw_region(draw: ImageDraw.ImageDraw, region: Region, line: int) -> None:
 def _draw_score(
     draw: ImageDraw.ImageDraw, region: Region, line: int, shape: tuple[int, ...]
 ) -> None:
-    """The score on a dark tag above the box, or inside it where the film ends."""
+    """The score on a dark tag above the box, or inside it where the radiograph ends."""
     size = max(9, round(min(shape) / 32))
     font = ImageFont.load_default(size)
     text, pad = f"{region.score:.2f}", max(1, size // 5)

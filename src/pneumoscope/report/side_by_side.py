@@ -1,4 +1,4 @@
-"""One film beside its heatmaps by several methods, in one picture."""
+"""One radiograph beside its heatmaps by several methods, in one picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pneumoscope.report.overlay import overlay, with_colour_bar
 from pneumoscope.report.sheet import shortened
 
 Point = tuple[float, float]
-"""`x, y` in pixels of the film, between pixel edges."""
+"""`x, y` in pixels of the radiograph, between pixel edges."""
 
 _BACKGROUND, _INK, _QUIET, _MARKED = (16, 18, 22), (232, 236, 240), (150, 160, 170), (255, 214, 92)
 _GAP, _RING = 14, (90, 235, 255)
@@ -25,12 +25,12 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Panel:
-    """One heatmap of the film.
+    """One heatmap of the radiograph.
 
     Attributes:
         title: the method, as people read it.
         note: one line below it.
-        heatmap: (h, w) in [0, 1] on the film's grid.
+        heatmap: (h, w) in [0, 1] on the radiograph's grid.
         regions: boxed in white with their scores.
         peak: ringed; None without evidence.
         marked: the bundle's own method: framed, and said so in the title.
@@ -53,18 +53,18 @@ def side_by_side(
     columns: int | None = None,
     tile: int = 420,
 ) -> NDArray[np.uint8]:
-    """The bare film first, then a panel for each heatmap, in reading order.
+    """The bare radiograph first, then a panel for each heatmap, in reading order.
 
-    Films are scaled to one tile before anything is drawn, so that lines and numbers are as sharp
-    on a small film as on a large one.
+    Radiographs are scaled to one tile before anything is drawn, so that lines and numbers are as
+    sharp on a small radiograph as on a large one.
 
     Args:
-        pixels: (h, w) in [0, 1], the film.
+        pixels: (h, w) in [0, 1], the radiograph.
         panels: its heatmaps.
         title: head of the picture, for instance the radiograph's name.
         note: lines below it, for instance decision and probability.
         columns: tiles per row; None makes the picture about 3:2.
-        tile: longer side of a film in the picture, pixels.
+        tile: longer side of a radiograph in the picture, pixels.
 
     Returns:
         (height, width, 3) uint8; the colours' scale, one for all panels, is at the bottom.
@@ -76,7 +76,7 @@ def side_by_side(
     across = min(columns or math.ceil(math.sqrt(1.5 * count)), count)
     film = _scaled(pixels, scale)
     high, wide = film.shape
-    # A narrow film leaves room for its words all the same.
+    # A narrow radiograph leaves room for its words all the same.
     box = max(wide, tile // 2)
     large, small = (max(11, tile // part) for part in (20, 25))
     caption = round(1.5 * large) + round(1.6 * small)
@@ -107,7 +107,7 @@ def side_by_side(
 def _picture(
     film: NDArray[np.float32], panel: Panel, shape: tuple[int, ...], scale: float
 ) -> Image.Image:
-    """A panel's film with heat, regions and a ring around the peak."""
+    """A panel's radiograph with heat, regions and a ring around the peak."""
     if panel.heatmap.shape != shape:
         raise ValueError(f"radiograph {shape} and heatmap {panel.heatmap.shape} must be one (h, w)")
     heat = _scaled(panel.heatmap, scale)

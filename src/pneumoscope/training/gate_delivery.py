@@ -39,14 +39,14 @@ def make_gate(
     """Train a gate; write `gate.onnx` and `gate.json` into a new folder; what is written of it.
 
     Args:
-        manifest: upright frontal chest films.
+        manifest: upright frontal chest radiographs.
         others: pictures of other things, or None.
         settings: how to train.
         out: the folder.
         folds: networks, each without such a part of the other pictures; None for one network that
             is trained on their train part.
         about: what the gate is trained on.
-        decoding: called with (done, total) films decoded.
+        decoding: called with (done, total) radiographs decoded.
         epoch, step: as of `train_gate_nets`.
 
     Raises:

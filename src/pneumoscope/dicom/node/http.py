@@ -1,4 +1,4 @@
-"""The node's HTTP service: health, metrics, a status page, and films by STOW-RS."""
+"""The node's HTTP service: health, metrics, a status page, and radiographs by STOW-RS."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What is taken into the queue, however it came, and what the sender is told.
 
-A film is answered with success when it is on disk, never before. Everything else gets the status
-that PS3.4 B.2.3 has for it, so that the sender keeps what was not taken.
+A radiograph is answered with success when it is on disk, never before. Everything else gets the
+status that PS3.4 B.2.3 has for it, so that the sender keeps what was not taken.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Named:
 
 
 class Intake:
-    """Takes films into the queue.
+    """Takes radiographs into the queue.
 
     Args:
         settings: the node's.
@@ -63,7 +63,7 @@ class Intake:
         way: Literal["dimse", "stow"],
         meant: Named | None = None,
     ) -> int:
-        """Take a film.
+        """Take a radiograph.
 
         Args:
             content: a DICOM file.
@@ -83,7 +83,7 @@ class Intake:
             if error.errno in _FULL:
                 return self.refuse(OUT_OF_RESOURCES, "disk_full", caller)
             return self.refuse(PROCESSING_FAILURE, "disk_error", caller)
-        except Exception:  # The sender must hear of it; what it says may quote the film.
+        except Exception:  # The sender must hear of it; what it says may quote the radiograph.
             return self.refuse(NOT_UNDERSTOOD, "error", caller)
         self.tally.add("received" if new else "known", way)
         verb = "accepted" if new else "knew"

@@ -1,7 +1,7 @@
 """What the node logs: an event with fields, and the same as a line of text. No patient data.
 
-Fields are the first digits of a film's digest, titles and addresses of other machines, kinds of
-objects, status codes and our own words. Values of a dataset are never among them.
+Fields are the first digits of a radiograph's digest, titles and addresses of other machines, kinds
+of objects, status codes and our own words. Values of a dataset are never among them.
 """
 
 from __future__ import annotations

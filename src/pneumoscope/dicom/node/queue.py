@@ -1,20 +1,20 @@
 """The queue on disk: what was accepted is in it until it is sent, or somebody takes it out.
 
     incoming/              being written; emptied at the start
-    accepted/KEY.dcm       films that wait for the model
+    accepted/KEY.dcm       radiographs that wait for the model
     results/KEY/*.dcm      objects that wait for the destination; a folder appears when it is whole
     undeliverable/KEY/     objects that the destination does not take at all
     uncommitted/KEY/       objects that were sent, and whose storage is not yet committed
-    quarantine/KEY.dcm     films that the model failed on again and again
-    done/KEY.json          what became of a film; no patient data
-    attempts/KEY           how often a film was begun
-    films/DIGEST           KEY of the file from which a film was read; see `Source.digest`
-    reports/DIGEST         UIDs of the last report about a film
+    quarantine/KEY.dcm     radiographs that the model failed on again and again
+    done/KEY.json          what became of a radiograph; no patient data
+    attempts/KEY           how often a radiograph was begun
+    films/DIGEST           KEY of the file from which a radiograph was read; see `Source.digest`
+    reports/DIGEST         UIDs of the last report about a radiograph
 
-KEY is the SHA-256 of the film's file, so that no name tells anything and the same object sent twice
-is known. The same film in another transfer syntax is another file: `films` tells that it was read.
-Each step is a rename on one file system, after what it moves was synchronised to disk:
-at any moment a film is in exactly one state, or in two of which the later one counts.
+KEY is the SHA-256 of the radiograph's file, so that no name tells anything and the same object sent
+twice is known. The same radiograph in another transfer syntax is another file: `films` tells that
+it was read. Each step is a rename on one file system, after what it moves was synchronised to disk:
+at any moment a radiograph is in exactly one state, or in two of which the later one counts.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FOLDERS = (
     "attempts", "films", "reports", "transactions", "requests",
 )  # fmt: skip
 STATES = ("accepted", "results", "undeliverable", "uncommitted", "quarantine")
-"""Where a film or its objects wait for something."""
+"""Where a radiograph or its objects wait for something."""
 
 
 _SHORTEST_KEY = 6
@@ -87,13 +87,13 @@ class Queue:
         return shutil.disk_usage(self.folder).free
 
     def accept(self, content: bytes) -> tuple[str, bool]:
-        """Take a film in; when this returns it is on disk, not just in its cache.
+        """Take a radiograph in; when this returns it is on disk, not just in its cache.
 
         Returns:
             Its key, and whether it is new.
 
         Raises:
-            OSError: the disk is full or broken; then the film was not taken in.
+            OSError: the disk is full or broken; then the radiograph was not taken in.
         """
         temporary = self.folder / "incoming" / uuid4().hex
         try:
@@ -115,30 +115,30 @@ class Queue:
     def waiting(self) -> list[tuple[str, Path]]:
         """Films that wait for the model: the least often begun first, of these the oldest.
 
-        A film that brings the process down so lets the others pass before it is tried again.
+        A radiograph that brings the process down so lets the others pass before it is tried again.
         """
         films = (self.folder / "accepted").glob("*.dcm")
         order = sorted(films, key=lambda film: (self._attempts(film.stem), *_age(film)))
         return [(film.stem, film) for film in order]
 
     def begin(self, key: str) -> int:
-        """Count that a film is begun, and say for which time."""
+        """Count that a radiograph is begun, and say for which time."""
         times = 1 + self._attempts(key)
         (self.folder / "attempts" / key).write_text(str(times))
         return times
 
     def begin_again(self, key: str) -> None:
-        """Forget that a film was begun: what stopped it was not the film."""
+        """Forget that a radiograph was begun: what stopped it was not the radiograph."""
         (self.folder / "attempts" / key).unlink(missing_ok=True)
 
     def staging(self, key: str) -> Path:
-        """A new folder for the objects of a film, gone after a kill."""
+        """A new folder for the objects of a radiograph, gone after a kill."""
         folder = self.folder / "incoming" / f"{key}-{uuid4().hex}"
         folder.mkdir()
         return folder
 
     def twin(self, film: str, key: str) -> str | None:
-        """The key of another file from which this film was read; None if there is none.
+        """The key of another file from which this radiograph was read; None if there is none.
 
         Args:
             film: `Source.digest`.
@@ -151,7 +151,7 @@ class Queue:
         return other if other != key and self._was_read(other) else None
 
     def report(self, film: str) -> list[str] | None:
-        """The UIDs of the last report about a film, as `remember_report` had them."""
+        """The UIDs of the last report about a radiograph, as `remember_report` had them."""
         try:
             found = json.loads((self.folder / "reports" / film).read_text("utf-8"))
         except (FileNotFoundError, ValueError):
@@ -159,19 +159,19 @@ class Queue:
         return [str(uid) for uid in found]
 
     def remember_report(self, film: str, uids: Sequence[str]) -> None:
-        """Keep the UIDs of a report, so that the next one about this film refers to it."""
+        """Keep the UIDs of a report, so that the next one about this radiograph refers to it."""
         write_text(self.folder / "reports" / film, json.dumps(list(uids)))
 
     def processed(
         self, key: str, staged: Path, note: Mapping[str, Any], film: str | None = None
     ) -> None:
-        """The objects of a film are in `staged`: let them wait for the destination.
+        """The objects of a radiograph are in `staged`: let them wait for the destination.
 
         Args:
-            key: of the film.
-            staged: folder of `staging`; without objects the film is done.
+            key: of the radiograph.
+            staged: folder of `staging`; without objects the radiograph is done.
             note: what became of it, without patient data.
-            film: `Source.digest`, so that the same film in another file is known.
+            film: `Source.digest`, so that the same radiograph in another file is known.
         """
         if film is not None:  # Before the result: without one it means nothing.
             write_text(self.folder / "films" / film, key)
@@ -194,7 +194,7 @@ class Queue:
         self.wake()
 
     def quarantine(self, key: str, note: Mapping[str, Any]) -> None:
-        """Keep a film that the model fails on, where nothing tries it again."""
+        """Keep a radiograph that the model fails on, where nothing tries it again."""
         with self._lock:
             self._film(key).replace(self.folder / "quarantine" / f"{key}.dcm")
             _sync(self.folder / "quarantine")
@@ -207,7 +207,7 @@ class Queue:
         return [(folder.name, path) for folder in folders for path in sorted(folder.glob("*.dcm"))]
 
     def sent(self, path: Path) -> None:
-        """An object has arrived; with the last one its film is done."""
+        """An object has arrived; with the last one its radiograph is done."""
         with self._lock:
             path.unlink(missing_ok=True)
             self._close_result(path.parent)
@@ -261,7 +261,7 @@ class Queue:
         ]
 
     def retry(self, state: str, key: str) -> int:
-        """Put back what was given up: objects to be sent, or a film to be read again.
+        """Put back what was given up: objects to be sent, or a radiograph to be read again.
 
         Returns:
             How many files.
@@ -294,7 +294,7 @@ class Queue:
         return len(paths)
 
     def drop(self, state: str, key: str) -> int:
-        """Delete a film, or objects that wait; a note says so.
+        """Delete a radiograph, or objects that wait; a note says so.
 
         Returns:
             How many files.
@@ -312,7 +312,7 @@ class Queue:
         return len(files)
 
     def counts(self) -> dict[str, int]:
-        """How many films or objects are in each state, at one moment: none is counted twice."""
+        """How many radiographs or objects are in each state, at one moment: none counts twice."""
         with self._lock:
             return {
                 state: sum(1 for _ in (self.folder / state).iterdir())

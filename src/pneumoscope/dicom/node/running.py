@@ -115,7 +115,7 @@ class Node:
         self.stop()
 
     def stop(self) -> None:
-        """Take no more, finish the film and the object in hand, keep the rest for next time."""
+        """Take no more, finish what is in hand, keep the rest for next time."""
         self._server.ae.shutdown()
         if self.http is not None:
             self.http.stop()

@@ -1,4 +1,4 @@
-"""The receiving side of associations: C-ECHO, and C-STORE of films into the queue."""
+"""The receiving side of associations: C-ECHO, and C-STORE of radiographs into the queue."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _store(event: Any, intake: Intake) -> int:
     caller = _caller(event)
     try:
         content = event.encoded_dataset()
-    except Exception:  # What it says may quote the film.
+    except Exception:  # What it says may quote the radiograph.
         content = b""
     request = event.request
     meant = Named(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))

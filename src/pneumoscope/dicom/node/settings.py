@@ -116,17 +116,17 @@ class NodeSettings:
         kinds: which objects.
         callers: titles that may call; empty for all.
         networks: addresses that may connect; empty for all.
-        min_free: bytes that must stay free; a film that would use them is refused.
+        min_free: bytes that must stay free; a radiograph that would use them is refused.
         max_associations: at a time; more are told to come again.
         first_retry, longest_retry: seconds to wait before sending again, doubled each time.
-        gate: ask the input gate of each film.
+        gate: ask the input gate of each radiograph.
         key: file with the key of pseudonyms; None to keep the patient's name and id.
         tls: given, the port speaks TLS alone.
         tls_out: given, the destination is spoken to in TLS.
         http_host: address of the HTTP service.
         http_port: port of the HTTP service (health, metrics, status); 0 for any free one, None for
             no such service.
-        stow: whether the HTTP service takes films by STOW-RS.
+        stow: whether the HTTP service takes radiographs by STOW-RS.
         commit: ask the destination whether it keeps what it was sent, and delete it only then.
 
     Raises:

@@ -1,4 +1,4 @@
-"""STOW-RS (PS3.18 10.5): films in a `multipart/related` request, each taken as it is complete."""
+"""STOW-RS (PS3.18 10.5): a `multipart/related` request, each radiograph taken when complete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pneumoscope.dicom.node.intake import Intake, Named, name_of
 from pneumoscope.dicom.node.statuses import MISMATCH, OUT_OF_RESOURCES, SUCCESS
 
 _MOST_BYTES = 512 << 20
-"""Of one film; of a request there is no limit, because a film that is taken leaves memory."""
+"""Of one radiograph. A request has no limit, because a radiograph that is taken leaves memory."""
 _MEDIA_TYPE = "application/dicom+json"
 
 
@@ -31,7 +31,7 @@ class Receiver:
         self._intake = intake
 
     async def store(self, request: Request) -> Response:
-        """Take the films of a request: 200 if all were taken, 202 if some, 409 if none."""
+        """Take the radiographs of a request: 200 if all were taken, 202 if some, 409 if none."""
         boundary = _boundary(request.headers.get("Content-Type", ""))
         if boundary is None:
             return PlainTextResponse(
@@ -114,7 +114,7 @@ class _Answer:
     """The Store Instances Response Module, in DICOM JSON (PS3.18 table 10.5.3-1).
 
     Args:
-        study: that the films must be of; None for any.
+        study: that the radiographs must be of; None for any.
     """
 
     def __init__(self, study: str | None) -> None:
@@ -123,7 +123,7 @@ class _Answer:
         self._failed: list[Any] = []
 
     def add(self, named: Named | None, status: int) -> None:
-        """What became of a film."""
+        """What became of a radiograph."""
         item: dict[str, Any] = {}
         if named is not None:
             item["00081150"] = {"vr": "UI", "Value": [named.kind]}

@@ -22,7 +22,7 @@ def survey(folder: Path) -> dict[str, Any]:
     """What waits in a queue; it may belong to a running node or to none.
 
     Returns:
-        `waiting`: for each state the number of films, of files, and the age of the oldest in
+        `waiting`: for each state the number of radiographs, of files, and the age of the oldest in
         seconds, None if there is none; `free_bytes` of the disk.
 
     Raises:

@@ -34,10 +34,10 @@ class Tally:
 
     | count | label |
     |---|---|
-    | received | `dimse` or `stow`: films taken in for the first time |
-    | known | films that were in the queue before |
+    | received | `dimse` or `stow`: radiographs taken in for the first time |
+    | known | radiographs that were in the queue before |
     | rejected | the reason |
-    | films | what became of a film: `read`, `tags`, `reading`, `gate`, `duplicate`, `failure` |
+    | films | what became of each: `read`, `tags`, `reading`, `gate`, `duplicate`, `failure` |
     | sent | the kind of object |
     | retried | the kind of object |
     | failed | status code, or the label of a `Failure` |

@@ -1,4 +1,4 @@
-"""The thread in the middle: films out of the queue, through the model, objects into the queue."""
+"""The thread that takes radiographs from the queue through the model, and queues the objects."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from pneumoscope.imaging import Radiograph, read_radiograph
 if TYPE_CHECKING:  # For start-up time.
     from pneumoscope.inference import Engine
 
-# A film in hand when the machine goes down has been begun, too: not too few.
+# A radiograph in hand when the machine goes down has been begun, too: not too few.
 MOST_ATTEMPTS = 5
 _IDLE_SECONDS = 5.0
 _AFTER_ERROR_SECONDS = 5.0
 
 
 class Worker(Loop):
-    """Reads film after film until told to stop.
+    """Reads radiograph after radiograph until told to stop.
 
     Args:
         queue: the node's.
         engine: a loaded bundle.
         kinds: which objects to make.
         pseudonyms: given, the objects do not name the patient.
-        gate: ask the input gate of each film.
+        gate: ask the input gate of each radiograph.
         tally: the node's.
     """
 
@@ -84,7 +84,7 @@ class Worker(Loop):
             staged = self._queue.staging(key)
             outcome, film = self._read(key, path, staged)
             self._queue.processed(key, staged, note(outcome), film)
-        except Exception as error:  # The film stays where it is.
+        except Exception as error:  # The radiograph stays where it is.
             say(
                 logging.ERROR,
                 "film.failed",
@@ -94,7 +94,7 @@ class Worker(Loop):
             )
             if staged is not None:
                 shutil.rmtree(staged, ignore_errors=True)
-            if isinstance(error, OSError | OutputError):  # A full disk is not the film's fault.
+            if isinstance(error, OSError | OutputError):  # Not the radiograph's fault.
                 self._queue.begin_again(key)
             self._stop.wait(_AFTER_ERROR_SECONDS)
             return
@@ -112,7 +112,7 @@ class Worker(Loop):
         )
 
     def _read(self, key: str, path: Path, staged: Path) -> tuple[Outcome, str | None]:
-        """What became of a film, and what identifies it; None where it was not read."""
+        """What became of a radiograph, and what identifies it; None where it was not read."""
         from pneumoscope.inference import explain_in
 
         try:
@@ -156,7 +156,7 @@ class Worker(Loop):
             self._queue.remember_report(self._name(film), uids)
 
     def _name(self, film: str) -> str:
-        """Of the film's report: another one under pseudonyms, which must not refer to the first."""
+        """Of the report: another one under pseudonyms, which must not refer to the first."""
         return film if self._pseudonyms is None else self._pseudonyms.code("film", film)
 
 
