@@ -26,8 +26,8 @@ from pneumoscope.benchmark.timing import (
     as_json,
     machine,
     take_turns,
-    usable_cores,
 )
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import PneumoscopeError
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.data import PixelDataset, train_loader
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=224, help="side of the input in pixels")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each way")
     parser.add_argument("--steps", type=int, default=10, help="timed batches per turn")
-    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--threads", type=int, default=available_cpus())
     parser.add_argument("--out", type=Path, help="JSON file for all that was measured")
     add_film_arguments(parser, count=256)
     return parser

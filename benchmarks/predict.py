@@ -29,9 +29,9 @@ from pneumoscope.benchmark.timing import (
     machine,
     rates,
     take_turns,
-    usable_cores,
 )
 from pneumoscope.benchmark.ways import FLOAT32_FILE
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import PneumoscopeError
 from pneumoscope.inference import load_engine, streams_for
 from pneumoscope.models.registry import DEFAULT_BACKBONE
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", default="auto", help="as of the command")
     parser.add_argument("--written", nargs="+", default=list(WRITTEN), choices=WRITTEN)
     parser.add_argument("--repeats", type=int, default=5, help="turns of each way")
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="cores to be used")
+    parser.add_argument("--threads", type=int, default=available_cpus(), help="cores to be used")
     parser.add_argument("--out", type=Path, help="JSON file for all that was measured")
     add_film_arguments(parser, count=200)
     return parser

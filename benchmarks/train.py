@@ -26,8 +26,8 @@ from pneumoscope.benchmark.timing import (
     machine,
     ratio,
     take_turns,
-    usable_cores,
 )
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import PneumoscopeError, SettingsError
 from pneumoscope.models.registry import BACKBONES, backbone_record
 
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=224, help="side of the input in pixels")
     parser.add_argument("--repeats", type=int, default=5, help="turns of each way")
     parser.add_argument("--steps", type=int, default=2, help="timed steps per turn")
-    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--threads", type=int, default=available_cpus())
     parser.add_argument(
         "--workers", type=int, default=0, help="loader processes of the paper's way"
     )

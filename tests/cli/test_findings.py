@@ -38,10 +38,11 @@ def test_from_the_table_to_the_findings(phantoms: Path, tmp_path: Path) -> None:
     words[3::4] = opacity[3::4].map({True: "Opacity", False: "Tube"})
     table.drop(columns="label").assign(said=words).to_csv(tmp_path / "films.csv", index=False)
     scanned, run, out = (tmp_path / name for name in ("cohort.csv", "run", "found"))
-    pneumoscope(
+    said = pneumoscope(
         "scan", tmp_path / "films.csv", "--images", phantoms, "--label-column", "said",
         "--findings", "Opacity,Line=Tube|Catheter", "--out", scanned,
     )  # fmt: skip
+    assert "cohort.csv --findings Opacity,Line --out RUN" in said
     known = pd.read_csv(scanned)
     assert (known["Opacity"] == opacity).all() and known["Line"].sum() not in (0, len(known))
     output = pneumoscope(

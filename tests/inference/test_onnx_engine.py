@@ -14,9 +14,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from pneumoscope.bundles import BundleInfo, read_bundle, read_onnx, write_onnx
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.inference import RANDOMISED, Explained, explain_in, find_in, load_engine
-from pneumoscope.inference.file_engine import available_cpus
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.openvino_engine import OpenVinoEngine
 from pneumoscope.inference.torch_engine import TorchEngine

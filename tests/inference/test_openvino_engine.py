@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from pneumoscope.bundles import OnnxBundle, read_onnx, write_onnx
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.inference import load_engine, openvino_engine
-from pneumoscope.inference.file_engine import FileEngine, available_cpus
+from pneumoscope.inference.file_engine import FileEngine
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.openvino_engine import OpenVinoEngine
 from tests.export.bundles import exported

@@ -29,7 +29,6 @@ from pneumoscope.benchmark.timing import (
     rates,
     ratio,
     take_turns,
-    usable_cores,
 )
 from pneumoscope.benchmark.way import Answer, ExplainWay, Films
 from pneumoscope.benchmark.ways import (
@@ -42,6 +41,7 @@ from pneumoscope.benchmark.ways import (
     missing,
 )
 from pneumoscope.comparison.cost import planned_size
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import SettingsError
 from pneumoscope.models.registry import DEFAULT_BACKBONE, backbone_record
 
@@ -92,7 +92,7 @@ class Benchmark:
     repeats: int = 7
     seconds: float = 0.5
     budget: float = 45
-    threads: int = field(default_factory=usable_cores)
+    threads: int = field(default_factory=available_cpus)
     memory: bool = False
 
     def __post_init__(self) -> None:

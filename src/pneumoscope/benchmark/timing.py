@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 import torch
 
 from pneumoscope.comparison.cost import processor
+from pneumoscope.cpus import available_cpus
 
 _INSTRUCTIONS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
 
@@ -138,16 +139,9 @@ def machine() -> dict[str, Any]:
     return {
         "processor": processor(),
         "instructions": [name for name in _INSTRUCTIONS if capabilities.get(name)],
-        "usable_cores": usable_cores(),
+        "usable_cores": available_cpus(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

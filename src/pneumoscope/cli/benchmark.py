@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pneumoscope.cli.console import console, progress
+from pneumoscope.cpus import available_cpus
 from pneumoscope.extras import require
 
 
@@ -65,7 +66,6 @@ def benchmark(
     require("train", "the benchmark")
     from pneumoscope.benchmark.measuring import BACKBONES, Benchmark, measure
     from pneumoscope.benchmark.tables import tables
-    from pneumoscope.benchmark.timing import usable_cores
     from pneumoscope.benchmark.ways import WAYS
     from pneumoscope.files import write_json
 
@@ -81,7 +81,7 @@ def benchmark(
         repeats=repeats,
         seconds=seconds,
         budget=budget,
-        threads=threads or usable_cores(),
+        threads=threads or available_cpus(),
         memory=memory,
     )
     with progress("Timing networks") as update:

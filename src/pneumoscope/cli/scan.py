@@ -97,8 +97,11 @@ def scan(
         findings=findings,
     )
     _show(run_scan(path, out, settings).audit)
+    several = settings.choice.findings
+    learned = "" if several is None else f" --findings {quoted(','.join(several.columns))}"
     console.print(
-        f"Manifest: [bold]{shown(out)}[/bold]   Next: pneumoscope train {quoted(out)} --out RUN"
+        f"Manifest: [bold]{shown(out)}[/bold]   "
+        f"Next: pneumoscope train {quoted(out)}{learned} --out RUN"
     )
     if json:
         print_json(out.with_suffix(".audit.json").read_text(encoding="utf-8"))

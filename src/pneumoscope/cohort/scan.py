@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from pneumoscope.cohort.split import (
     split_rows_keeping_test,
 )
 from pneumoscope.cohort.tables import unwritable
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import CohortError, ImageError, SettingsError
 from pneumoscope.files import sha256_file
 from pneumoscope.imaging import read_radiograph
@@ -239,7 +239,7 @@ def _read_all(
     """
     images = list(listing.table["image"])
     read: dict[int, _Film | Unreadable] = {}
-    pool = ThreadPoolExecutor(workers or _cores())
+    pool = ThreadPoolExecutor(workers or available_cpus())
     try:
         jobs = {pool.submit(_read, listing.root, image): i for i, image in enumerate(images)}
         for job in as_completed(jobs):
@@ -269,12 +269,6 @@ def _read(root: Path, image: str) -> _Film | Unreadable:
         patient=radiograph.patient,
         thumbnail=thumbnail(radiograph.pixels),
     )
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _identify(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.original_sizes import read_film, stated_sizes
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import CohortError, ImageError
 from pneumoscope.imaging import model_input
 
@@ -119,7 +119,7 @@ def _read(films: list[_Film], size: int, progress: Progress) -> NDArray[np.uint8
 
     pixels = np.empty((len(films), size, size), dtype=np.uint8)
     # Pillow and the JPEG decoders release the interpreter's lock, so threads are enough.
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(max_workers=available_cpus()) as pool:
         for index, square in enumerate(pool.map(one, films)):
             pixels[index] = square
             progress("Reading radiographs", index + 1, len(films))

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from pneumoscope.bundles import HeatmapSpec
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import ImageError
 from pneumoscope.files import sha256_file
 from pneumoscope.findings import Finding
@@ -20,7 +21,6 @@ from pneumoscope.gate import InputGate
 from pneumoscope.imaging import Radiograph, model_input, read_radiograph
 from pneumoscope.inference.engine import Engine
 from pneumoscope.inference.explained import Explained, Failed
-from pneumoscope.inference.file_engine import available_cpus
 from pneumoscope.inference.finishing import Input, Scored, Task, explained_of, finding_of
 from pneumoscope.inference.heatmaps import run_heatmaps
 from pneumoscope.inference.pipeline import batches, in_order

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -165,10 +164,3 @@ def _output(
     logit: NDArray[np.float32], heatmap: NDArray[np.float32], methods: Sequence[str]
 ) -> EngineOutput:
     return EngineOutput(logit.astype(np.float64), dict.fromkeys(methods, heatmap))
-
-
-def available_cpus() -> int:
-    """How many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Not everywhere; cpu_count() ignores such limits.
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.bundles import OnnxBundle
+from pneumoscope.cpus import available_cpus
 from pneumoscope.inference.engine import Runtime
-from pneumoscope.inference.file_engine import BATCH_SIZE, FileEngine, available_cpus
+from pneumoscope.inference.file_engine import BATCH_SIZE, FileEngine
 
 
 class OnnxEngine(FileEngine):

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.bundles import OnnxBundle
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.extras import how_to_install, missing
 from pneumoscope.inference.engine import Precision, Runtime
-from pneumoscope.inference.file_engine import BATCH_SIZE, INPUTS, FileEngine, available_cpus
+from pneumoscope.inference.file_engine import BATCH_SIZE, INPUTS, FileEngine
 
 INSTALL = how_to_install("openvino")
 # What sends usage figures, and what imports it: https://github.com/openvinotoolkit/telemetry.

@@ -13,10 +13,11 @@ from itertools import islice
 from typing import Literal
 
 from pneumoscope.bundles import OnnxBundle, read_onnx
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import BundleError, PneumoscopeError, SettingsError
 from pneumoscope.inference import openvino_engine
 from pneumoscope.inference.engine import EngineName, Precision, Runtime
-from pneumoscope.inference.file_engine import BATCH_SIZE, FileEngine, available_cpus
+from pneumoscope.inference.file_engine import BATCH_SIZE, FileEngine
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.openvino_engine import OpenVinoEngine
 from pneumoscope.inference.self_test import (

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pneumoscope
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import MissingExtra, OutputError, PneumoscopeError, SettingsError
 from pneumoscope.extras import how_to_install
 from pneumoscope.inference import Engine
@@ -209,8 +210,6 @@ def _silent_stderr() -> Iterator[None]:
 
 
 def _workers(settings: ArchiveSettings) -> int:
-    from pneumoscope.inference.file_engine import available_cpus
-
     return max(1, available_cpus() // settings.threads)
 
 

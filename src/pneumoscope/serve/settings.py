@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pneumoscope.addresses import is_loopback
 from pneumoscope.bundles import DEFAULT
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import SettingsError
 from pneumoscope.imaging import Limits
 from pneumoscope.inference.selection import EngineChoice, PrecisionChoice
@@ -91,7 +91,7 @@ class ServeSettings:
 
 def share_of_cores(workers: int) -> int | None:
     """Threads of each of several workers; None for one worker, whose engine takes what it may."""
-    return None if workers == 1 else max((os.cpu_count() or 1) // workers, 1)
+    return None if workers == 1 else max(available_cpus() // workers, 1)
 
 
 def read_token(path: Path) -> str:

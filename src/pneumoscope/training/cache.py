@@ -8,7 +8,6 @@ the version of the preprocessing: another split or seed of the same cohort finds
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.original_sizes import read_film, stated_sizes
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import CohortError, ImageError
 from pneumoscope.files import atomic_path, cache_folder, sha256_file
 from pneumoscope.imaging import model_input
@@ -86,7 +86,7 @@ def cached_lungs(
         (N, g, g) uint8, 255 times the probability of lung; 255 everywhere where no lungs were
         found, so that nothing counts as outside of them.
     """
-    segmenter = LungSegmenter.load(threads=os.cpu_count() or 1)
+    segmenter = LungSegmenter.load(threads=available_cpus())
     content = hashlib.sha256(np.ascontiguousarray(pixels).data).hexdigest()
     key = hashlib.sha256(f"{segmenter.info.id} {content}".encode()).hexdigest()[:32]
     path = (folder or cache_folder()) / "lungs" / f"{key}.npy"
@@ -164,5 +164,5 @@ def _decode(films: list[_Film], size: int) -> Iterator[NDArray[np.uint8]]:
             ) from error
 
     # Pillow and the JPEG decoders release the interpreter's lock, so threads are enough.
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(max_workers=available_cpus()) as pool:
         yield from pool.map(one, films)

@@ -27,6 +27,7 @@ from typing import IO, Any
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import PneumoscopeError, RunError
 from pneumoscope.training.devices import Processes
 from pneumoscope.training.listener import RunListener
@@ -153,7 +154,7 @@ def _meeting_place(processes: Processes) -> Iterator[dict[str, str]]:
 
 
 def _process(place: Processes, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    threads = max(_cores() // place.per_node, 1)
+    threads = max(available_cpus() // place.per_node, 1)
     environment = {
         "OMP_NUM_THREADS": str(threads),
         # What torch's own code says of connections that break is said once, in plain words.
@@ -174,12 +175,6 @@ def _process(place: Processes, environment: dict[str, str]) -> subprocess.Popen[
         # Ctrl-C reaches the one who started them, who ends them.
         start_new_session=True,
     )
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _names(listener: RunListener) -> list[str]:
