@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pneumoscope.audit import TESTS, Settings, phantom_films, run_audit
-from pneumoscope.audit.films import Progress
+from pneumoscope.audit.sample import Progress
 from pneumoscope.errors import BundleError, EvaluationError, SettingsError
 from pneumoscope.inference import load_engine
 from tests.audit.engines import KnownEngine, film, heat_on_square, square_of

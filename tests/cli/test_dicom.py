@@ -11,8 +11,8 @@ from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from pneumoscope.cli.app import app
-from pneumoscope.dicom.films import predict_objects
 from pneumoscope.dicom.objects import KINDS
+from pneumoscope.dicom.predicting import predict_objects
 from pneumoscope.errors import SettingsError
 from tests.dicom.films import NAME, PATIENT, PRIVATE, film
 from tests.dicom.node_process import engine

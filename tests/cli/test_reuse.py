@@ -17,7 +17,7 @@ from pydicom.uid import generate_uid
 
 from pneumoscope.api import Reader
 from pneumoscope.cli.predict import tell_reused
-from pneumoscope.dicom.films import predict_objects
+from pneumoscope.dicom.predicting import predict_objects
 from pneumoscope.inference.findings_folder import file_name
 from pneumoscope.inference.predicting import predict_files
 from tests.dicom.films import film

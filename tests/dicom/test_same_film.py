@@ -17,10 +17,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from pneumoscope.dicom.films import predict_objects
 from pneumoscope.dicom.node.destinations import WebLine
 from pneumoscope.dicom.node.sender import arrived, blames_object
 from pneumoscope.dicom.node.settings import WebPeer
+from pneumoscope.dicom.predicting import predict_objects
 from pneumoscope.dicom.source import read_source
 from pneumoscope.dicom.web import fetch_study
 from pneumoscope.errors import PneumoscopeError

@@ -16,10 +16,10 @@ from pneumoscope.training.gate import (
     choose_threshold,
     train_gate_nets,
 )
-from pneumoscope.training.gate_films import Sources, bent, draw, phantoms, placed, sources
 from pneumoscope.training.gate_negatives import _MAKERS, synthetic
 from pneumoscope.training.gate_net import GateNet, export_gate
 from pneumoscope.training.gate_others import OtherPictures, read_others
+from pneumoscope.training.gate_pictures import Sources, bent, draw, phantoms, placed, sources
 
 
 @pytest.fixture(scope="module")

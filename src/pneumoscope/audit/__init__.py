@@ -14,7 +14,7 @@ cohort's table tells).
 
 from pneumoscope.audit.attributes import table_scores
 from pneumoscope.audit.battery import TESTS, Settings, run_audit
-from pneumoscope.audit.films import AuditFilm, cohort_films, phantom_films
+from pneumoscope.audit.sample import AuditFilm, cohort_films, phantom_films
 
 __all__ = [
     "TESTS",

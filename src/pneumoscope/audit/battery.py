@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pneumoscope.audit.deletion import explained_films, pixel_deletion
-from pneumoscope.audit.films import AuditFilm, Progress
 from pneumoscope.audit.marker import marker_shortcut
 from pneumoscope.audit.outcome import Outcome
 from pneumoscope.audit.places import heat_places
 from pneumoscope.audit.probe import Probe, WhiteBox
 from pneumoscope.audit.randomisation import MAX_STEPS, weight_randomisation
+from pneumoscope.audit.sample import AuditFilm, Progress
 from pneumoscope.audit.shortcuts import shortcuts
 from pneumoscope.errors import BundleError, EvaluationError, SettingsError
 from pneumoscope.inference import Engine

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.audit.films import AuditFilm, Progress
 from pneumoscope.audit.imputation import impute
 from pneumoscope.audit.outcome import Outcome, Row, intervals
 from pneumoscope.audit.probe import Heat, Pixels, Probe, boxes, stacked
+from pneumoscope.audit.sample import AuditFilm, Progress
 from pneumoscope.evaluate import Interval, calibrated
 
 PERCENTAGES = (5, 10, 20, 30, 50)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.audit.films import AuditFilm, Progress, counted
 from pneumoscope.audit.outcome import Outcome, Row, intervals
 from pneumoscope.audit.probe import Heat, Pixels, Probe, boxes, stacked
+from pneumoscope.audit.sample import AuditFilm, Progress, counted
 from pneumoscope.evaluate import calibrated
 from pneumoscope.models.registry import backbone_record
 

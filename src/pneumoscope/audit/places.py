@@ -13,9 +13,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.audit.films import AuditFilm, Progress, counted
 from pneumoscope.audit.outcome import Outcome, intervals
 from pneumoscope.audit.probe import Heat, Probe, boxes, stacked
+from pneumoscope.audit.sample import AuditFilm, Progress, counted
 from pneumoscope.evaluate import score_lungs
 from pneumoscope.lungs import LungSegmenter, plausible
 

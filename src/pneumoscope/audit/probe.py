@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.audit.films import AuditFilm
+from pneumoscope.audit.sample import AuditFilm
 from pneumoscope.bundles import HeatmapSpec
 from pneumoscope.imaging import Letterbox
 from pneumoscope.inference import Engine, film_heatmap

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from pneumoscope.audit.films import AuditFilm, Progress, counted
 from pneumoscope.audit.outcome import Outcome, Row, intervals
 from pneumoscope.audit.probe import Heat, Probe, WhiteBox, boxes, stacked
+from pneumoscope.audit.sample import AuditFilm, Progress, counted
 from pneumoscope.imaging import Letterbox
 from pneumoscope.inference.torch_engine import TorchEngine
 from pneumoscope.localize.randomise import block_names, cascade

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pneumoscope.audit.films import AuditFilm, Progress
 from pneumoscope.audit.outcome import Outcome, Row
 from pneumoscope.audit.places import find_lungs
 from pneumoscope.audit.probe import Probe
+from pneumoscope.audit.sample import AuditFilm, Progress
 from pneumoscope.evaluate import Interval, bootstrap_patients
 from pneumoscope.evaluate.discrimination import roc_aucs
 from pneumoscope.lungs import LungSegmenter

@@ -168,7 +168,7 @@ def predict(
                 streams=streams_for(len(files), threads),
             )
             if kinds:
-                from pneumoscope.dicom.films import predict_objects
+                from pneumoscope.dicom.predicting import predict_objects
 
                 find = partial(predict_objects, kinds=dicom_output, key=deidentify)
             else:

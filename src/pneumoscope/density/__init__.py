@@ -7,8 +7,8 @@ May import: numpy, Pillow. No torch, no other room.
 """
 
 from pneumoscope.density.atlas import SHIPPED, Atlas, Frame, read_atlases, write_atlases
-from pneumoscope.density.film import SIDE, on_grid, relative_density
 from pneumoscope.density.prior import DensityPrior, shipped_prior
+from pneumoscope.density.relative import SIDE, on_grid, relative_density
 
 __all__ = [
     "SHIPPED",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.density.film import LUNG, SIDE, Grid
+from pneumoscope.density.relative import LUNG, SIDE, Grid
 from pneumoscope.files import atomic_path
 
 SHIPPED = Path(__file__).with_name("atlas.npz")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.density.atlas import Atlas, Frame, read_atlases
-from pneumoscope.density.film import Grid, on_grid, relative_density
+from pneumoscope.density.relative import Grid, on_grid, relative_density
 
 # Slopes and exponents, chosen on tuning halves (docs/localization.md).
 _FILM_SLOPE, _PLACE_SLOPE = 1.5, 1.2

@@ -8,7 +8,7 @@ and onnxscript), onnxruntime (which quantises), scikit-learn. Importing this roo
 """
 
 from pneumoscope.export.agreement import Agreement
-from pneumoscope.export.films import Films, Sampling
+from pneumoscope.export.sample import Films, Sampling
 from pneumoscope.export.writing import Exported, export_onnx
 
 __all__ = [

@@ -21,8 +21,8 @@ import onnx
 from numpy.typing import NDArray
 
 from pneumoscope.errors import BundleError
-from pneumoscope.export.films import Progress
 from pneumoscope.export.quality import Answers, mean_correlation
+from pneumoscope.export.sample import Progress
 from pneumoscope.export.tracing import Traced, bare
 from pneumoscope.inference.file_engine import INPUTS
 

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from pneumoscope.bundles import HeatmapSpec, Quality
 from pneumoscope.bundles.info import MAX_AUC_DROP, MIN_CORRELATION
 from pneumoscope.errors import BundleError
-from pneumoscope.export.films import Progress
+from pneumoscope.export.sample import Progress
 from pneumoscope.inference.engine import Engine
 from pneumoscope.inference.heatmaps import run_heatmaps
 

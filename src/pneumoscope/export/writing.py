@@ -19,9 +19,9 @@ from pneumoscope.bundles import (
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.export.agreement import Agreement, require_agreement
-from pneumoscope.export.films import Films, Progress, Sampling, read_films
 from pneumoscope.export.network import ExportedNetwork
 from pneumoscope.export.quality import Answers, answers, quality, require_quality
+from pneumoscope.export.sample import Films, Progress, Sampling, read_films
 from pneumoscope.export.tracing import Traced, trace
 from pneumoscope.extras import require
 from pneumoscope.files import atomic_path

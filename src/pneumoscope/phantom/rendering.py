@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pneumoscope.phantom import bones, devices, film, lesions, thorax
+from pneumoscope.phantom import bones, devices, exposure, lesions, thorax
 from pneumoscope.phantom.anatomy import Anatomy, View
 from pneumoscope.phantom.fields import Field, Frame, Mask
 from pneumoscope.phantom.lesions import Box, Lesions
@@ -64,8 +64,8 @@ def render(
     body = tissue > BODY
     attenuation += bones.skeleton(frame, anatomy, view, chest)
     attenuation += devices.hardware(frame, anatomy, fittings)
-    gray = film.develop(film.expose(rng, attenuation, view), body, view)
-    gray = film.collimate(frame, gray, view)
+    gray = exposure.develop(exposure.expose(rng, attenuation, view), body, view)
+    gray = exposure.collimate(frame, gray, view)
     pixels = np.maximum(gray, devices.letters(frame, fittings, planted))
     return Phantom(pixels, opacity.mask, chest.lungs, opacity.boxes)
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812
 
 from pneumoscope.errors import RunError
-from pneumoscope.training.gate_films import Drawn, Sources, draw
 from pneumoscope.training.gate_net import GateNet
+from pneumoscope.training.gate_pictures import Drawn, Sources, draw
 from pneumoscope.training.small_loop import SmallLearner, SmallLoop
 from pneumoscope.training.small_settings import SmallSettings
 

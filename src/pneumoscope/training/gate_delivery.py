@@ -19,9 +19,9 @@ from pneumoscope.gate import GateInfo, InputGate
 from pneumoscope.imaging import model_input
 from pneumoscope.training.cache import Progress, cached_pixels
 from pneumoscope.training.gate import GateSettings, Row, choose_threshold, train_gate_nets
-from pneumoscope.training.gate_films import sources
 from pneumoscope.training.gate_net import GateNet, export_gate
 from pneumoscope.training.gate_others import OtherPictures
+from pneumoscope.training.gate_pictures import sources
 
 
 def make_gate(

@@ -12,7 +12,7 @@ from pneumoscope.bundles import BundleInfo, read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import CohortError
 from pneumoscope.export import Films, Sampling
-from pneumoscope.export.films import read_films
+from pneumoscope.export.sample import read_films
 from pneumoscope.imaging import model_input, read_radiograph
 
 

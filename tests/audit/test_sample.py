@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pneumoscope.audit import cohort_films, phantom_films
-from pneumoscope.audit.films import _balanced
+from pneumoscope.audit.sample import _balanced
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import EvaluationError
 from pneumoscope.imaging import model_input, read_radiograph
