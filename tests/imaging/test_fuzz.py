@@ -1,4 +1,4 @@
-"""Whatever bytes a file holds, a radiograph comes out or an `ImageError`, and nothing else."""
+"""Any file gives a radiograph or an `ImageError`, whatever bytes it holds."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 Parts of every radiograph are hidden and the model is asked again. What its ROC-AUC keeps without
 the lungs, or with nothing but the radiograph's edge, it did not learn from the disease (Zech et al.
 2018; DeGrave et al. 2021). What the cohort's own table tells, such as the view, needs no radiograph
-at all. A radiograph of which parts are gone is none that the model was made for: a low figure may
-be that alone, a high one cannot be.
+at all. Masked radiographs are out of distribution. A low figure is therefore inconclusive; a high
+figure is evidence of a shortcut.
 """
 
 from __future__ import annotations

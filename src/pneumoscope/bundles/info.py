@@ -25,7 +25,7 @@ from pneumoscope.bundles.seen import SeenInfo
 from pneumoscope.bundles.site import SiteInfo
 from pneumoscope.bundles.weakness import WeaknessInfo
 from pneumoscope.errors import BundleError, SettingsError
-from pneumoscope.files import atomic_path, sha256_file, write_json
+from pneumoscope.files import sha256_file, write_bytes, write_json
 
 INFO_FILE = "bundle.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -364,8 +364,7 @@ def write_onnx(path: Path, model: bytes, info: BundleInfo) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(seal(model, info.model_dump_json()))
+    write_bytes(path, seal(model, info.model_dump_json()))
 
 
 def write_bundle(folder: Path, fields: Mapping[str, Any], names: list[str]) -> BundleInfo:

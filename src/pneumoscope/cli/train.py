@@ -294,7 +294,7 @@ def _show(out: Path, measured: dict[Path, dict[str, Any]]) -> None:
 def _find_rate(cohort: Path, settings: TrainingSettings, picture: Path) -> None:
     """Say and draw at which learning rate the loss falls fastest."""
     from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.files import atomic_path
+    from pneumoscope.files import write_bytes
     from pneumoscope.report.figures import rate_figure
     from pneumoscope.report.style import figure_png
     from pneumoscope.training.rate_test import STEPS, find_learning_rate
@@ -303,8 +303,7 @@ def _find_rate(cohort: Path, settings: TrainingSettings, picture: Path) -> None:
         raise OutputError("exists already", path=picture, remedy="give another file")
     with _listening("Raising the learning rate") as listener:
         found = find_learning_rate(Manifest.read(cohort), settings, listener)
-    with atomic_path(picture) as temporary:
-        temporary.write_bytes(figure_png(rate_figure(found.rates, found.losses, found.fastest)))
+    write_bytes(picture, figure_png(rate_figure(found.rates, found.losses, found.fastest)))
     console.print(
         f"The loss falls fastest at a learning rate of [bold]{found.fastest:.2g}[/bold] "
         f"({len(found.rates)} of {STEPS} steps), drawn in {shown(picture)}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -104,15 +103,12 @@ def predict_objects(
         batch_size=batch_size,
         gate=gate,
     )
+    names = [name for name, _ in files]
     try:
-        with closing(stream):
-            for done, _ in enumerate(stream, start=1):
-                progress(done, len(files))
+        folder.fill(stream, names, lambda done: progress(done, len(files)))
     finally:
-        folder.close()
         lines.close()
-    folder.finish(name for name, _ in files)
-    lines.finish([name for name, _ in files])
+    lines.finish(names)
     return folder
 
 

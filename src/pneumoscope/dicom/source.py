@@ -1,4 +1,4 @@
-"""What a derived object must carry of the radiograph it was derived from, and nothing else.
+"""The attributes of a radiograph that objects derived from it must carry.
 
 Only the elements named here are parsed. A derived object belongs to the same patient and study, so
 the attributes that identify those two are copied as they are, and the request that the radiograph

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -132,6 +133,27 @@ class FindingsFolder:
             self._stream.write(line)
             self._stream.flush()
         return finding
+
+    def fill(
+        self,
+        stream: Generator[object, None, None],
+        images: Iterable[str],
+        told: Callable[[int], object],
+    ) -> None:
+        """Run a stream that adds findings to its end, then `finish`; interrupted, `close`.
+
+        Args:
+            stream: gives something for each radiograph that was added.
+            images: as of `finish`.
+            told: called with how many are done.
+        """
+        try:
+            with closing(stream):
+                for done, _ in enumerate(stream, start=1):
+                    told(done)
+        finally:
+            self.close()
+        self.finish(images)
 
     def close(self) -> None:
         """Stop; what was written can be continued."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -70,11 +69,6 @@ def predict_files(
     else:
         found = find_in(engine, todo, read=read, threshold=used, batch_size=batch_size, gate=gate)
         stream = (folder.add(finding) for finding in found)
-    try:
-        with closing(stream):
-            for done, _ in enumerate(stream, start=1):
-                progress(done, len(todo))
-    finally:
-        folder.close()
-    folder.finish(name for name, _ in files)
+    names = (name for name, _ in files)
+    folder.fill(stream, names, lambda done: progress(done, len(todo)))
     return folder
