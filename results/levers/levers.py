@@ -18,6 +18,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,15 @@ class Radiographs:
             track(self.guides, "density", transient=True), self.pixels, lungs, strict=True
         ):
             guide[2:] = densities(film, lung, prior)
+
+    def only(self, rows: NDArray[np.bool_]) -> Radiographs:
+        """Those of these rows."""
+        part = copy(self)
+        part.table = self.table[rows].reset_index(drop=True)
+        part.pixels, part.guides, part.sets = self.pixels[rows], self.guides[rows], self.sets[rows]
+        chosen = torch.from_numpy(rows)
+        part.targets, part.weights = self.targets[chosen], self.weights[chosen]
+        return part
 
     def batch(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Pixels (B, 1, size, size) and guides (B, 4, g, g), uint8."""
@@ -404,8 +414,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     lungs = np.ascontiguousarray(learnt.guides[:, 0])
     learnt.guides[:, 1] = cached_teaching(Path(arguments.bundle), learnt.pixels, lungs)
     held = Radiographs(manifest, np.isin(splits, ["val", "test"]), stages.size)
-    val = held.table["split"].to_numpy(np.str_) == "val"
-    marks = lesions(held, {name: Path(path) for name, path in boxes.items()})
+    drawn = {name: Path(path) for name, path in boxes.items()}
+    seen = held.table["split"].to_numpy(np.str_) == "val"
+    seen[list(lesions(held, drawn))] = True
+    held = held.only(seen)
+    val, marks = held.table["split"].to_numpy(np.str_) == "val", lesions(held, drawn)
     levers: dict[str, dict[str, dict[str, float]]] = {name: {} for name in LEVERS}
     for seed in arguments.seeds:
         pyramids, last = train(stages, learnt, seed, arguments.steps)
@@ -426,11 +439,10 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def table(levers: dict[str, dict[str, dict[str, float]]]) -> Table:
     """Means over seeds."""
-    columns = list(next(iter(levers["control"].values())))
-    printed = Table("lever", *columns)
-    for name, seeds in levers.items():
-        means = [np.mean([figures[key] for figures in seeds.values()]) for key in columns]
-        printed.add_row(name, *(f"{mean:.4f}" for mean in means))
+    printed = Table("mean over seeds", *levers)
+    for figure in next(iter(levers["control"].values())):
+        means = [np.mean([own[figure] for own in seeds.values()]) for seeds in levers.values()]
+        printed.add_row(figure, *(f"{mean:.4f}" for mean in means))
     return printed
 
 
