@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -70,12 +71,28 @@ class Lever:
         finer: cells of 4 pixels instead of 8.
         erasing: the hottest cells are left out of the pooling in training, so that the label has
             to be found in others, too (Wei et al. 2017, arXiv 1703.08448).
+        soft: cells are taught the teacher's map itself instead of what is clear in it.
+        pooling: of the cells' log-odds; `weighted` by the cells' probability, as the package does,
+            `top` for the mean of the highest tenth, `lse` for the logarithm of the mean odds.
     """
 
     density: bool = False
     mirrored: bool = False
     finer: bool = False
     erasing: bool = False
+    soft: bool = False
+    pooling: Literal["weighted", "top", "lse"] = "weighted"
+
+    def pool(self, cells: Tensor) -> Tensor:
+        """Log-odds per cell (B, h, w) to logits (B, 2)."""
+        flat = cells.flatten(1)
+        if self.pooling == "weighted":
+            return RegionalHead.pool(cells)
+        if self.pooling == "top":
+            film = flat.topk(flat.shape[1] // 10, dim=1).values.mean(dim=1)
+        else:
+            film = flat.logsumexp(dim=1) - math.log(flat.shape[1])
+        return torch.stack([-film / 2, film / 2], dim=1)
 
 
 LEVERS = {
@@ -84,6 +101,9 @@ LEVERS = {
     "mirrored": Lever(mirrored=True),
     "finer": Lever(finer=True),
     "erasing": Lever(erasing=True),
+    "soft": Lever(soft=True),
+    "top": Lever(pooling="top"),
+    "lse": Lever(pooling="lse"),
 }
 
 
@@ -230,13 +250,13 @@ class Stages:
 
 
 def train(
-    stages: Stages, films: Radiographs, seed: int, steps: int
-) -> tuple[dict[str, Pyramid], float]:
-    """Pyramids of all levers, trained on the same batches; the last loss of the control."""
+    stages: Stages, films: Radiographs, names: Sequence[str], seed: int, steps: int
+) -> dict[str, Pyramid]:
+    """Pyramids with these levers, trained on the same batches."""
     pyramids = {}
-    for name, lever in LEVERS.items():
+    for name in names:
         torch.manual_seed(seed)
-        pyramids[name] = Pyramid(stages.channels, lever)
+        pyramids[name] = Pyramid(stages.channels, LEVERS[name])
     optimizers = {
         name: torch.optim.AdamW(
             pyramid.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
@@ -244,7 +264,6 @@ def train(
         for name, pyramid in pyramids.items()
     }
     change = augmentation("default", mirror=True, hide_outside=HIDE_OUTSIDE)
-    last = float("nan")
     for step, rows in track(
         list(enumerate(_batches(films, seed, steps))), f"seed {seed}", transient=True
     ):
@@ -261,9 +280,7 @@ def train(
             loss = _loss(pyramid, maps, seen, targets, films.weights[rows])
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            if name == "control":
-                last = float(loss.detach())
-    return {name: pyramid.eval() for name, pyramid in pyramids.items()}, last
+    return {name: pyramid.eval() for name, pyramid in pyramids.items()}
 
 
 def _loss(
@@ -271,10 +288,25 @@ def _loss(
 ) -> Tensor:
     cells = pyramid(maps, guides)
     lungs = guides[:, :1]
-    pooled = RegionalHead.pool(erased(cells, lungs) if pyramid.lever.erasing else cells)
+    lever = pyramid.lever
+    pooled = lever.pool(erased(cells, lungs) if lever.erasing else cells)
     label = focal_loss(pooled, targets, weights=weights)
-    taught = taught_cells(cells, guides[:, :2], targets)
+    teach = softly_taught if lever.soft else taught_cells
+    taught = teach(cells, guides[:, :2], targets)
     return label + LUNG_GUIDANCE * outside_lungs(cells, lungs) + CELL_GUIDANCE * taught
+
+
+def softly_taught(cells: Tensor, guides: Tensor, targets: Tensor) -> Tensor:
+    """As `taught_cells`, but the target is the teacher's map, and the weight the distance from it.
+
+    Li et al. 2020, "Generalized Focal Loss" (arXiv 2006.04388), equation 4 with beta = 1.
+    """
+    lungs, wanted = F.adaptive_avg_pool2d(guides, cells.shape[-1]).unbind(1)
+    wanted = wanted * (targets == 1)[:, None, None]
+    apart = (torch.sigmoid(cells) - wanted).abs()
+    terms = apart * F.binary_cross_entropy_with_logits(cells, wanted, reduction="none")
+    known = lungs > 0.3
+    return (terms * known).sum() / known.sum().clamp(min=1)
 
 
 def _batches(films: Radiographs, seed: int, steps: int) -> Iterator[list[int]]:
@@ -311,7 +343,7 @@ def look(
         for name, pyramid in pyramids.items():
             cells = pyramid(seen, guides)
             other = pyramid(turned, guides.flip(-1))
-            odds = [positive_logit(RegionalHead.pool(each)) for each in (cells, other)]
+            odds = [positive_logit(pyramid.lever.pool(each)) for each in (cells, other)]
             heat = (_heat(cells, odds[0]) + _heat(other, odds[1]).flip(-1)) / 2
             scores[name].append((odds[0] + odds[1]) / 2)
             fine = _resized(heat[:, None], GRID)[:, 0]
@@ -398,6 +430,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--boxes", nargs="+", required=True, metavar="SET=FILE")
     parser.add_argument("--bundle", default="default", help="whose network is kept; the teacher")
+    parser.add_argument("--levers", nargs="+", choices=tuple(LEVERS), default=list(LEVERS))
     parser.add_argument("--steps", type=int, default=400, help=f"batches of {BATCH} for each seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--threads", type=int, default=1)
@@ -419,12 +452,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     seen[list(lesions(held, drawn))] = True
     held = held.only(seen)
     val, marks = held.table["split"].to_numpy(np.str_) == "val", lesions(held, drawn)
-    levers: dict[str, dict[str, dict[str, float]]] = {name: {} for name in LEVERS}
+    levers: dict[str, dict[str, dict[str, float]]] = {name: {} for name in arguments.levers}
     for seed in arguments.seeds:
-        pyramids, last = train(stages, learnt, seed, arguments.steps)
-        print(f"seed {seed}: last loss of the control {last:.4f}")
+        pyramids = train(stages, learnt, arguments.levers, seed, arguments.steps)
         scores, maps = look(stages, held, pyramids)
-        for name in LEVERS:
+        for name in levers:
             figures = measure(held, val, marks, scores[name], maps[name])
             levers[name][str(seed)] = figures
             print(name, {key: round(value, 4) for key, value in figures.items()}, flush=True)
@@ -440,7 +472,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 def table(levers: dict[str, dict[str, dict[str, float]]]) -> Table:
     """Means over seeds."""
     printed = Table("mean over seeds", *levers)
-    for figure in next(iter(levers["control"].values())):
+    for figure in next(iter(next(iter(levers.values())).values())):
         means = [np.mean([own[figure] for own in seeds.values()]) for seeds in levers.values()]
         printed.add_row(figure, *(f"{mean:.4f}" for mean in means))
     return printed
