@@ -456,9 +456,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for seed in arguments.seeds:
         pyramids = train(stages, learnt, arguments.levers, seed, arguments.steps)
         scores, maps = look(stages, held, pyramids)
-        for name in levers:
+        for name, found in levers.items():
             figures = measure(held, val, marks, scores[name], maps[name])
-            levers[name][str(seed)] = figures
+            found[str(seed)] = figures
             print(name, {key: round(value, 4) for key, value in figures.items()}, flush=True)
     return {
         "steps": arguments.steps,
