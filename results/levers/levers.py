@@ -49,7 +49,7 @@ from pneumoscope.training.augment import augmentation
 from pneumoscope.training.cache import cached_lungs, cached_pixels
 from pneumoscope.training.data import EpochSampler, even_draws
 from pneumoscope.training.loss import focal_loss, outside_lungs, taught_cells
-from pneumoscope.training.module import mean_roc_auc, warmup_cosine
+from pneumoscope.training.module import keep_freed_memory, mean_roc_auc, warmup_cosine
 from pneumoscope.training.teacher import cached_teaching
 
 BATCH, WIDTH = 32, 64
@@ -415,6 +415,7 @@ def main() -> int:
     """Run the trial; the exit status."""
     arguments = _parser().parse_args()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory(True)
     try:
         result = run(arguments)
     except PneumoscopeError as error:
@@ -431,7 +432,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--boxes", nargs="+", required=True, metavar="SET=FILE")
     parser.add_argument("--bundle", default="default", help="whose network is kept; the teacher")
     parser.add_argument("--levers", nargs="+", choices=tuple(LEVERS), default=list(LEVERS))
-    parser.add_argument("--steps", type=int, default=400, help=f"batches of {BATCH} for each seed")
+    parser.add_argument("--steps", type=int, default=250, help=f"batches of {BATCH} for each seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
