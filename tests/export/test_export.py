@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -12,12 +13,13 @@ import pytest
 import torch
 
 from pneumoscope.bundles import ExportInfo, read_bundle, read_onnx
+from pneumoscope.bundles.architecture import Pooling
 from pneumoscope.errors import BundleError, MissingExtra, SettingsError
 from pneumoscope.export import Agreement, Exported, export_onnx, network
 from pneumoscope.export.agreement import agreement
 from pneumoscope.inference.onnx_engine import OnnxEngine
 from pneumoscope.inference.openvino_engine import OpenVinoEngine
-from pneumoscope.models.classifier import Architecture, Classifier
+from pneumoscope.models.classifier import Architecture, Classifier, positive_logit
 from pneumoscope.models.registry import HALF
 from tests.export.bundles import exported, exported_small, write_small
 from tests.localize.networks import small
@@ -89,9 +91,31 @@ def test_each_kind_of_tail_answers_as_torch(backbone: str, head: str, heatmap: s
         assert found.probability <= 1e-4 and found.correlation >= 0.9999 and found.heatmap <= 0.01
 
 
-def tiny(head: str = "regional") -> Classifier:
+def tiny(head: str = "regional", pooling: Pooling = "weighted") -> Classifier:
     torch.manual_seed(0)
-    return Classifier(Architecture("test_resnet", head, 64, HALF, HALF)).eval()
+    shape = Architecture("test_resnet", head, 64, HALF, HALF, pooling=pooling)
+    return Classifier(shape).eval()
+
+
+@pytest.mark.slow
+def test_each_pooling_answers_as_torch(tmp_path: Path) -> None:
+    logits = {}
+    for pooling in get_args(Pooling):
+        folder, classifier = tmp_path / pooling, tiny(pooling=pooling)
+        write_small(folder / "bundle", classifier, "regional+mirror")
+        file = export_onnx(folder / "bundle", folder / "model.onnx")
+        openvino = OpenVinoEngine(read_onnx(file.path), threads=1)
+        for found in (file.agreement, agreement(openvino, classifier)):
+            assert found.probability <= 1e-4 and found.heatmap <= 0.01
+        answer = OnnxEngine(read_onnx(file.path), threads=1).explain(
+            np.full((1, 64, 64), 99, dtype=np.uint8), np.array([1])
+        )
+        logits[pooling] = float(answer["unmirrored_logit"][0])
+        with torch.inference_mode():
+            pixels = torch.full((1, 1, 64, 64), 99, dtype=torch.uint8)
+            expected = float(positive_logit(classifier(pixels)))
+        assert logits[pooling] == pytest.approx(expected, abs=1e-4)
+    assert logits["top"] > logits["weighted"] + 1e-3
 
 
 @pytest.mark.slow

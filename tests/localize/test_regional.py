@@ -24,6 +24,9 @@ class Known(nn.Module):
     def cells(self, pixels: Tensor) -> Tensor:
         return self._cells
 
+    def pooled(self, cells: Tensor) -> Tensor:
+        return RegionalHead(1).pool(cells)
+
 
 def heat(cells: list[list[float]], target: int = 1) -> Tensor:
     return regional(cast(Classifier, Known(cells)), torch.zeros(1, 1, 8, 8), target).maps[0]
@@ -55,7 +58,7 @@ def test_a_film_called_positive_reaches_a_quarter_and_others_stay_faint() -> Non
     reached = []
     for _ in range(200):
         cells = torch.randn(4, 4, generator=generator) * 3 + torch.randn(1, generator=generator) * 2
-        pooled = RegionalHead.pool(cells[None])[0, 1]
+        pooled = RegionalHead(1).pool(cells[None])[0, 1]
         if pooled >= 0:
             reached.append(float(heat(cells.tolist()).max()))
     assert len(reached) > 20 and min(reached) >= 0.25

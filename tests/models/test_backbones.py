@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
+from pneumoscope.bundles.architecture import Pooling
 from pneumoscope.errors import SettingsError
 from pneumoscope.models.classifier import Architecture, Classifier, positive_logit
 from pneumoscope.models.heads import HEADS, RegionalHead, build_head
@@ -102,10 +105,33 @@ def test_a_regional_head_sees_a_fine_map(name: str) -> None:
 def test_regional_pooling_follows_the_few_sick_cells() -> None:
     cells = torch.full((1, 8, 8), -6.0)
     cells[0, 0, 0] = 6.0
-    log_odds = float(positive_logit(RegionalHead.pool(cells)))
+    pool = RegionalHead(1).pool
+    log_odds = float(positive_logit(pool(cells)))
     assert log_odds > 4 > float(cells.mean())
-    healthy = float(positive_logit(RegionalHead.pool(torch.full((1, 8, 8), -200.0))))
+    healthy = float(positive_logit(pool(torch.full((1, 8, 8), -200.0))))
     assert healthy == pytest.approx(-200.0)
+
+
+def test_top_pooling_is_the_mean_of_the_highest_tenth() -> None:
+    cells = torch.randperm(2 * 100, generator=torch.Generator().manual_seed(0)).float()
+    cells = cells.view(2, 10, 10)
+    pooled = positive_logit(RegionalHead(1, "top").pool(cells))
+    expected = cells.flatten(1).sort(dim=1).values[:, -10:].mean(dim=1)
+    torch.testing.assert_close(pooled, expected)
+    # Of a map with few cells one is left.
+    assert float(positive_logit(RegionalHead(1, "top").pool(cells[:1, :2, :2]))) == float(
+        cells[0, :2, :2].max()
+    )
+
+
+def test_a_classifier_pools_as_its_architecture_says() -> None:
+    cells = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(0))
+    for pooling in get_args(Pooling):
+        shape = Architecture("resnet18", "regional", 64, HALF, HALF, pooling=pooling)
+        classifier = Classifier(shape)
+        expected = RegionalHead(1, pooling).pool(cells)
+        torch.testing.assert_close(classifier.pooled(cells), expected)
+        torch.testing.assert_close(classifier.sibling().pooled(cells), expected)
 
 
 def test_only_a_regional_head_has_cells() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+Pooling = Literal["top", "weighted"]
+"""How a regional head makes one log-odds of its cells'; see `models.heads.RegionalHead`."""
 ENSEMBLE = "ensemble"
 """In the place of a backbone's name: the bundle's network is made of several members."""
 
@@ -27,6 +29,7 @@ class ArchitectureInfo(_Part):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     options: dict[str, JsonValue] = {}
+    pooling: Pooling = "weighted"
 
 
 class MemberInfo(_Part):

@@ -17,7 +17,6 @@ from pneumoscope.localize.regional import _SPREAD
 from pneumoscope.localize.together import mean_map
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.ensemble import Ensemble
-from pneumoscope.models.heads import RegionalHead
 
 
 class _Part(nn.Module):
@@ -52,10 +51,8 @@ class Regional(_Part):
 
     def forward(self, images: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """See `localize.regional`; a regional head needs no gradient."""
-        head = self.classifier.head
-        assert isinstance(head, RegionalHead)
-        cells = head.evidence(self.classifier.features(images))
-        logit = positive_logit(RegionalHead.pool(cells))
+        cells = self.classifier.cells_of(self.classifier.features(images))
+        logit = positive_logit(self.classifier.pooled(cells))
         sign = positive_logit(weights)[:, None, None]
         compared = torch.sigmoid(sign * (cells - logit[:, None, None]) / _SPREAD)
         return logit, torch.sigmoid(sign * cells) * compared

@@ -19,6 +19,9 @@ from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.folding import folded
 from pneumoscope.models.precision import has_bfloat16
 
+# Radiographs that a CPU computes at once: the activations of more leave its cache, and are so large
+# that the C library fetches their memory from the system anew each time.
+_AT_ONCE = 4
 # One draw is enough: it is a baseline over many radiographs, not over many draws.
 _RANDOM_SEED = 0
 
@@ -92,6 +95,17 @@ class TorchEngine:
         Raises:
             SettingsError: there is no such method, or it is not for this architecture.
         """
+        several = len(pixels) if self._device.type == "cuda" else _AT_ONCE
+        parts = [
+            self._run(pixels[start : start + several], methods)
+            for start in range(0, len(pixels), several)
+        ]
+        return EngineOutput(
+            np.concatenate([part.logits for part in parts]),
+            {name: np.concatenate([part.maps[name] for part in parts]) for name in methods},
+        )
+
+    def _run(self, pixels: NDArray[np.uint8], methods: Sequence[str]) -> EngineOutput:
         batch = torch.from_numpy(pixels)[:, None].to(self._device)
         maps, logits = {}, None
         reduced = self._runtime.precision == "bfloat16"

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from pneumoscope.localize.explanation import Explanation, require_eval
 from pneumoscope.models.classifier import Classifier
-from pneumoscope.models.heads import RegionalHead
 
 # What differences of log-odds between a cell and its radiograph are divided by: undivided, only a
 # few cells would be left, and the heatmap would be smaller than lesions are. Chosen on SIIM's
@@ -44,7 +43,7 @@ def regional(classifier: Classifier, pixels: Tensor, targets: Tensor | int = 1) 
         cells = classifier.cells(pixels)
         positive = torch.as_tensor(targets, device=cells.device).expand(len(cells)) == 1
         sign = torch.where(positive, 1.0, -1.0)[:, None, None]
-        logits = RegionalHead.pool(cells)
+        logits = classifier.pooled(cells)
         film = (logits[:, 1] - logits[:, 0])[:, None, None]
         compared = torch.sigmoid(sign * (cells - film) / _SPREAD)
         return Explanation(logits, torch.sigmoid(sign * cells) * compared)

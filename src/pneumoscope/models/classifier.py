@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pneumoscope.bundles.architecture import Pooling
 from pneumoscope.bundles.backbones import SOURCES
 from pneumoscope.errors import SettingsError
 from pneumoscope.models.backbones import build_backbone
@@ -30,6 +31,7 @@ class Architecture:
         size: side of the square input, in pixels.
         mean, std: normalisation per RGB channel, on pixels in [0, 1].
         options: extra arguments for timm that the weights require.
+        pooling: of the head `regional`.
     """
 
     backbone: str
@@ -38,6 +40,7 @@ class Architecture:
     mean: Triple
     std: Triple
     options: dict[str, Any] = field(default_factory=dict)
+    pooling: Pooling = "weighted"
 
 
 class Classifier(nn.Module):
@@ -69,7 +72,7 @@ class Classifier(nn.Module):
         if architecture.head == "regional":
             backbone = PyramidBackbone(backbone.network)
         self.backbone = backbone
-        self.head = build_head(architecture.head, self.backbone.num_features, NUM_CLASSES)
+        self.head = self._new_head()
         shape = (1, 3, 1, 1)
         self.register_buffer("mean", torch.tensor(architecture.mean).view(shape), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(shape), persistent=False)
@@ -78,9 +81,12 @@ class Classifier(nn.Module):
         """A classifier with a new head on this one's backbone, which both share."""
         other = copy.copy(self)
         other.__dict__["_modules"] = dict(self._modules)
-        head = build_head(self.architecture.head, self.backbone.num_features, NUM_CLASSES)
-        other.head = head.to(next(self.head.parameters()))
+        other.head = self._new_head().to(next(self.head.parameters()))
         return other
+
+    def _new_head(self) -> nn.Module:
+        shape = self.architecture
+        return build_head(shape.head, self.backbone.num_features, NUM_CLASSES, shape.pooling)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Pixels (B, 1, size, size), uint8 or in [0, 1], to normalised RGB (B, 3, size, size)."""
@@ -119,12 +125,19 @@ class Classifier(nn.Module):
 
     def cells_of(self, features: Tensor) -> Tensor:
         """Features to a regional head's log-odds per cell (B, h, w); raises as `cells`."""
+        return self._regional().evidence(features)
+
+    def pooled(self, cells: Tensor) -> Tensor:
+        """A regional head's log-odds per cell (B, h, w) to logits (B, 2); raises as `cells`."""
+        return self._regional().pool(cells)
+
+    def _regional(self) -> RegionalHead:
         if not isinstance(self.head, RegionalHead):
             raise SettingsError(
                 f"the head '{self.architecture.head}' has no map of its own",
                 remedy="train with the head 'regional'",
             )
-        return self.head.evidence(features)
+        return self.head
 
 
 def positive_logit(logits: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from pneumoscope.bundles import DEFAULT, find_bundle, read_bundle
+from pneumoscope.bundles.architecture import Pooling
 from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.errors import BundleError, WeightsError
 from pneumoscope.extras import how_to_install
@@ -46,7 +47,7 @@ NO_WEIGHTS = WeightRecord("none", "random (from scratch)", "not applicable", Non
 
 
 def pretrained_classifier(
-    backbone: str, head: str, size: int, weights: str
+    backbone: str, head: str, size: int, weights: str, pooling: Pooling = "weighted"
 ) -> tuple[Classifier, WeightRecord]:
     """Build a classifier whose backbone starts from the weights asked for.
 
@@ -56,6 +57,7 @@ def pretrained_classifier(
         size: side of the square input in pixels.
         weights: `auto`; `none`; a file; a folder of files (see `file_name`); or the folder of a
             bundle or run, whose head is taken, too.
+        pooling: of the head `regional`; a bundle's may have been another.
 
     Raises:
         WeightsError: the file is missing, altered, or of another architecture.
@@ -64,14 +66,14 @@ def pretrained_classifier(
     """
     record, automatic = start_of(backbone)
     if weights == "none":
-        return _build(record, head, size, automatic), NO_WEIGHTS
+        return _build(record, head, size, automatic, pooling), NO_WEIGHTS
     source: WeightSource | None = automatic
     if weights == "auto":
         path = _automatic_file(record, automatic)
     else:
         place = Path(weights).expanduser()
         if place == DEFAULT or is_ours(place):
-            return _of_bundle(place, record, head, size)
+            return _of_bundle(place, record, head, size, pooling)
         path = file_in(place, automatic)
         source = replace(automatic, sha256=None) if path.name == file_name(automatic) else None
     digest = sha256_file(path)
@@ -84,7 +86,7 @@ def pretrained_classifier(
     state = read_state_dict(path)
     if source is None:
         source = _source_of(record, automatic, digest, path, state)
-    classifier = _build(record, head, size, source)
+    classifier = _build(record, head, size, source, pooling)
     load_backbone(classifier.backbone.network, state, path, in_order=source.in_order)
     return classifier, WeightRecord(weights, source.name, source.licence, digest)
 
@@ -94,9 +96,11 @@ def file_name(source: WeightSource) -> str:
     return f"{source.name.rpartition('/')[2]}.safetensors"
 
 
-def _build(record: BackboneRecord, head: str, size: int, source: WeightSource) -> Classifier:
+def _build(
+    record: BackboneRecord, head: str, size: int, source: WeightSource, pooling: Pooling
+) -> Classifier:
     architecture = Architecture(
-        record.name, head, size, source.mean, source.std, dict(source.options)
+        record.name, head, size, source.mean, source.std, dict(source.options), pooling
     )
     if record.derived:
         with torch.device("meta"):
@@ -117,7 +121,7 @@ def is_ours(place: Path) -> bool:
 
 
 def _of_bundle(
-    path: Path, record: BackboneRecord, head: str, size: int
+    path: Path, record: BackboneRecord, head: str, size: int, pooling: Pooling
 ) -> tuple[Classifier, WeightRecord]:
     """All weights of a bundle, head included."""
     folder, info = read_bundle(find_bundle(path, weights=True))
@@ -128,13 +132,12 @@ def _of_bundle(
             path=folder,
             remedy="choose its backbone and head, or other weights",
         )
-    resized = info.model_copy(
-        update={"architecture": info.architecture.model_copy(update={"size": size})}
-    )
+    shape = info.architecture.model_copy(update={"size": size, "pooling": pooling})
+    asked = info.model_copy(update={"architecture": shape})
     licence = info.training.weights.get("licence") or AS_STATED
     digest = info.files[WEIGHTS_FILE]
     started = WeightRecord(str(path), f"bundle {info.model_id}", licence, digest)
-    return load_classifier(folder, resized).train(), started
+    return load_classifier(folder, asked).train(), started
 
 
 def _automatic_file(record: BackboneRecord, source: WeightSource) -> Path:

@@ -75,19 +75,11 @@ def make_bundle(
     state = {name: tensor.contiguous() for name, tensor in classifier.state_dict().items()}
     # Its own `save_file` leaves a file that nobody but its owner may read.
     (draft / WEIGHTS_FILE).write_bytes(save(state))
-    architecture = classifier.architecture
     info = write_bundle(
         draft,
         {
             "version": pneumoscope.__version__,
-            "architecture": {
-                "backbone": architecture.backbone,
-                "head": architecture.head,
-                "size": architecture.size,
-                "mean": architecture.mean,
-                "std": architecture.std,
-                "options": architecture.options,
-            },
+            "architecture": asdict(classifier.architecture),
             "labels": manifest.labels,
             "heatmap": settings.heatmap,
             "region_threshold": settings.region_threshold,

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from pneumoscope.errors import RunError
 from pneumoscope.models.backbones import QuickOnProcessors
 from pneumoscope.models.classifier import Classifier, positive_logit
-from pneumoscope.models.heads import RegionalHead
 from pneumoscope.models.precision import computes_in_bfloat16
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.data import Batch
@@ -148,7 +147,7 @@ class ClassifierModule(lightning.LightningModule):
             plain: Tensor = loss(classifier.classify(features), targets, weights)
             return plain
         cells = classifier.cells_of(features)
-        guided: Tensor = loss(RegionalHead.pool(cells), targets, weights)
+        guided: Tensor = loss(classifier.pooled(cells), targets, weights)
         # A part of the sum over the whole batch's lungs: other processes' cells, at -inf, are
         # surely healthy.
         whole = in_whole_batch(cells, len(guides), -math.inf)

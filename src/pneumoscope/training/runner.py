@@ -271,7 +271,7 @@ def _start(settings: TrainingSettings, processes: Processes) -> tuple[Classifier
     """The classifier as it is before the first step, of which a step fits into memory."""
     torch.manual_seed(settings.seed)
     classifier, weights = pretrained_classifier(
-        settings.backbone, settings.head, settings.size, settings.start
+        settings.backbone, settings.head, settings.size, settings.start, settings.pooling
     )
     laid = classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     check_memory(laid, settings, processes)

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from pneumoscope.bundles import HeatmapSpec, finding_folder
+from pneumoscope.bundles.architecture import Pooling
 from pneumoscope.errors import SettingsError
 from pneumoscope.files import write_text
 from pneumoscope.training.amounts import Amounts
@@ -37,6 +38,9 @@ class TrainingSettings(BaseModel):
     weights: str = "auto"
     # `regional` looks for the disease in every cell of a fine map, on image labels alone.
     head: Literal["linear", "mlp", "regional"] = "regional"
+    # How `regional` makes one log-odds of its cells': the mean of the highest tenth, or of all,
+    # weighted by their probability.
+    pooling: Pooling = "weighted"
     # Side of the square input in pixels.
     size: Annotated[int, Field(ge=32, le=1024)] = 256
     # Layers up to the stage with 8 pixels per cell keep the weights they start with: edges and
