@@ -83,17 +83,6 @@ class Lever:
     soft: bool = False
     pooling: Literal["weighted", "top", "lse"] = "weighted"
 
-    def pool(self, cells: Tensor) -> Tensor:
-        """Log-odds per cell (B, h, w) to logits (B, 2)."""
-        flat = cells.flatten(1)
-        if self.pooling == "weighted":
-            return RegionalHead.pool(cells)
-        if self.pooling == "top":
-            film = flat.topk(flat.shape[1] // 10, dim=1).values.mean(dim=1)
-        else:
-            film = flat.logsumexp(dim=1) - math.log(flat.shape[1])
-        return torch.stack([-film / 2, film / 2], dim=1)
-
 
 LEVERS = {
     "control": Lever(),
@@ -123,7 +112,7 @@ class Pyramid(nn.Module):
         inputs = WIDTH * (2 if lever.mirrored else 1) + (2 if lever.density else 0)
         self.fuse = nn.Sequential(_layer(inputs, WIDTH, 3), nn.ReLU())
         self.finest = _layer(finest, WIDTH, 1) if lever.finer else None
-        self.head = RegionalHead(WIDTH)
+        self.head = RegionalHead(WIDTH, "top" if lever.pooling == "top" else "weighted")
 
     def forward(self, maps: Sequence[Tensor], guides: Tensor) -> Tensor:
         """Stages and guides (B, 4, g, g): lungs, teacher, two densities; to cells (B, h, w)."""
@@ -140,6 +129,14 @@ class Pyramid(nn.Module):
             detail = self.finest(finest)
             grid = torch.relu(detail + _resized(grid, detail.shape[-1]))
         return self.head.evidence(grid)
+
+    def pool(self, cells: Tensor) -> Tensor:
+        """Log-odds per cell (B, h, w) to logits (B, 2)."""
+        if self.lever.pooling != "lse":
+            return self.head.pool(cells)
+        flat = cells.flatten(1)
+        half = (flat.logsumexp(dim=1) - math.log(flat.shape[1])) / 2
+        return torch.stack([-half, half], dim=1)
 
 
 def _layer(inputs: int, outputs: int, side: int) -> nn.Sequential:
@@ -289,7 +286,7 @@ def _loss(
     cells = pyramid(maps, guides)
     lungs = guides[:, :1]
     lever = pyramid.lever
-    pooled = lever.pool(erased(cells, lungs) if lever.erasing else cells)
+    pooled = pyramid.pool(erased(cells, lungs) if lever.erasing else cells)
     label = focal_loss(pooled, targets, weights=weights)
     teach = softly_taught if lever.soft else taught_cells
     taught = teach(cells, guides[:, :2], targets)
@@ -343,7 +340,7 @@ def look(
         for name, pyramid in pyramids.items():
             cells = pyramid(seen, guides)
             other = pyramid(turned, guides.flip(-1))
-            odds = [positive_logit(pyramid.lever.pool(each)) for each in (cells, other)]
+            odds = [positive_logit(pyramid.pool(each)) for each in (cells, other)]
             heat = (_heat(cells, odds[0]) + _heat(other, odds[1]).flip(-1)) / 2
             scores[name].append((odds[0] + odds[1]) / 2)
             fine = _resized(heat[:, None], GRID)[:, 0]
