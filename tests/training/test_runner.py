@@ -22,7 +22,9 @@ from safetensors.numpy import load_file
 from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import OutputError, RunError
+from pneumoscope.models.loading import load_classifier
 from pneumoscope.models.precision import computes_in_bfloat16
+from pneumoscope.models.weights import pretrained_classifier
 from pneumoscope.training import runner
 from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.runner import (
@@ -206,3 +208,18 @@ def test_a_diverged_training_says_so(manifest_file: Path, tmp_path: Path) -> Non
     )
     with pytest.raises(RunError, match="diverged"):
         start_run(Manifest.read(manifest_file), settings, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_run_pools_as_it_is_told_wherever_it_starts(manifest_file: Path, tmp_path: Path) -> None:
+    told = make_settings(**{**QUICK, "epochs": 1, "pooling": "top"})
+    run = tmp_path / "run"
+    result = start_run(Manifest.read(manifest_file), told, run)
+    assert result.bundle.architecture.pooling == "top"
+    cells = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(0))
+    trained = load_classifier(*read_bundle(run))
+    weighted, _ = pretrained_classifier("resnet18", "regional", 64, str(run))
+    top, _ = pretrained_classifier("resnet18", "regional", 64, str(run), "top")
+    torch.testing.assert_close(trained.pooled(cells), top.pooled(cells))
+    assert not torch.allclose(weighted.pooled(cells), top.pooled(cells))
+    torch.testing.assert_close(weighted.state_dict(), trained.state_dict())
