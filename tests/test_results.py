@@ -116,6 +116,23 @@ def test_the_page_on_archives_quotes_what_was_measured() -> None:
     assert f"cost {extra:.1f} ms per radiograph" in text
 
 
+def test_the_trial_of_levers_is_quoted() -> None:
+    text = (RESULTS / "history.md").read_text()
+    levers = json.loads((RESULTS / "levers" / "levers.json").read_text())["levers"]
+    assert len(levers) == 8 and all(list(seeds) == ["1", "2", "3"] for seeds in levers.values())
+
+    def mean(name: str, figure: str) -> float:
+        return float(np.mean([seed[figure] for seed in levers[name].values()]))
+
+    for name, seeds in levers.items():
+        alone = ", ".join(f"{seed['roc_auc']:.3f}"[1:] for seed in seeds.values())
+        more = [f"{mean(name, key) - mean('control', key):+.3f}" for key in ("roc_auc", "area")]
+        expected = f"| {mean(name, 'roc_auc'):.3f} ({alone}) | {mean(name, 'area'):.3f} |"
+        row = _row(text, name, "| lever |")
+        assert expected in row
+        assert name == "control" or f"| {more[0]} | {more[1]} |" in row
+
+
 def _row(text: str, name: str, table: str) -> str:
     """The row of a backbone in the first table behind a text."""
     behind = text.split(table, 1)[1]
