@@ -126,7 +126,7 @@ def test_the_trial_of_levers_is_quoted() -> None:
 
     for name, seeds in levers.items():
         alone = ", ".join(f"{seed['roc_auc']:.3f}"[1:] for seed in seeds.values())
-        more = [f"{mean(name, key) - mean('control', key):+.3f}" for key in ("roc_auc", "area")]
+        more = [f"{mean(name, key) - mean('control', key):+.4f}" for key in ("roc_auc", "area")]
         expected = f"| {mean(name, 'roc_auc'):.3f} ({alone}) | {mean(name, 'area'):.3f} |"
         row = _row(text, name, "| lever |")
         assert expected in row
