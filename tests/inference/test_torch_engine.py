@@ -26,12 +26,13 @@ def described(classifier: Classifier) -> BundleInfo:
 
 
 def films() -> NDArray[np.uint8]:
-    """More than a CPU computes at once."""
+    """More than a CPU computes at once in one thread."""
     return (255 * networks.films(6)[:, 0]).to(torch.uint8).numpy()
 
 
 @pytest.mark.parametrize("backbone", ["densenet121", "mobilenet_v2", "vit_b_16"])
-def test_answers_are_the_classifiers(backbone: str) -> None:
+def test_answers_are_the_classifiers(backbone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     classifier = networks.small(backbone)
     engine = TorchEngine(described(classifier), classifier)
     pixels = torch.from_numpy(films())[:, None]

@@ -19,9 +19,9 @@ from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.folding import folded
 from pneumoscope.models.precision import has_bfloat16
 
-# Radiographs that a CPU computes at once: the activations of more leave its cache, and are so large
-# that the C library fetches their memory from the system anew each time.
-_AT_ONCE = 4
+# Radiographs that a CPU computes at once, for each thread: the activations of more leave its cache,
+# and are so large that the C library fetches their memory from the system anew each time.
+_EACH = 4
 # One draw is enough: it is a baseline over many radiographs, not over many draws.
 _RANDOM_SEED = 0
 
@@ -95,7 +95,8 @@ class TorchEngine:
         Raises:
             SettingsError: there is no such method, or it is not for this architecture.
         """
-        several = len(pixels) if self._device.type == "cuda" else _AT_ONCE
+        on_gpu = self._device.type == "cuda"
+        several = len(pixels) if on_gpu else _EACH * torch.get_num_threads()
         parts = [
             self._run(pixels[start : start + several], methods)
             for start in range(0, len(pixels), several)
