@@ -5,8 +5,8 @@ maps the pyramid and the head are trained anew, once for each lever and seed; al
 see the same batches. That costs a twentieth of whole trainings, and tells what a lever adds to
 features that are there already, not what it would do to features that learn with it.
 
-Rule of choice, written before the first run: a lever goes on to a whole training if its mean over
-the seeds is above the control's by .005 of ROC-AUC (mean of the sets, val) or by .02 of area
+Rule of choice, written before any figure was seen: a lever goes on to a whole training if its mean
+over the seeds is above the control's by .005 of ROC-AUC (mean of the sets, val) or by .02 of area
 matched (mean of the sets, tuning half), and not below it by .002 and .01 in the other.
 
     python results/levers/levers.py joint.csv --boxes rsna=rsna.csv siim=siim.csv --out levers.json
@@ -18,6 +18,7 @@ import argparse
 import json
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -36,26 +37,28 @@ from torch.nn import functional as F  # noqa: N812
 
 from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.cohort.original_sizes import stated_sizes, unsquashed
 from pneumoscope.density import DensityPrior, Frame, on_grid, relative_density, shipped_prior
 from pneumoscope.errors import PneumoscopeError
 from pneumoscope.evaluate.annotations import LesionAnnotation
 from pneumoscope.evaluate.heatmap_scores import score_heatmap
 from pneumoscope.evaluate.localization import half_of
-from pneumoscope.imaging import Letterbox
+from pneumoscope.localize.regional import heat_of
 from pneumoscope.models.classifier import positive_logit
 from pneumoscope.models.heads import RegionalHead
 from pneumoscope.models.loading import load_classifier
+from pneumoscope.models.pyramid import WIDTH, convolution
 from pneumoscope.training.augment import augmentation
 from pneumoscope.training.cache import cached_lungs, cached_pixels
 from pneumoscope.training.data import EpochSampler, even_draws
 from pneumoscope.training.loss import focal_loss, outside_lungs, taught_cells
 from pneumoscope.training.module import keep_freed_memory, mean_roc_auc, warmup_cosine
+from pneumoscope.training.settings import make_settings
 from pneumoscope.training.teacher import cached_teaching
 
-BATCH, WIDTH = 32, 64
-LEARNING_RATE, WEIGHT_DECAY, WARMUP = 7e-4, 0.02, 0.1
-# As the default recipe has them (training/settings.py).
-LUNG_GUIDANCE, CELL_GUIDANCE, HIDE_OUTSIDE, EVENNESS = 0.3, 0.5, 0.5, 0.6
+# The default recipe, with the two settings that the default bundle was trained with.
+RECIPE = make_settings(hide_outside=0.5, even_sets=0.6)
+BATCH = RECIPE.batch_size
 # Of the lungs' cells with the highest log-odds this share is erased, on half of the radiographs.
 ERASED = 0.2
 GRID = 128
@@ -108,10 +111,10 @@ class Pyramid(nn.Module):
         super().__init__()
         self.lever = lever
         finest, fine, coarse = channels
-        self.coarse, self.fine = _layer(coarse, WIDTH, 1), _layer(fine, WIDTH, 1)
+        self.coarse, self.fine = convolution(coarse, WIDTH, 1), convolution(fine, WIDTH, 1)
         inputs = WIDTH * (2 if lever.mirrored else 1) + (2 if lever.density else 0)
-        self.fuse = nn.Sequential(_layer(inputs, WIDTH, 3), nn.ReLU())
-        self.finest = _layer(finest, WIDTH, 1) if lever.finer else None
+        self.fuse = nn.Sequential(convolution(inputs, WIDTH, 3), nn.ReLU())
+        self.finest = convolution(finest, WIDTH, 1) if lever.finer else None
         self.head = RegionalHead(WIDTH, "top" if lever.pooling == "top" else "weighted")
 
     def forward(self, maps: Sequence[Tensor], guides: Tensor) -> Tensor:
@@ -137,12 +140,6 @@ class Pyramid(nn.Module):
         flat = cells.flatten(1)
         half = (flat.logsumexp(dim=1) - math.log(flat.shape[1])) / 2
         return torch.stack([-half, half], dim=1)
-
-
-def _layer(inputs: int, outputs: int, side: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, side, padding=side // 2, bias=False), nn.BatchNorm2d(outputs)
-    )
 
 
 def _resized(grid: Tensor, side: int) -> Tensor:
@@ -183,7 +180,8 @@ class Radiographs:
         weights = everything.weights()
         self.weights = torch.ones(len(rows)) if weights is None else torch.from_numpy(weights)
         self.weights = self.weights[torch.from_numpy(rows)]
-        self.sets = self.table["cohort"].to_numpy(np.str_)
+        self.sets, self.groups = everything.cohorts()[rows], np.array(everything.groups())[rows]
+        self.patients = np.array(everything.patient_keys())[rows]
         lungs = cached_lungs(self.pixels)
         self.guides = np.zeros((len(lungs), 4, *lungs.shape[1:]), np.uint8)
         self.guides[:, 0] = lungs
@@ -197,7 +195,9 @@ class Radiographs:
         """Those of these rows."""
         part = copy(self)
         part.table = self.table[rows].reset_index(drop=True)
-        part.pixels, part.guides, part.sets = self.pixels[rows], self.guides[rows], self.sets[rows]
+        part.pixels, part.guides = self.pixels[rows], self.guides[rows]
+        part.sets, part.groups = self.sets[rows], self.groups[rows]
+        part.patients = self.patients[rows]
         chosen = torch.from_numpy(rows)
         part.targets, part.weights = self.targets[chosen], self.weights[chosen]
         return part
@@ -256,11 +256,14 @@ def train(
         pyramids[name] = Pyramid(stages.channels, LEVERS[name])
     optimizers = {
         name: torch.optim.AdamW(
-            pyramid.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+            pyramid.parameters(),
+            lr=RECIPE.learning_rate,
+            weight_decay=RECIPE.weight_decay,
+            fused=True,
         )
         for name, pyramid in pyramids.items()
     }
-    change = augmentation("default", mirror=True, hide_outside=HIDE_OUTSIDE)
+    change = augmentation(RECIPE.augmentation, RECIPE.mirror, RECIPE.hide_outside)
     for step, rows in track(
         list(enumerate(_batches(films, seed, steps))), f"seed {seed}", transient=True
     ):
@@ -272,7 +275,7 @@ def train(
             torch.manual_seed(seed * 1_000_003 + step)
             optimizer = optimizers[name]
             for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * warmup_cosine(step, steps, WARMUP)
+                group["lr"] = RECIPE.learning_rate * warmup_cosine(step, steps, RECIPE.warmup)
             optimizer.zero_grad()
             loss = _loss(pyramid, maps, seen, targets, films.weights[rows])
             loss.backward()  # type: ignore[no-untyped-call]
@@ -287,10 +290,11 @@ def _loss(
     lungs = guides[:, :1]
     lever = pyramid.lever
     pooled = pyramid.pool(erased(cells, lungs) if lever.erasing else cells)
-    label = focal_loss(pooled, targets, weights=weights)
+    label = focal_loss(pooled, targets, RECIPE.focal_gamma, weights=weights)
     teach = softly_taught if lever.soft else taught_cells
     taught = teach(cells, guides[:, :2], targets)
-    return label + LUNG_GUIDANCE * outside_lungs(cells, lungs) + CELL_GUIDANCE * taught
+    outside = outside_lungs(cells, lungs)
+    return label + RECIPE.lung_guidance * outside + RECIPE.cell_guidance * taught
 
 
 def softly_taught(cells: Tensor, guides: Tensor, targets: Tensor) -> Tensor:
@@ -307,8 +311,7 @@ def softly_taught(cells: Tensor, guides: Tensor, targets: Tensor) -> Tensor:
 
 
 def _batches(films: Radiographs, seed: int, steps: int) -> Iterator[list[int]]:
-    parts = [films.table[name].fillna("").astype(str) for name in ("cohort", "source", "label")]
-    draws = even_draws(["/".join(each) for each in zip(*parts, strict=True)], EVENNESS)
+    draws = even_draws(films.groups.tolist(), RECIPE.even_sets)
     sampler = EpochSampler(films.targets.numpy(), seed, balanced=False, draws=draws)
     epoch = 0
     while True:
@@ -341,7 +344,11 @@ def look(
             cells = pyramid(seen, guides)
             other = pyramid(turned, guides.flip(-1))
             odds = [positive_logit(pyramid.pool(each)) for each in (cells, other)]
-            heat = (_heat(cells, odds[0]) + _heat(other, odds[1]).flip(-1)) / 2
+            own, image = (
+                heat_of(each, film[:, None, None])
+                for each, film in zip((cells, other), odds, strict=True)
+            )
+            heat = (own + image.flip(-1)) / 2
             scores[name].append((odds[0] + odds[1]) / 2)
             fine = _resized(heat[:, None], GRID)[:, 0]
             maps[name].append((fine * lungs).sqrt())
@@ -351,33 +358,22 @@ def look(
     )
 
 
-def _heat(cells: Tensor, odds: Tensor) -> Tensor:
-    """As `localize/regional.py` has it."""
-    return torch.sigmoid(cells) * torch.sigmoid((cells - odds[:, None, None]) / 6)
-
-
 def lesions(films: Radiographs, boxes: dict[str, Path]) -> dict[int, LesionAnnotation]:
     """Annotations on the model's square, by row, of the tuning half's patients."""
     found = {}
+    originals = stated_sizes(films.table)
     for name, path in boxes.items():
         drawn = {Path(str(image)).name: rows for image, rows in pd.read_csv(path).groupby("image")}
         for row in np.flatnonzero(films.sets == name):
             record = films.table.iloc[row]
             marks = drawn.get(Path(record["image"]).name)
-            if marks is None or half_of(record["patient"].partition(":")[2]) != "tuning":
+            if marks is None or half_of(films.patients[row]) != "tuning":
                 continue
-            square = [_in_square(record, mark) for mark in marks.itertuples()]
+            box = unsquashed(record["height"], record["width"], originals[row], GRID)
+            columns = marks[["x", "y", "width", "height"]].to_numpy(np.float64)
+            square = [box.box_to_model(tuple(mark)) for mark in columns]
             found[int(row)] = LesionAnnotation.from_boxes(square, GRID, GRID)
     return found
-
-
-def _in_square(record: pd.Series[Any], mark: Any) -> tuple[float, float, float, float]:
-    height, width = int(record["height"]), int(record["width"])
-    aspect = 1.0
-    if str(record.get("orig_width", "")).isdigit():
-        aspect = int(record["orig_height"]) / height / (int(record["orig_width"]) / width)
-    fit = Letterbox.fit(height, width, GRID, aspect)
-    return fit.box_to_model((mark.x, mark.y, mark.width, mark.height))
 
 
 def measure(
@@ -440,16 +436,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train and measure every lever with every seed."""
     manifest, stages = Manifest.read(arguments.manifest), Stages(arguments.bundle)
     splits = manifest.subset("all").table["split"].to_numpy(np.str_)
-    boxes = dict(pair.split("=", 1) for pair in arguments.boxes)
     learnt = Radiographs(manifest, splits == "train", stages.size)
     lungs = np.ascontiguousarray(learnt.guides[:, 0])
     learnt.guides[:, 1] = cached_teaching(Path(arguments.bundle), learnt.pixels, lungs)
     held = Radiographs(manifest, np.isin(splits, ["val", "test"]), stages.size)
-    drawn = {name: Path(path) for name, path in boxes.items()}
-    seen = held.table["split"].to_numpy(np.str_) == "val"
-    seen[list(lesions(held, drawn))] = True
-    held = held.only(seen)
-    val, marks = held.table["split"].to_numpy(np.str_) == "val", lesions(held, drawn)
+    pairs = (pair.split("=", 1) for pair in arguments.boxes)
+    drawn = lesions(held, {name: Path(path) for name, path in pairs})
+    val = held.table["split"].to_numpy(np.str_) == "val"
+    seen = val.copy()
+    seen[list(drawn)] = True
+    held, val = held.only(seen), val[seen]
+    marks = {int(seen[:row].sum()): mark for row, mark in drawn.items()}
     levers: dict[str, dict[str, dict[str, float]]] = {name: {} for name in arguments.levers}
     for seed in arguments.seeds:
         pyramids = train(stages, learnt, arguments.levers, seed, arguments.steps)
@@ -462,7 +459,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "steps": arguments.steps,
         "train": len(learnt.pixels),
         "val": int(val.sum()),
-        "boxed": {name: sum(held.sets[row] == name for row in marks) for name in boxes},
+        "boxed": dict(Counter(str(held.sets[row]) for row in marks)),
         "levers": levers,
     }
 

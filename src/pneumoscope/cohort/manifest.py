@@ -265,6 +265,13 @@ class Manifest:
         names = self.table["cohort"] if "cohort" in self.table.columns else ["films"] * len(self)
         return np.array([str(name) for name in names])
 
+    def groups(self) -> list[str]:
+        """Each radiograph's group: its set, the source within it, and its label."""
+        # `join` says which set a radiograph is of; a set may itself come from several sources.
+        named = [name for name in ("cohort", "source") if name in self.table]
+        parts = [self.table[name].fillna("").astype(str) for name in named]
+        return ["/".join(group) for group in zip(*parts, self.table["label"], strict=True)]
+
     def patients(self) -> list[str]:
         """The patient of each radiograph."""
         return [str(patient) for patient in self.table["patient"]]

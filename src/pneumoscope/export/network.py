@@ -13,7 +13,7 @@ from pneumoscope.bundles import BundleInfo, HeatmapSpec
 from pneumoscope.errors import BundleError
 from pneumoscope.export.gradient import gradient_graph
 from pneumoscope.localize.methods import method_named
-from pneumoscope.localize.regional import _SPREAD
+from pneumoscope.localize.regional import heat_of
 from pneumoscope.localize.together import mean_map
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.ensemble import Ensemble
@@ -54,8 +54,7 @@ class Regional(_Part):
         cells = self.classifier.cells_of(self.classifier.features(images))
         logit = positive_logit(self.classifier.pooled(cells))
         sign = positive_logit(weights)[:, None, None]
-        compared = torch.sigmoid(sign * (cells - logit[:, None, None]) / _SPREAD)
-        return logit, torch.sigmoid(sign * cells) * compared
+        return logit, heat_of(cells, logit[:, None, None], sign)
 
 
 class Together(nn.Module):

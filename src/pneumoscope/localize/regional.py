@@ -19,6 +19,14 @@ from pneumoscope.models.classifier import Classifier
 _SPREAD = 6.0
 
 
+def heat_of(cells: Tensor, film: Tensor, sign: Tensor | float = 1.0) -> Tensor:
+    """Heat (B, h, w) of cells with log-odds `cells` on radiographs with log-odds `film` (B, 1, 1).
+
+    `sign` is 1 to explain the positive class, -1 the negative one.
+    """
+    return torch.sigmoid(sign * cells) * torch.sigmoid(sign * (cells - film) / _SPREAD)
+
+
 def regional(classifier: Classifier, pixels: Tensor, targets: Tensor | int = 1) -> Explanation:
     """The probability of a class in each cell, and how it compares with the radiograph's.
 
@@ -45,5 +53,4 @@ def regional(classifier: Classifier, pixels: Tensor, targets: Tensor | int = 1) 
         sign = torch.where(positive, 1.0, -1.0)[:, None, None]
         logits = classifier.pooled(cells)
         film = (logits[:, 1] - logits[:, 0])[:, None, None]
-        compared = torch.sigmoid(sign * (cells - film) / _SPREAD)
-        return Explanation(logits, torch.sigmoid(sign * cells) * compared)
+        return Explanation(logits, heat_of(cells, film, sign))

@@ -52,8 +52,8 @@ class PyramidBackbone(Backbone):
         channels = [net.feature_info[index]["num_chs"] for index in self._stages]
         # Layers behind the last stage would only be carried along.
         net.prune_intermediate_layers([self._stages[0]], prune_norm=True, prune_head=True)
-        self.laterals = nn.ModuleList(_layer(count, WIDTH, 1) for count in channels)
-        self.fuse = nn.Sequential(_layer(WIDTH, WIDTH, 3), nn.ReLU())
+        self.laterals = nn.ModuleList(convolution(count, WIDTH, 1) for count in channels)
+        self.fuse = nn.Sequential(convolution(WIDTH, WIDTH, 3), nn.ReLU())
 
     def features(self, images: Tensor) -> Tensor:  # noqa: D102
         net: Any = self.network
@@ -72,7 +72,8 @@ class PyramidBackbone(Backbone):
         return evidence.mean(dim=(2, 3))
 
 
-def _layer(inputs: int, outputs: int, side: int) -> nn.Sequential:
+def convolution(inputs: int, outputs: int, side: int) -> nn.Sequential:
+    """A convolution of `side` x `side` cells that keeps the map's size, and its normalisation."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, side, padding=side // 2, bias=False), nn.BatchNorm2d(outputs)
     )

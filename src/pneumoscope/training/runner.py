@@ -375,13 +375,9 @@ def _guides(
 
 def _draws(manifest: Manifest, settings: TrainingSettings) -> NDArray[np.float64] | None:
     """How often each train radiograph is drawn in an epoch; None for once."""
-    table = manifest.subset("train").table
     if settings.even_sets == 0:
         return None
-    # `join` says which set a radiograph is of; a set may itself come from several sources.
-    parts = [table[name].fillna("").astype(str) for name in ("cohort", "source") if name in table]
-    groups = ["/".join(group) for group in zip(*parts, table["label"], strict=True)]
-    return even_draws(groups, settings.even_sets)
+    return even_draws(manifest.subset("train").groups(), settings.even_sets)
 
 
 def _some(train: PixelDataset) -> Tensor:
