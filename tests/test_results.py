@@ -133,6 +133,20 @@ def test_the_trial_of_levers_is_quoted() -> None:
         assert name == "control" or f"| {more[0]} | {more[1]} |" in row
 
 
+def test_the_trial_of_operating_points_is_quoted() -> None:
+    text = (RESULTS / "history.md").read_text()
+    ways = json.loads((RESULTS / "kinds" / "kinds.json").read_text())
+    for way, splits in ways.items():
+        means = [splits[split]["mean"] for split in ("val", "test")]
+        figures = ("ece", "sensitivity", "specificity", "balanced")
+        numbers = " | ".join(f"{mean[figure]:.3f}" for mean in means for figure in figures)
+        assert _row(text, way, "| way |") == f"| {way} | {numbers} |"
+    one, age = (ways[way]["test"] for way in ("one", "age"))
+    for name in ("kermany", "rsna"):
+        told = [f"{sets[name]['ece']:.3f}"[1:] for sets in (age, one)]
+        assert f"{told[0]} instead of {told[1]}" in text
+
+
 def _row(text: str, name: str, table: str) -> str:
     """The row of a backbone in the first table behind a text."""
     behind = text.split(table, 1)[1]

@@ -101,7 +101,7 @@ def _age(pixels: NDArray[np.uint8], lungs: NDArray[np.uint8]) -> str:
 def decided(
     fitted: pd.DataFrame, wanted: pd.DataFrame, way: str
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Probabilities and decisions of `wanted`; kinds with one class in the fit share that of all."""
+    """Probabilities and decisions of `wanted`; a kind with one class is decided as all are."""
     whole = _point(fitted)
     probabilities, called = np.empty(len(wanted)), np.empty(len(wanted), bool)
     kinds = wanted[way].to_numpy(np.str_)
