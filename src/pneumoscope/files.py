@@ -19,6 +19,9 @@ from typing import Any
 
 from pneumoscope.errors import OutputError
 
+PREDICTED, EXPLAINED = "predict.json", "explain.json"
+"""What `predict` and `explain` leave in the folder that they write."""
+
 _UMASK = threading.Lock()
 _NO_SPACE = 1 << 16
 
@@ -79,6 +82,11 @@ def cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME")
     # As a user without a home, "~" stays and cannot be made: the error names the variable.
     return Path(base or os.path.join(os.path.expanduser("~"), ".cache")) / "pneumoscope"  # noqa: PTH111, PTH118
+
+
+def is_made_here(folder: Path) -> bool:
+    """Whether `predict` or `explain` wrote this folder: its pictures are no radiographs."""
+    return any((folder / name).is_file() for name in (PREDICTED, EXPLAINED))
 
 
 def new_folder(path: Path) -> Path:

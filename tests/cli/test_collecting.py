@@ -51,6 +51,36 @@ def test_a_folder_without_films_says_how_many_files_it_has(tmp_path: Path) -> No
         collect([str(tmp_path)])
 
 
+def test_what_predict_and_explain_wrote_is_no_radiograph(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, marker in (("findings", "predict.json"), ("deep/explained", "explain.json")):
+        (folder / name / "heatmaps").mkdir(parents=True)
+        (folder / name / marker).write_text("{}")
+        save(folder / name / "heatmaps" / "a.png", gray8(96, 96))
+    assert len(collect([str(folder)])) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.endswith("and 1 more: predict or explain wrote it")
+    assert said.count("explained") == 1
+    # A picture of it may be named all the same.
+    assert len(collect([str(folder / "findings" / "heatmaps")])) == 1
+    with pytest.raises(PneumoscopeError, match="no radiograph there, but what predict or explain"):
+        collect([str(folder / "findings")])
+
+
+def test_predicting_a_folder_twice_gives_the_same(phantoms: Path, tmp_path: Path) -> None:
+    for film in sorted((phantoms / "images").glob("*.png"))[:2]:
+        (tmp_path / film.name).write_bytes(film.read_bytes())
+    findings = tmp_path / "findings" / "findings.jsonl"
+    first = run("predict", tmp_path, "--out", findings.parent)
+    assert first.exit_code == 0, first.output
+    once = findings.read_text()
+    assert len(once.splitlines()) == 2 and list((tmp_path / "findings").glob("heatmaps/*"))
+    second = run("predict", tmp_path, "--out", findings.parent)
+    assert second.exit_code == 0, second.output
+    assert findings.read_text() == once
+
+
 @pytest.fixture(scope="module")
 def knee(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the gate flags: noise stands for a knee."""

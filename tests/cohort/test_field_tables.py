@@ -245,7 +245,9 @@ def test_scan_sorts_and_counts(tmp_path: Path) -> None:
 
 
 def test_a_table_without_its_films_says_where_it_looked(tmp_path: Path) -> None:
-    path = lay(tmp_path, "labels.csv", RSNA, "other.png")
+    path = lay(tmp_path, "labels.csv", RSNA, "other.png", "findings/bb-2.png")
+    # Pictures that `predict` wrote are named as radiographs are.
+    (tmp_path / "findings" / "predict.json").write_text("{}")
     with pytest.raises(CohortError, match=r"RSNA's table of boxes.*none of its 3.*--images"):
         labels(path)
     outside = lay(tmp_path, "x.csv", "image,Finding Label,Bbox [x,y,w,h]\n../a,Pneumonia,1,1,2,2\n")

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pneumoscope.cohort import EXCLUDED, Manifest, ScanSettings, scan
@@ -146,6 +147,16 @@ def test_files_that_cannot_be_used_are_listed(tmp_path: Path) -> None:
     assert result.audit.ignored == ("NORMAL/notes.txt",)
     assert len(result.manifest) == 22
     assert any("2 files cannot be used" in warning for warning in result.audit.warnings)
+
+
+def test_findings_that_were_written_into_a_set_are_no_label(tmp_path: Path) -> None:
+    root = kermany(tmp_path)
+    before = scan(root).manifest.table
+    for findings in (root / "findings", root / "NORMAL" / "findings"):
+        findings.mkdir()
+        save(findings / "heatmap.png", film(99))
+        (findings / "predict.json").write_text("{}")
+    pd.testing.assert_frame_equal(scan(root).manifest.table, before)
 
 
 def test_a_csv_with_patients_and_extras(tmp_path: Path) -> None:

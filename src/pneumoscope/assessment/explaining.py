@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumoscope.bundles import BundleInfo, HeatmapSpec
-from pneumoscope.files import atomic_path, write_json
+from pneumoscope.files import EXPLAINED, atomic_path, write_json
 from pneumoscope.findings import Region, positive_regions
 from pneumoscope.findings.words import RESEARCH_ONLY
 from pneumoscope.inference import Engine, Explained, explain_in
@@ -66,7 +66,7 @@ def explain_to_folder(
             if progress is not None:
                 progress(done, len(files))
     finally:
-        write_json(out / "explain.json", content)
+        write_json(out / EXPLAINED, content)
     return content
 
 

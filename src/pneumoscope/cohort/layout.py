@@ -22,6 +22,7 @@ from pneumoscope.cohort.sidecar import read_sidecar
 from pneumoscope.cohort.split import EXCLUDED
 from pneumoscope.cohort.tables import COLUMNS, read_table
 from pneumoscope.errors import CohortError
+from pneumoscope.files import is_made_here
 from pneumoscope.imaging import is_radiograph_file
 from pneumoscope.names import written
 
@@ -64,8 +65,8 @@ def list_cohort(path: Path, choice: Choice | None = None, images: Path | None = 
     A folder with `train`, `val` (or `valid`, `validation`) or `test` in it is read as Kaggle lays
     sets out, `test/LABEL/...`; otherwise each folder in it is a label. A folder that holds only
     such a set in one folder more is understood too. Files may lie deeper than the label folder.
-    Hidden files and folders are passed over. Labels that are truth values (0/1, yes/no) become
-    NORMAL and PNEUMONIA.
+    Hidden files and folders are passed over, and so are folders that `predict` or `explain` wrote.
+    Labels that are truth values (0/1, yes/no) become NORMAL and PNEUMONIA.
 
     Args:
         path: the folder or table.
@@ -184,7 +185,7 @@ def _visible(path: Path) -> bool:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(inner for inner in _entries(path) if inner.is_dir())
+    return sorted(i for i in _entries(path) if i.is_dir() and not is_made_here(i))
 
 
 def _files(path: Path) -> list[Path]:

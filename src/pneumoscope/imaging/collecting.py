@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from glob import glob
 from pathlib import Path
 
 from pneumoscope.errors import PneumoscopeError
+from pneumoscope.files import is_made_here
 from pneumoscope.imaging.read import is_radiograph_file
 from pneumoscope.names import plain, written
 
@@ -18,41 +20,58 @@ def collect(paths: Iterable[str]) -> tuple[list[tuple[str, Path]], str]:
     """Files meant by files, folders (searched for radiographs) and globs, in order, each once.
 
     Returns:
-        (name, path) pairs, with names as `names.written` gives them; and a sentence that counts
-        the files of the folders that are no radiographs, empty if there are none.
+        (name, path) pairs, with names as `names.written` gives them; and sentences that count what
+        was passed over in the folders, empty if nothing was: files that are no radiographs, and
+        folders that `predict` or `explain` wrote.
 
     Raises:
         PneumoscopeError: a path matches nothing.
     """
     found: dict[str, Path] = {}
     passed_over: list[Path] = []
+    made_here: list[Path] = []
     for text in paths:
         path = Path(text)
         meant = [path] if path.exists() else sorted(map(Path, glob(text, recursive=True)))  # noqa: PTH207
         inside: list[Path] = []
         for member in meant:
-            films, others = _searched(member) if member.is_dir() else ([member], [])
-            inside += films
-            passed_over += others
+            if member.is_dir():
+                inside += _searched(member, passed_over, made_here)
+            else:
+                inside.append(member)
         if not inside:
             kinds = f" among {len(passed_over)} files" if passed_over else ""
+            kinds += ", but what predict or explain wrote" if made_here else ""
             raise PneumoscopeError(
                 f"no radiograph there{kinds}" if meant else "no such file or folder",
                 path=path,
                 remedy="give PNG, JPEG, TIFF or DICOM files",
             )
         found.update({written(member.as_posix()): member for member in inside})
-    return list(found.items()), _words(passed_over) if passed_over else ""
+    sentences = [_words(passed_over)] if passed_over else []
+    if made_here:
+        sentences.append(f"Passed over {_listed(made_here)}: predict or explain wrote it")
+    return list(found.items()), ". ".join(sentences)
 
 
-def _searched(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The radiographs below a folder, and its other files."""
+def _searched(folder: Path, passed_over: list[Path], made_here: list[Path]) -> list[Path]:
+    """The radiographs below a folder; its other files, and folders made here, join the lists."""
     films: list[Path] = []
-    others: list[Path] = []
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            (films if is_radiograph_file(path) else others).append(path)
-    return films, others
+    for place, inner, files in os.walk(folder):
+        if is_made_here(Path(place)):
+            made_here.append(Path(place))
+            inner.clear()
+            continue
+        for path in (Path(place, name) for name in files):
+            if path.is_file():
+                (films if is_radiograph_file(path) else passed_over).append(path)
+    return sorted(films)
+
+
+def _listed(folders: list[Path]) -> str:
+    """The first of the folders, and how many more."""
+    first, more = written(min(folders).as_posix()), len(folders) - 1
+    return f"{first} and {more} more" if more else first
 
 
 def _words(passed_over: list[Path]) -> str:

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.errors import OutputError
-from pneumoscope.files import atomic_path, sha256_file, write_json, write_text, writing
+from pneumoscope.files import PREDICTED, atomic_path, sha256_file, write_json, write_text, writing
 from pneumoscope.findings import Finding
 from pneumoscope.report.overlay import save_heatmap, save_overlay
 
-FINDINGS, PARTIAL, SETTINGS = "findings.jsonl", "findings.partial.jsonl", "predict.json"
+FINDINGS, PARTIAL = "findings.jsonl", "findings.partial.jsonl"
 REUSED = "reused.txt"
 
 
@@ -211,7 +211,7 @@ def _claim(folder: Path, settings: dict[str, Any]) -> None:
     Raises:
         OutputError: it holds something else, or findings made with other settings.
     """
-    path = folder / SETTINGS
+    path = folder / PREDICTED
     if path.is_file():
         try:
             known = json.loads(path.read_text(encoding="utf-8"))

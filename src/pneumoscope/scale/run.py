@@ -16,13 +16,14 @@ import pneumoscope
 from pneumoscope.cpus import available_cpus
 from pneumoscope.errors import MissingExtra, OutputError, PneumoscopeError, SettingsError
 from pneumoscope.extras import how_to_install
+from pneumoscope.files import PREDICTED
 from pneumoscope.inference import Engine
 from pneumoscope.inference.file_engine import FileEngine
 from pneumoscope.scale.parts import Plan, Unit, plan
 from pneumoscope.scale.storage import Place
 from pneumoscope.scale.worker import Finder, Job
 
-SETTINGS, REUSED = "predict.json", "reused.txt"
+REUSED = "reused.txt"
 # Only units, counts and the model travel through Ray's own memory; radiographs never do.
 _OBJECT_STORE = 2**28
 _STARTS = 5
@@ -144,14 +145,14 @@ def _require_ray() -> None:
 def _claim(out: Place, identity: dict[str, Any]) -> None:
     """Make `out` an output of these settings, or see that it is one."""
     content = json.dumps(identity, indent=2, sort_keys=True) + "\n"
-    known = out.below(SETTINGS).read_bytes()
+    known = out.below(PREDICTED).read_bytes()
     if known is None:
         if out.names():
             raise OutputError(
                 f"{out.text} is not empty and not a folder of findings",
                 remedy="choose another --out folder",
             )
-        out.below(SETTINGS).write_bytes(content.encode())
+        out.below(PREDICTED).write_bytes(content.encode())
     elif known != content.encode():
         raise OutputError(
             f"{out.text} holds findings of another model or other settings",

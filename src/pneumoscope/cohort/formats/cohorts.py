@@ -24,6 +24,7 @@ from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, finding_key
 from pneumoscope.cohort.patients import from_name
 from pneumoscope.cohort.tables import COLUMNS, read_rows, safe_image_path
 from pneumoscope.errors import CohortError
+from pneumoscope.files import is_made_here
 from pneumoscope.imaging import is_radiograph_file
 
 NEITHER = "with neither a positive nor a negative finding"
@@ -224,7 +225,9 @@ def _count(left_out: dict[str, int], reason: str, count: int) -> None:
 
 def _radiographs(root: Path) -> Iterable[str]:
     for folder, inner, files in os.walk(root):
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        inner[:] = sorted(
+            name for name in inner if name[0] != "." and not is_made_here(Path(folder, name))
+        )
         for name in sorted(files):
             path = Path(folder) / name
             if is_radiograph_file(path):
