@@ -136,6 +136,15 @@ def test_predict_prints_findings_as_json_lines(phantoms: Path, tmp_path: Path) -
     assert [line["image"] for line in lines] == [*map(str, films), str(bad)]
     written = (tmp_path / "findings" / "findings.jsonl").read_text().splitlines()
     assert lines == [json.loads(line) for line in written]
+    # A further call tells of its own radiographs; the folder keeps what could be read in both.
+    alone = ["predict", str(films[1]), "--no-overlays", "--out", str(tmp_path / "findings")]
+    told = CliRunner().invoke(app, [*alone, "--json"])
+    assert told.exit_code == 0, told.output
+    assert [json.loads(line)["image"] for line in told.stdout.splitlines()] == [str(films[1])]
+    shown = CliRunner().invoke(app, [*alone, "--wide"]).output
+    assert films[1].name in shown.split("prob.")[1] and films[0].name not in shown
+    written = (tmp_path / "findings" / "findings.jsonl").read_text().splitlines()
+    assert [json.loads(line)["image"] for line in written] == [str(films[1]), str(films[0])]
 
 
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -236,8 +237,9 @@ def _limits(max_mb: int | None, max_pixels: int | None) -> Limits:
 
 
 def _show(folder: FindingsFolder, total: int, *, wide: bool, json: bool) -> None:
-    """Print what the folder holds; end with `NOTHING_JUDGED` if no file could be judged."""
-    show_findings(folder.first(_SHOWN), total, folder.failed, wide=wide)
+    """Print the findings of this call; end with `NOTHING_JUDGED` if no file could be judged."""
+    # The folder's file begins with them; those of earlier calls follow.
+    show_findings(folder.first(min(_SHOWN, total)), total, folder.failed, wide=wide)
     if folder.flagged:
         reasons = ", ".join(f"{n} {reason}" for reason, n in folder.flagged.most_common())
         errors.print(
@@ -248,7 +250,7 @@ def _show(folder: FindingsFolder, total: int, *, wide: bool, json: bool) -> None
     disclaim()
     if json:
         with (folder.folder / "findings.jsonl").open(encoding="utf-8") as lines:
-            for line in lines:
+            for line in islice(lines, total):
                 print_json(line)
     end_unless_judged(folder.judged, total)
 
