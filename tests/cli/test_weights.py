@@ -85,3 +85,5 @@ def test_files_that_do_not_fit_fail(
         fetch(None, to=tmp_path)
     with pytest.raises(SettingsError, match="unknown backbone"):
         list_weights(["alexnet"])
+    with pytest.raises(SettingsError, match="no such file or folder"):
+        check(tmp_path / "elsewhere")

@@ -97,6 +97,10 @@ def check(
       pneumoscope weights check weights
       pneumoscope weights check xray.safetensors densenet121
     """
+    if not place.exists():
+        raise SettingsError(
+            "no such file or folder", path=place, remedy="check the path; `weights fetch` makes one"
+        )
     if place.is_file() and not names:
         raise SettingsError(
             "a file is checked against a backbone", path=place, remedy="name the backbone after it"
