@@ -17,6 +17,8 @@ from pneumoscope.errors import SettingsError
         ("regional+mirror+lungs", HeatmapSpec("regional", mirror=True, lungs=True)),
         ("regional+density", HeatmapSpec("regional", density=True)),
         ("gradcam+mirror+lungs+density", HeatmapSpec("gradcam", True, True, True)),
+        ("regional+lungs+smooth", HeatmapSpec("regional", lungs=True, smooth=True)),
+        ("regional+mirror+lungs+density+smooth", HeatmapSpec("regional", True, True, True, True)),
     ],
 )
 def test_names_are_read_and_written(text: str, spec: HeatmapSpec) -> None:
@@ -24,7 +26,9 @@ def test_names_are_read_and_written(text: str, spec: HeatmapSpec) -> None:
     assert str(spec) == text
 
 
-@pytest.mark.parametrize("text", ["", "Grad-CAM", "gradcam+", "gradcam+lungs+mirror", "a b"])
+@pytest.mark.parametrize(
+    "text", ["", "Grad-CAM", "gradcam+", "gradcam+lungs+mirror", "a b", "gradcam+smooth"]
+)
 def test_other_names_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="is not a heatmap"):
         HeatmapSpec.parse(text)

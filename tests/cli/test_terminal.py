@@ -16,7 +16,7 @@ from pneumoscope.cli.predict import show_findings
 from pneumoscope.cli.tables import localization_table
 from pneumoscope.findings import Finding, Gate, Region
 
-OWN = "regional+mirror+lungs+density"
+OWN = "regional+mirror+lungs+density+smooth"
 
 
 def finding(image: str) -> Finding:

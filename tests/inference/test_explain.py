@@ -117,6 +117,7 @@ def test_the_threshold_decides_and_only_positives_have_regions(
 
 def test_other_heatmaps_are_made_as_named(engine: Engine, films: list[tuple[str, Path]]) -> None:
     names = ["gradcam", "regional", "regional+mirror", "regional+lungs", RANDOMISED]
+    names.append("regional+mirror+lungs+density")
     item = next(iter(explain_in(engine, films[:1], others=names, lungs=True)))
     assert isinstance(item, Explained) and item.lungs is not None
     assert list(item.others) == names
@@ -125,7 +126,8 @@ def test_other_heatmaps_are_made_as_named(engine: Engine, films: list[tuple[str,
     raw = engine.run(pixels[None], ["regional"]).maps["regional"][0]
     other = engine.run(pixels[None, :, ::-1].copy(), ["regional"]).maps["regional"][0]
     mean = np.add(raw, other[:, ::-1]) * np.float32(0.5)
-    own = engine.info.heatmap  # Mirrored, within the lungs, times density.
+    own = engine.info.heatmap
+    assert own == "regional+mirror+lungs+density+smooth"
     (grid_of_lungs,) = LungSegmenter.load().segment(pixels[None])
     anatomy = anatomy_of(pixels, grid_of_lungs, letterbox, density=True)
     heatmaps = {**item.others, own: item.heatmap}
@@ -137,6 +139,7 @@ def test_other_heatmaps_are_made_as_named(engine: Engine, films: list[tuple[str,
         assert item.finding.probability is not None
         np.testing.assert_allclose(heatmap, expected * item.finding.probability, atol=1e-5)
     assert np.abs(item.others[RANDOMISED] - item.others["regional"]).mean() > 0.01
+    assert np.abs(item.heatmap - item.others["regional+mirror+lungs+density"]).mean() > 0.01
 
 
 def test_heatmaps_that_do_not_exist_are_refused(
@@ -216,6 +219,34 @@ def test_the_density_factor_multiplies_the_map() -> None:
     assert film[40, 40] == pytest.approx(0.25)
     with pytest.raises(ValueError, match="needs the density factor"):
         film_heatmap(HeatmapSpec("regional", density=True), grid, letterbox)
+
+
+def test_smoothing_takes_the_mean_of_the_lung_around() -> None:
+    letterbox = Letterbox.fit(SIDE, SIDE, SIDE)
+    rng = np.random.default_rng(0)
+    grid = rng.random((SIDE, SIDE)).astype(np.float32)
+    square = np.zeros((SIDE, SIDE), dtype=np.float32)
+    square[8:56, 8:28] = square[8:56, 36:56] = 1
+    # Strong evidence beside the lungs is no evidence in them.
+    grid[:, 30:34] = 50
+    spec = HeatmapSpec("regional", lungs=True, smooth=True)
+    film = film_heatmap(spec, grid, letterbox, Anatomy(square, None, square=square))
+    # The definition, place by place.
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    expected = np.zeros((SIDE, SIDE))
+    for row, column in zip(*np.nonzero(square), strict=True):
+        apart = (rows - row) ** 2 + (columns - column) ** 2
+        weights = square * np.exp(-0.5 * apart / (3 * SIDE / 32) ** 2)
+        expected[row, column] = (weights * grid).sum() / weights.sum()
+    np.testing.assert_allclose(film, np.sqrt(expected / expected.max()), atol=1e-4)
+    # Where no lungs were found it smooths over the whole radiograph.
+    anywhere = np.ones_like(square)
+    flat = film_heatmap(
+        spec, np.full_like(grid, 0.3), letterbox, Anatomy(anywhere, None, square=anywhere)
+    )
+    np.testing.assert_allclose(flat, 1, atol=1e-4)
+    with pytest.raises(ValueError, match="needs lungs"):
+        film_heatmap(spec, grid, letterbox)
 
 
 def test_the_peak_lands_where_it_was_on_a_letterboxed_film() -> None:

@@ -137,7 +137,8 @@ def compared(
         HeatmapSpec(PLAIN),
         HeatmapSpec(own.method, own.mirror),
         HeatmapSpec(own.method, own.mirror, own.lungs),
-        HeatmapSpec(RANDOMISED, own.mirror, own.lungs, own.density),
+        HeatmapSpec(own.method, own.mirror, own.lungs, own.density),
+        HeatmapSpec(RANDOMISED, own.mirror, own.lungs, own.density, own.smooth),
     )
     wanted = [str(spec) for spec in beside if possible is None or spec.method in possible]
     wanted += [str(HeatmapSpec.parse(name)) for name in methods]

@@ -1,10 +1,12 @@
 """Which heatmap: a method's name, and what is done to its map.
 
-Written `METHOD[+mirror][+lungs][+density]`, for instance `gradcam` or `regional+mirror+lungs`:
+Written `METHOD[+mirror][+lungs][+density][+smooth]`, for instance `gradcam` or
+`regional+mirror+lungs+smooth`:
 
 - `mirror`: the mean of the map and of the mirror image's map (and of their logits);
-- `lungs`: the geometric mean of the map and the probability that a pixel is lung;
-- `density`: the map times the density factor: pneumonia is denser than the lung around it.
+- `lungs`: at last the geometric mean of the map and the probability that a pixel is lung;
+- `density`: the map times the density factor: pneumonia is denser than the lung around it;
+- `smooth`: then every place gets the mean of the lung around it; needs `lungs`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pneumoscope.errors import SettingsError
 
 _FORM = re.compile(
     r"(?P<method>[a-z][a-z0-9_]*)(?P<mirror>\+mirror)?(?P<lungs>\+lungs)?"
-    r"(?P<density>\+density)?"
+    r"(?P<density>\+density)?(?P<smooth>\+smooth)?"
 )
 
 
@@ -28,6 +30,7 @@ class HeatmapSpec:
     mirror: bool = False
     lungs: bool = False
     density: bool = False
+    smooth: bool = False
 
     @property
     def anatomical(self) -> bool:
@@ -36,20 +39,20 @@ class HeatmapSpec:
 
     @classmethod
     def parse(cls, text: str) -> HeatmapSpec:
-        """Read `METHOD[+mirror][+lungs][+density]`.
+        """Read `METHOD[+mirror][+lungs][+density][+smooth]`.
 
         Raises:
             SettingsError: it has another form.
         """
         match = _FORM.fullmatch(text.strip())
-        if match is None:
+        if match is None or (match["smooth"] and not match["lungs"]):
             raise SettingsError(
                 f"'{text}' is not a heatmap",
-                remedy="write METHOD, then +mirror, +lungs and +density as wanted, in this order",
+                remedy="write METHOD, then +mirror, +lungs, +density and +smooth as wanted, in "
+                "this order; +smooth needs +lungs",
             )
-        return cls(
-            match["method"], bool(match["mirror"]), bool(match["lungs"]), bool(match["density"])
-        )
+        names = ("mirror", "lungs", "density", "smooth")
+        return cls(match["method"], *(bool(match[name]) for name in names))
 
     def __str__(self) -> str:
         return (
@@ -57,4 +60,5 @@ class HeatmapSpec:
             + "+mirror" * self.mirror
             + "+lungs" * self.lungs
             + "+density" * self.density
+            + "+smooth" * self.smooth
         )

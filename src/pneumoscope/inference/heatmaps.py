@@ -19,6 +19,12 @@ from pneumoscope.lungs import LungSegmenter, plausible
 _NO_EVIDENCE = 1e-6
 # From this probability on a pixel is lung.
 _LUNG = 0.5
+REACH = 3 / 32
+"""Standard deviation of the Gaussian that smooths a map, as a share of the model's square.
+
+Chosen on tuning halves (docs/localization.md).
+"""
+
 
 Maps = NDArray[np.float32]
 
@@ -84,11 +90,14 @@ class Anatomy:
         density: (SIDE, SIDE) density factor on the model's square; one everywhere where no lungs
             were found, None if nobody looked.
         found: whether lungs were found.
+        square: (SIDE, SIDE) probability of lung on the model's square; one everywhere where no
+            lungs were found, None if nobody looked.
     """
 
     lungs: Maps | None
     density: Maps | None
     found: bool = True
+    square: Maps | None = None
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -115,9 +124,10 @@ def anatomy_of(
     """
     lungs = letterbox.to_film(grid)
     if plausible(lungs >= _LUNG):
-        return Anatomy(lungs, shipped_prior().factor(pixels, grid) if density else None)
+        factor = shipped_prior().factor(pixels, grid) if density else None
+        return Anatomy(lungs, factor, square=on_grid(grid))
     nothing = np.ones((SIDE, SIDE), dtype=np.float32)
-    return Anatomy(np.ones_like(lungs), nothing if density else None, found=False)
+    return Anatomy(np.ones_like(lungs), nothing if density else None, found=False, square=nothing)
 
 
 def film_heatmap(
@@ -129,8 +139,8 @@ def film_heatmap(
     """A raw map on the model's grid to relative heat in [0, 1] on the radiograph's grid.
 
     Divided by its maximum on the radiograph, never stretched from its minimum; a map without
-    evidence stays zero. Within the lungs it is the geometric mean of the map and the probability of
-    lung.
+    evidence stays zero. Within the lungs it is the geometric mean of the map, smoothed if the spec
+    says so, and the probability of lung.
 
     Args:
         spec: what the map is, and what is done to it.
@@ -147,6 +157,10 @@ def film_heatmap(
         if anatomy.density is None:
             raise ValueError(f"{spec} needs the density factor")
         values = on_grid(values) * anatomy.density
+    if spec.smooth:
+        if anatomy.square is None:
+            raise ValueError(f"{spec} needs lungs")
+        values = smoothed(on_grid(values), anatomy.square)
     film = letterbox.to_film(values)
     if spec.lungs:
         if anatomy.lungs is None:
@@ -158,6 +172,24 @@ def film_heatmap(
     film /= np.float32(peak)
     scaled: Maps = np.clip(film, 0, 1, out=film)
     return np.sqrt(scaled, out=scaled) if spec.lungs else scaled
+
+
+def smoothed(values: Maps, lungs: Maps, reach: float = REACH) -> Maps:
+    """The mean of the lung around each place of a map: what is outside does not dilute it.
+
+    Normalised convolution with a Gaussian (Knutsson & Westin 1993, "Normalized and differential
+    convolution"), the probability of lung as the certainty of the map.
+
+    Args:
+        values: (SIDE, SIDE) map on the model's square.
+        lungs: (SIDE, SIDE) probability of lung on it.
+        reach: standard deviation of the Gaussian, as a share of the square.
+    """
+    places = np.arange(SIDE, dtype=np.float32) / SIDE
+    near = np.exp(-0.5 * ((places[:, None] - places) / reach) ** 2)
+    certain = near @ lungs @ near
+    mean: Maps = (near @ (values * lungs) @ near) / np.maximum(certain, np.float32(_NO_EVIDENCE))
+    return mean
 
 
 def on_film_scale(relative: Maps, probability: float) -> Maps:

@@ -86,6 +86,7 @@ _ALIASES = {
 }
 _SUFFIXES = re.compile(
     r"(?P<base>.+?)(?P<mirror>\+mirror)?(?P<lungs>\+lungs)?(?P<density>\+density)?"
+    r"(?P<smooth>\+smooth)?"
 )
 
 

@@ -101,6 +101,8 @@ class TrainingSettings(BaseModel):
     # The map is multiplied by the density factor before that; None for with `lung_prior`, unless a
     # teacher has taught the network what density knows.
     density_prior: bool | None = None
+    # The map of a regional head is smoothed within the lungs; needs `lung_prior`.
+    smooth: bool = True
     # Heat from which a pixel belongs to a region, chosen on tuning halves (docs/localization.md).
     region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.15
 
@@ -180,10 +182,12 @@ class TrainingSettings(BaseModel):
     @property
     def heatmap(self) -> str:
         """The heatmap of the bundle, as `bundles.HeatmapSpec` reads it."""
-        method = "regional" if self.head == "regional" else "gradcam"
+        regional = self.head == "regional"
+        smooth = self.smooth and self.lung_prior and regional
         unknown = self.lung_prior and not self.taught
         density = unknown if self.density_prior is None else self.density_prior
-        return str(HeatmapSpec(method, self.mirror, self.lung_prior, density))
+        method = "regional" if regional else "gradcam"
+        return str(HeatmapSpec(method, self.mirror, self.lung_prior, density, smooth))
 
 
 # arXiv 2511.00456, section "Training": the paper's protocol to the letter, including its

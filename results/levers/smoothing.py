@@ -1,0 +1,188 @@
+"""How far to smooth a regional head's map within the lungs, on the tuning halves of boxed sets.
+
+Every boxed val and test radiograph of the tuning half counts, called positive or not. Maps are
+mirrored and within the lungs, with and without the density factor before the smoothing, on the
+model's square. Regions are looked for on radiographs that were called positive.
+
+    python results/levers/smoothing.py joint.csv --boxes rsna=rsna.csv siim=siim.csv --out it.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from levers import GRID, Radiographs, Stages, lesions
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from pneumoscope.bundles import read_bundle
+from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.density import on_grid, shipped_prior
+from pneumoscope.errors import PneumoscopeError
+from pneumoscope.evaluate import _boxes
+from pneumoscope.evaluate.annotations import LesionAnnotation
+from pneumoscope.evaluate.calibration import calibrated
+from pneumoscope.findings import positive_regions
+from pneumoscope.imaging import Letterbox
+from pneumoscope.inference.heatmaps import smoothed
+from pneumoscope.localize.regional import heat_of
+from pneumoscope.models.classifier import positive_logit
+from pneumoscope.training.module import keep_freed_memory
+
+# Standard deviations in cells of 8 pixels of 256; 0 for the map as it is.
+CELLS = (0, 1, 2, 3, 4, 6)
+REGIONS = (0.15, 0.25, 0.35, 0.5)
+LEVELS = np.linspace(0.05, 0.95, 19)
+Map = NDArray[np.float32]
+Figures = dict[str, dict[str, float]]
+
+
+def raw_maps(stages: Stages, films: Radiographs) -> tuple[list[Map], NDArray[np.float64]]:
+    """The head's maps (h, w), and log-odds, both means over a radiograph and its mirror image."""
+    classifier, maps, odds = stages.classifier, [], []
+    with torch.no_grad():
+        for row in track(range(len(films.pixels)), "maps", transient=True):
+            film = torch.from_numpy(films.pixels[row][None, None])
+            both = torch.cat([film, film.flip(-1)])
+            cells = classifier.cells_of(classifier.features(both))
+            logits = positive_logit(classifier.pooled(cells))
+            heat = heat_of(cells, logits[:, None, None])
+            maps.append(((heat[0] + heat[1].flip(-1)) / 2).numpy())
+            odds.append(float(logits.mean()))
+    return maps, np.array(odds)
+
+
+def relative(heat: Map, lungs: Map, cells: int) -> Map:
+    """As `film_heatmap`, on the model's square: relative heat (GRID, GRID)."""
+    square = on_grid(lungs)
+    wide = smoothed(on_grid(heat), square, cells / 32) if cells else heat
+    letterbox = Letterbox.fit(GRID, GRID, GRID)
+    film = letterbox.to_film(wide) * letterbox.to_film(lungs)
+    peak = float(film.max())
+    return np.sqrt(np.clip(film / peak, 0, 1)) if peak > 0 else np.zeros_like(film)
+
+
+def scored(heat: Map, mark: LesionAnnotation) -> list[float]:
+    """Whether the peak is in a lesion, area matched, and Dice at each of the levels."""
+    lesion, flat = mark.mask.ravel(), heat.ravel()
+    count = int(lesion.sum())
+    hottest = np.argpartition(-flat, count)[:count]
+    dice = []
+    for level in LEVELS:
+        hot = flat >= level
+        dice.append(2 * float((hot & lesion).sum()) / (count + int(hot.sum())))
+    return [float(lesion[flat.argmax()]), float(lesion[hottest].mean()), *dice]
+
+
+def measured(maps: list[Map], marks: list[LesionAnnotation], sets: NDArray[np.str_]) -> Figures:
+    """Peak, area and Dice at the set's best level, of each set."""
+    rows = np.array([scored(heat, mark) for heat, mark in zip(maps, marks, strict=True)])
+    found: Figures = {}
+    for name in np.unique(sets):
+        peak, area, *dice = rows[sets == name].mean(axis=0).tolist()
+        best = int(np.argmax(dice))
+        found[str(name)] = {
+            "n": int((sets == name).sum()), "peak": peak, "area": area,
+            "dice": dice[best], "level": float(LEVELS[best]),
+        }  # fmt: skip
+    return found
+
+
+def regions(
+    maps: list[Map],
+    marks: list[LesionAnnotation],
+    sets: NDArray[np.str_],
+    probabilities: NDArray[np.float64],
+    threshold: float,
+) -> dict[str, Figures]:
+    """Of each region level: median IoU of lesion boxes with their best region, and boxes found."""
+    found: dict[str, Figures] = {}
+    for level in REGIONS:
+        best: dict[str, list[float]] = {str(name): [] for name in np.unique(sets)}
+        for heat, mark, name, chance in zip(maps, marks, sets, probabilities, strict=True):
+            if chance < threshold:
+                continue
+            boxes = [
+                [part.x, part.y, part.width, part.height]
+                for part in positive_regions(heat * chance, threshold=level)
+            ]
+            others = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+            best[str(name)] += _boxes.best(_boxes.overlaps(mark.boxes, others)[0]).tolist()
+        found[str(level)] = {
+            name: {
+                "boxes": len(own),
+                "median_iou": float(np.median(own)),
+                "found": float(np.mean(np.array(own) >= 0.3)),
+            }
+            for name, own in best.items()
+        }
+    return found
+
+
+def run(manifest: Path, boxes: dict[str, Path], bundle: str) -> dict[str, Any]:
+    """Figures by density and reach; regions without density."""
+    cohort, stages = Manifest.read(manifest), Stages(bundle)
+    splits = cohort.subset("all").table["split"].to_numpy(np.str_)
+    held = Radiographs(cohort, np.isin(splits, ["val", "test"]), stages.size)
+    drawn = lesions(held, boxes)
+    rows = np.zeros(len(held.pixels), bool)
+    rows[list(drawn)] = True
+    films, marks = held.only(rows), [drawn[row] for row in sorted(drawn)]
+    lungs = [guide[0].astype(np.float32) / 255 for guide in films.guides]
+    plain, odds = raw_maps(stages, films)
+    prior = shipped_prior()
+    dense = [
+        on_grid(heat) * prior.factor(film, lung)
+        for heat, film, lung in zip(plain, films.pixels, lungs, strict=True)
+    ]
+    _, info = read_bundle(Path(bundle), weights=True)
+    chances = calibrated(odds, info.temperature, info.bias)
+    result: dict[str, Any] = {"reach": {}, "regions": {}}
+    for name, raw in (("plain", plain), ("density", dense)):
+        for cells in CELLS:
+            maps = [relative(*pair, cells) for pair in zip(raw, lungs, strict=True)]
+            result["reach"].setdefault(name, {})[str(cells)] = measured(maps, marks, films.sets)
+            if name == "plain":
+                found = regions(maps, marks, films.sets, chances, info.threshold)
+                result["regions"][str(cells)] = found
+    return result
+
+
+def main() -> int:
+    """Run it; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--boxes", nargs="+", required=True, metavar="SET=FILE")
+    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory(True)
+    pairs = (pair.split("=", 1) for pair in arguments.boxes)
+    try:
+        boxes = {name: Path(path) for name, path in pairs}
+        result = run(arguments.manifest, boxes, arguments.bundle)
+    except PneumoscopeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    printed = Table("map, cells", "set", "peak", "area", "Dice", "at")
+    for name, reaches in result["reach"].items():
+        for cells, sets in reaches.items():
+            for own, found in sets.items():
+                numbers = (found[key] for key in ("peak", "area", "dice", "level"))
+                printed.add_row(f"{name}, {cells}", own, *(f"{each:.3f}" for each in numbers))
+    Console().print(printed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
