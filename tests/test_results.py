@@ -116,6 +116,28 @@ def test_the_page_on_archives_quotes_what_was_measured() -> None:
     assert f"cost {extra:.1f} ms per radiograph" in text
 
 
+def test_three_seeds_of_both_recipes_are_quoted() -> None:
+    def spread(values: list[float], digits: int) -> str:
+        low, high = (f"{each:.{digits}f}".removeprefix("0") for each in (min(values), max(values)))
+        return f"{low} to {high}"
+
+    for network in ("efficientnet_lite0", "mobilenet_v2"):
+        for recipe in ("paper", "ours"):
+            folders = (RESULTS / "kermany" / f"{network}-{recipe}224-seed{n}" for n in (1, 2, 3))
+            seeds = [json.loads((each / "metrics.json").read_text()) for each in folders]
+            cells = []
+            for name, digits in (("roc_auc", 4), ("accuracy", 3)):
+                values = [seed["classification"][name]["value"] for seed in seeds]
+                mean = f"{np.mean(values):.{digits}f}".removeprefix("0")
+                cells.append(f"{mean}, {spread(values, digits)}")
+            heat = [
+                [seed["localization"]["gradcam"][name]["value"] for seed in seeds]
+                for name in ("energy_in_lungs", "peak_in_lungs")
+            ]
+            cells.append("; ".join(spread(values, 3) for values in heat))
+            assert f"| {recipe} | {' | '.join(cells)} |" in quoted()
+
+
 def test_the_trial_of_levers_is_quoted() -> None:
     text = (RESULTS / "history.md").read_text()
     levers = json.loads((RESULTS / "levers" / "levers.json").read_text())["levers"]
