@@ -169,6 +169,28 @@ def test_the_trial_of_operating_points_is_quoted() -> None:
         assert f"{told[0]} instead of {told[1]}" in text
 
 
+def test_the_trial_of_smoothing_is_quoted() -> None:
+    def short(value: float) -> str:
+        return f"{value:.3f}".removeprefix("0")
+
+    text = (RESULTS / "history.md").read_text()
+    found = json.loads((RESULTS / "levers" / "smoothing.json").read_text())
+    totals: dict[tuple[str, str], float] = {}
+    for way, reaches in found["reach"].items():
+        for cells, sets in reaches.items():
+            row = _row(text, f"{way}, {cells}", "| map, cells |")
+            for name in ("rsna", "siim", "nih"):
+                figures = (sets[name][figure] for figure in ("peak", "area", "dice"))
+                assert f"| {', '.join(map(short, figures))} |" in row
+            total = sum(sets[s][key] for s in ("rsna", "siim") for key in ("peak", "area", "dice"))
+            regions = found["regions"][way][cells].values()
+            total += max(sum(own[s]["median_iou"] for s in ("rsna", "siim")) for own in regions)
+            assert row.endswith(f"| {total:.3f} |")
+            totals[way, cells] = total
+    best = max(found["reach"]["product"], key=lambda cells: totals["product", cells])
+    assert best == "3"
+
+
 def _row(text: str, name: str, table: str) -> str:
     """The row of a backbone in the first table behind a text."""
     behind = text.split(table, 1)[1]

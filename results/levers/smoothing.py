@@ -1,8 +1,14 @@
 """How far to smooth a regional head's map within the lungs, on the tuning halves of boxed sets.
 
 Every boxed val and test radiograph of the tuning half counts, called positive or not. Maps are
-mirrored and within the lungs, with and without the density factor before the smoothing, on the
-model's square. Regions are looked for on radiographs that were called positive.
+mirrored and smoothed, on the model's square, on the scale of the radiograph's probability:
+
+- `geometric`: the geometric mean with the probability of lung, as `+lungs` takes it;
+- `product`, as `+lungs+smooth` takes it, and its `square`;
+- `density`: the product, times the density factor before the smoothing;
+- `blurred`: the product, smoothed as if all of the square were lung.
+
+Regions are looked for on radiographs that were called positive.
 
     python results/levers/smoothing.py joint.csv --boxes rsna=rsna.csv siim=siim.csv --out it.json
 """
@@ -39,7 +45,9 @@ from pneumoscope.training.module import keep_freed_memory
 
 # Standard deviations in cells of 8 pixels of 256; 0 for the map as it is.
 CELLS = (0, 1, 2, 3, 4, 6)
-REGIONS = (0.15, 0.25, 0.35, 0.5)
+# Of the product's root, which the geometric mean is.
+POWERS = {"geometric": 1, "product": 2, "square": 4, "density": 2, "blurred": 2}
+REGIONS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 LEVELS = np.linspace(0.05, 0.95, 19)
 Map = NDArray[np.float32]
 Figures = dict[str, dict[str, float]]
@@ -60,9 +68,9 @@ def raw_maps(stages: Stages, films: Radiographs) -> tuple[list[Map], NDArray[np.
     return maps, np.array(odds)
 
 
-def relative(heat: Map, lungs: Map, cells: int) -> Map:
-    """As `film_heatmap`, on the model's square: relative heat (GRID, GRID)."""
-    square = on_grid(lungs)
+def relative(heat: Map, lungs: Map, cells: int, *, within: bool = True) -> Map:
+    """The geometric mean, as `film_heatmap` takes it, on the model's square: (GRID, GRID)."""
+    square = on_grid(lungs if within else np.ones_like(lungs))
     wide = smoothed(on_grid(heat), square, cells / 32) if cells else heat
     letterbox = Letterbox.fit(GRID, GRID, GRID)
     film = letterbox.to_film(wide) * letterbox.to_film(lungs)
@@ -83,15 +91,18 @@ def scored(heat: Map, mark: LesionAnnotation) -> list[float]:
 
 
 def measured(maps: list[Map], marks: list[LesionAnnotation], sets: NDArray[np.str_]) -> Figures:
-    """Peak, area and Dice at the set's best level, of each set."""
+    """Peak, area and Dice at the set's best level, of each set; peak on its smallest third."""
     rows = np.array([scored(heat, mark) for heat, mark in zip(maps, marks, strict=True)])
+    sizes = np.array([mark.mask.mean() for mark in marks])
     found: Figures = {}
     for name in np.unique(sets):
-        peak, area, *dice = rows[sets == name].mean(axis=0).tolist()
+        own = sets == name
+        peak, area, *dice = rows[own].mean(axis=0).tolist()
+        small = own & (sizes <= np.quantile(sizes[own], 1 / 3))
         best = int(np.argmax(dice))
         found[str(name)] = {
-            "n": int((sets == name).sum()), "peak": peak, "area": area,
-            "dice": dice[best], "level": float(LEVELS[best]),
+            "n": int(own.sum()), "peak": peak, "area": area, "dice": dice[best],
+            "level": float(LEVELS[best]), "small_peak": float(rows[small, 0].mean()),
         }  # fmt: skip
     return found
 
@@ -100,19 +111,18 @@ def regions(
     maps: list[Map],
     marks: list[LesionAnnotation],
     sets: NDArray[np.str_],
-    probabilities: NDArray[np.float64],
-    threshold: float,
+    called: NDArray[np.bool_],
 ) -> dict[str, Figures]:
     """Of each region level: median IoU of lesion boxes with their best region, and boxes found."""
     found: dict[str, Figures] = {}
     for level in REGIONS:
         best: dict[str, list[float]] = {str(name): [] for name in np.unique(sets)}
-        for heat, mark, name, chance in zip(maps, marks, sets, probabilities, strict=True):
-            if chance < threshold:
+        for heat, mark, name, positive in zip(maps, marks, sets, called, strict=True):
+            if not positive:
                 continue
             boxes = [
                 [part.x, part.y, part.width, part.height]
-                for part in positive_regions(heat * chance, threshold=level)
+                for part in positive_regions(heat, threshold=level)
             ]
             others = np.array(boxes, dtype=np.float64).reshape(-1, 4)
             best[str(name)] += _boxes.best(_boxes.overlaps(mark.boxes, others)[0]).tolist()
@@ -128,7 +138,7 @@ def regions(
 
 
 def run(manifest: Path, boxes: dict[str, Path], bundle: str) -> dict[str, Any]:
-    """Figures by density and reach; regions without density."""
+    """Figures of heat and of regions, by way and reach."""
     cohort, stages = Manifest.read(manifest), Stages(bundle)
     splits = cohort.subset("all").table["split"].to_numpy(np.str_)
     held = Radiographs(cohort, np.isin(splits, ["val", "test"]), stages.size)
@@ -146,13 +156,16 @@ def run(manifest: Path, boxes: dict[str, Path], bundle: str) -> dict[str, Any]:
     _, info = read_bundle(Path(bundle), weights=True)
     chances = calibrated(odds, info.temperature, info.bias)
     result: dict[str, Any] = {"reach": {}, "regions": {}}
-    for name, raw in (("plain", plain), ("density", dense)):
-        for cells in CELLS:
-            maps = [relative(*pair, cells) for pair in zip(raw, lungs, strict=True)]
+    for cells in CELLS:
+        for name, power in POWERS.items():
+            raw, within = dense if name == "density" else plain, name != "blurred"
+            maps = [
+                relative(heat, lung, cells, within=within) ** power * np.float32(chance)
+                for heat, lung, chance in zip(raw, lungs, chances, strict=True)
+            ]
             result["reach"].setdefault(name, {})[str(cells)] = measured(maps, marks, films.sets)
-            if name == "plain":
-                found = regions(maps, marks, films.sets, chances, info.threshold)
-                result["regions"][str(cells)] = found
+            found = regions(maps, marks, films.sets, chances >= info.threshold)
+            result["regions"].setdefault(name, {})[str(cells)] = found
     return result
 
 

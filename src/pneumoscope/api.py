@@ -100,7 +100,7 @@ class Reader:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Heatmap methods of the model; `+mirror`, `+lungs` or `+density` may follow each."""
+        """Heatmap methods of the model; +mirror, +lungs, +density and +smooth may follow each."""
         return tuple(self._engine.methods)
 
     @property

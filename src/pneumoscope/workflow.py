@@ -270,7 +270,8 @@ def explain(
     Args:
         films: as of `Reader.find`.
         model: a `Reader`, or the path of a bundle, run or exported file.
-        methods: `all` that the model has; or names, each perhaps with +mirror, +lungs or +density.
+        methods: `all` that the model has; or names, each perhaps with +mirror, +lungs, +density
+            or +smooth.
 
     Returns:
         For each radiograph its finding and heatmap, and in `others` the further heatmaps.

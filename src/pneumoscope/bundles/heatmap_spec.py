@@ -6,7 +6,8 @@ Written `METHOD[+mirror][+lungs][+density][+smooth]`, for instance `gradcam` or
 - `mirror`: the mean of the map and of the mirror image's map (and of their logits);
 - `lungs`: at last the geometric mean of the map and the probability that a pixel is lung;
 - `density`: the map times the density factor: pneumonia is denser than the lung around it;
-- `smooth`: then every place gets the mean of the lung around it; needs `lungs`.
+- `smooth`: then every place gets the mean of the lung around it; needs `lungs`, which is then the
+  product with that probability.
 """
 
 from __future__ import annotations

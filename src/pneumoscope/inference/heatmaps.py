@@ -139,8 +139,8 @@ def film_heatmap(
     """A raw map on the model's grid to relative heat in [0, 1] on the radiograph's grid.
 
     Divided by its maximum on the radiograph, never stretched from its minimum; a map without
-    evidence stays zero. Within the lungs it is the geometric mean of the map, smoothed if the spec
-    says so, and the probability of lung.
+    evidence stays zero. Within the lungs it is the geometric mean of the map and the probability of
+    lung; their product if the map is smoothed, which is wide enough without a root.
 
     Args:
         spec: what the map is, and what is done to it.
@@ -171,7 +171,7 @@ def film_heatmap(
         return np.zeros_like(film)
     film /= np.float32(peak)
     scaled: Maps = np.clip(film, 0, 1, out=film)
-    return np.sqrt(scaled, out=scaled) if spec.lungs else scaled
+    return np.sqrt(scaled, out=scaled) if spec.lungs and not spec.smooth else scaled
 
 
 def smoothed(values: Maps, lungs: Maps, reach: float = REACH) -> Maps:

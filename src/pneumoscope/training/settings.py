@@ -104,7 +104,7 @@ class TrainingSettings(BaseModel):
     # The map of a regional head is smoothed within the lungs; needs `lung_prior`.
     smooth: bool = True
     # Heat from which a pixel belongs to a region, chosen on tuning halves (docs/localization.md).
-    region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.15
+    region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.2
 
     # The epoch kept is the one with the best val figure.
     monitor: Literal["roc_auc", "accuracy"] = "roc_auc"
@@ -202,6 +202,7 @@ PAPER: dict[str, Any] = {
     "freeze_early": False,
     "lung_prior": False,
     "density_prior": False,
+    "smooth": False,
     "region_threshold": 0.5,
     "epochs": 10,
     "optimizer": "adam",
