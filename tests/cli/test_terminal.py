@@ -89,7 +89,7 @@ def test_methods_are_named_in_full_in_80_columns(terminal: io.StringIO) -> None:
     text = terminal.getvalue()
     assert all(len(line) <= 80 for line in text.splitlines())
     (row,) = [line for line in text.splitlines() if "Regional probability" in line]
-    assert row.strip().split("  ")[0] == "Regional probability + mirror + lungs + density"
+    assert row.strip().split("  ")[0] == "Regional probability + mirror + lungs + density + smooth"
     assert row.count("0.691") == 3
 
 

@@ -96,7 +96,7 @@ class TrainingSettings(BaseModel):
     teacher: str | None = None
     # Weight of what the teacher says of the cells.
     cell_guidance: Annotated[float, Field(ge=0)] = 0.5
-    # The heatmap is its geometric mean with the probability of lung.
+    # The heatmap is the map's geometric mean with the probability of lung; smoothed, the product.
     lung_prior: bool = True
     # The map is multiplied by the density factor before that; None for with `lung_prior`, unless a
     # teacher has taught the network what density knows.
