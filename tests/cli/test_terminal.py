@@ -88,8 +88,8 @@ def test_methods_are_named_in_full_in_80_columns(terminal: io.StringIO) -> None:
     console.console.print(localization_table(metrics()))
     text = terminal.getvalue()
     assert all(len(line) <= 80 for line in text.splitlines())
-    (row,) = [line for line in text.splitlines() if "Regional probability" in line]
-    assert row.strip().split("  ")[0] == "Regional probability + mirror + lungs + density + smooth"
+    (row,) = [line for line in text.splitlines() if "Regional" in line]
+    assert row.strip().split("  ")[0] == "Regional + mirror + lungs + density + smooth"
     assert row.count("0.691") == 3
 
 

@@ -104,7 +104,7 @@ def metrics() -> dict[str, Any]:
         ("gradcam", "Grad-CAM", False),
         ("gradcam+mirror+lungs", "Grad-CAM + mirror + lungs", False),
         ("gradcam_plus_plus+lungs", "Grad-CAM++ + lungs", False),
-        ("regional+mirror", "Regional probability + mirror", False),
+        ("regional+mirror", "Regional + mirror", False),
         ("lungs", "Lungs alone", True),
         ("usual_location", "Usual location", True),
         ("randomised_weights", "Randomised weights", True),

@@ -147,7 +147,7 @@ _RECORDS = (
     ),
     Method(
         "regional",
-        "Regional probability",
+        "Regional",
         "Ye et al., 2020, arXiv 2005.14480",
         _ALL,
         regional,

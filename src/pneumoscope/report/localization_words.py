@@ -13,7 +13,7 @@ METHODS: dict[str, str] = {
     "eigencam": "Eigen-CAM",
     "attentionrollout": "Attention rollout",
     "gradientattention": "Gradient-weighted attention",
-    "regional": "Regional probability",
+    "regional": "Regional",
 }
 # What a method has to beat before it says anything.
 BASELINES: dict[str, str] = {
