@@ -126,7 +126,7 @@ def test_predict_and_explain_take_the_file(file: Path, phantoms: Path, tmp_path:
     assert len(lines) == 3 and all(line["error"] is None for line in lines)
     assert pneumoscope("explain", *films, "--bundle", file, "--out", explained).exit_code == 0
     content = json.loads((explained / "explain.json").read_text())
-    assert content["methods"] == ["regional+mirror+lungs+density+smooth", "regional"]
+    assert content["methods"] == ["regional+mirror+lungs+density", "regional"]
     with pytest.raises(SettingsError, match="'gradcam' is not a method for this bundle"):
         pneumoscope(
             "explain", films[0], "--bundle", file, "--methods", "gradcam", "--out", tmp_path / "x"
@@ -165,12 +165,11 @@ def test_evaluate_measures_where_a_files_heatmap_points(
         assert ("plain Grad-CAM" in " ".join(result.output.split())) == (name == "file")
         found[name] = json.loads((out / "metrics.json").read_text())["localization"]
     lacking = {"gradcam", "randomised_weights"}
-    # The file's own map has the density factor; the default bundle's has not.
-    own = {"regional+mirror+lungs+density+smooth", "regional+mirror+lungs+density"}
-    others = {"regional+mirror+lungs+smooth"}
-    assert found["file"].keys() - own == found["default"].keys() - lacking - others
+    # The file's own map has the density factor; the default bundle's is smoothed instead.
+    own, smoothed = {"regional+mirror+lungs+density"}, {"regional+mirror+lungs+smooth"}
+    assert found["file"].keys() - own == found["default"].keys() - lacking - smoothed
     assert own < found["file"].keys()
-    assert lacking | others < found["default"].keys()
+    assert lacking | smoothed < found["default"].keys()
 
 
 def test_audit_says_that_it_needs_the_network(file: Path, tmp_path: Path) -> None:

@@ -48,15 +48,17 @@ def test_the_paper_preset_is_the_paper() -> None:
 
 
 def test_the_heatmap_follows_from_the_settings() -> None:
-    assert make_settings().heatmap == "regional+mirror+lungs+density+smooth"
-    assert make_settings().guided
+    assert make_settings().heatmap == "regional+mirror+lungs+density" and make_settings().guided
     assert make_settings(teacher="default").heatmap == "regional+mirror+lungs+smooth"
     linear = make_settings(head="linear", lung_prior=False)
     assert linear.heatmap == "gradcam+mirror" and not linear.guided
     assert not make_settings(lung_guidance=0.0).guided
-    assert make_settings(smooth=False).heatmap == "regional+mirror+lungs+density"
-    assert make_settings(lung_prior=False).heatmap == "regional+mirror"
-    assert make_settings(head="linear").heatmap == "gradcam+mirror+lungs+density"
+    plain, smooth = make_settings(teacher="default", smooth=False), make_settings(smooth=True)
+    assert plain.heatmap == "regional+mirror+lungs" and plain.region_level == 0.15
+    assert smooth.heatmap == "regional+mirror+lungs+density+smooth" and smooth.region_level == 0.2
+    assert make_settings(smooth=True, region_threshold=0.3).region_level == 0.3
+    assert make_settings(smooth=True, lung_prior=False).heatmap == "regional+mirror"
+    assert make_settings(smooth=True, head="linear").heatmap == "gradcam+mirror+lungs+density"
 
 
 def test_settings_survive_yaml(tmp_path: Path) -> None:

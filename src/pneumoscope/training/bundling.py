@@ -82,7 +82,7 @@ def make_bundle(
             "architecture": asdict(classifier.architecture),
             "labels": manifest.labels,
             "heatmap": settings.heatmap,
-            "region_threshold": settings.region_threshold,
+            "region_threshold": settings.region_level,
             "threshold": choose_threshold(after, val_targets, sets),
             "temperature": temperature,
             "bias": bias,

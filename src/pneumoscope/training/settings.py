@@ -101,10 +101,12 @@ class TrainingSettings(BaseModel):
     # The map is multiplied by the density factor before that; None for with `lung_prior`, unless a
     # teacher has taught the network what density knows.
     density_prior: bool | None = None
-    # The map of a regional head is smoothed within the lungs; needs `lung_prior`.
-    smooth: bool = True
-    # Heat from which a pixel belongs to a region, chosen on tuning halves (docs/localization.md).
-    region_threshold: Annotated[float, Field(gt=0, le=1)] = 0.2
+    # The map of a regional head is smoothed within the lungs, with `lung_prior`; None for where a
+    # teacher has taught the network: its map is narrow.
+    smooth: bool | None = None
+    # Heat from which a pixel belongs to a region; None for what was chosen on tuning halves
+    # (docs/localization.md).
+    region_threshold: Annotated[float, Field(gt=0, le=1)] | None = None
 
     # The epoch kept is the one with the best val figure.
     monitor: Literal["roc_auc", "accuracy"] = "roc_auc"
@@ -182,12 +184,21 @@ class TrainingSettings(BaseModel):
     @property
     def heatmap(self) -> str:
         """The heatmap of the bundle, as `bundles.HeatmapSpec` reads it."""
-        regional = self.head == "regional"
-        smooth = self.smooth and self.lung_prior and regional
+        method = "regional" if self.head == "regional" else "gradcam"
         unknown = self.lung_prior and not self.taught
         density = unknown if self.density_prior is None else self.density_prior
-        method = "regional" if regional else "gradcam"
-        return str(HeatmapSpec(method, self.mirror, self.lung_prior, density, smooth))
+        return str(HeatmapSpec(method, self.mirror, self.lung_prior, density, self._smoothed))
+
+    @property
+    def region_level(self) -> float:
+        """Heat from which a pixel belongs to a region."""
+        chosen = 0.2 if self._smoothed else 0.15
+        return chosen if self.region_threshold is None else self.region_threshold
+
+    @property
+    def _smoothed(self) -> bool:
+        wanted = self.taught if self.smooth is None else self.smooth
+        return wanted and self.lung_prior and self.head == "regional"
 
 
 # arXiv 2511.00456, section "Training": the paper's protocol to the letter, including its
