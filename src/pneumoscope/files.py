@@ -86,7 +86,8 @@ def cache_folder() -> Path:
 
 def is_made_here(folder: Path) -> bool:
     """Whether `predict` or `explain` wrote this folder: its pictures are no radiographs."""
-    return any((folder / name).is_file() for name in (PREDICTED, EXPLAINED))
+    # Unlike `Path.is_file` it raises nothing where the folder must not be read.
+    return any(os.path.isfile(folder / name) for name in (PREDICTED, EXPLAINED))  # noqa: PTH113
 
 
 def new_folder(path: Path) -> Path:

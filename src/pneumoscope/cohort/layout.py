@@ -185,7 +185,8 @@ def _visible(path: Path) -> bool:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(i for i in _entries(path) if i.is_dir() and not is_made_here(i))
+    inside = (inner for inner in _entries(path) if inner.is_dir())
+    return sorted(inner for inner in inside if not is_made_here(inner))
 
 
 def _files(path: Path) -> list[Path]:
