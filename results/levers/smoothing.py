@@ -34,8 +34,10 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.density import on_grid, shipped_prior
 from pneumoscope.errors import PneumoscopeError
 from pneumoscope.evaluate import _boxes
+from pneumoscope.evaluate._pixels import THRESHOLDS
 from pneumoscope.evaluate.annotations import LesionAnnotation
 from pneumoscope.evaluate.calibration import calibrated
+from pneumoscope.evaluate.heatmap_scores import score_heatmap
 from pneumoscope.findings import positive_regions
 from pneumoscope.imaging import Letterbox
 from pneumoscope.inference.heatmaps import smoothed
@@ -48,7 +50,6 @@ CELLS = (0, 1, 2, 3, 4, 6)
 # Of the product's root, which the geometric mean is.
 POWERS = {"geometric": 1, "product": 2, "square": 4, "density": 2, "blurred": 2}
 REGIONS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
-LEVELS = np.linspace(0.05, 0.95, 19)
 Map = NDArray[np.float32]
 Figures = dict[str, dict[str, float]]
 
@@ -78,31 +79,25 @@ def relative(heat: Map, lungs: Map, cells: int, *, within: bool = True) -> Map:
     return np.sqrt(np.clip(film / peak, 0, 1)) if peak > 0 else np.zeros_like(film)
 
 
-def scored(heat: Map, mark: LesionAnnotation) -> list[float]:
-    """Whether the peak is in a lesion, area matched, and Dice at each of the levels."""
-    lesion, flat = mark.mask.ravel(), heat.ravel()
-    count = int(lesion.sum())
-    hottest = np.argpartition(-flat, count)[:count]
-    dice = []
-    for level in LEVELS:
-        hot = flat >= level
-        dice.append(2 * float((hot & lesion).sum()) / (count + int(hot.sum())))
-    return [float(lesion[flat.argmax()]), float(lesion[hottest].mean()), *dice]
-
-
 def measured(maps: list[Map], marks: list[LesionAnnotation], sets: NDArray[np.str_]) -> Figures:
     """Peak, area and Dice at the set's best level, of each set; peak on its smallest third."""
-    rows = np.array([scored(heat, mark) for heat, mark in zip(maps, marks, strict=True)])
+    scores = [
+        score_heatmap(np.clip(heat, 0, 1), mark, []) for heat, mark in zip(maps, marks, strict=True)
+    ]
+    points = np.array([[each.peak_in_box, each.area_matched] for each in scores])
+    ious = np.array([each.iou for each in scores])
+    dices = 2 * ious / (1 + ious)
     sizes = np.array([mark.mask.mean() for mark in marks])
     found: Figures = {}
     for name in np.unique(sets):
         own = sets == name
-        peak, area, *dice = rows[own].mean(axis=0).tolist()
+        peak, area = points[own].mean(axis=0).tolist()
+        dice = dices[own].mean(axis=0).tolist()
         small = own & (sizes <= np.quantile(sizes[own], 1 / 3))
         best = int(np.argmax(dice))
         found[str(name)] = {
             "n": int(own.sum()), "peak": peak, "area": area, "dice": dice[best],
-            "level": float(LEVELS[best]), "small_peak": float(rows[small, 0].mean()),
+            "level": float(THRESHOLDS[best]), "small_peak": float(points[small, 0].mean()),
         }  # fmt: skip
     return found
 
