@@ -6,7 +6,8 @@ Phantoms are drawn once and named many times over (hard links), so that nothing 
 files grows. The command runs in a process of its own, by `predict` and by `predict --engine ray`.
 It and all that it starts are killed with SIGKILL when half of the radiographs are done, and the
 same command is run again. At the end every radiograph must have one finding. Meanwhile the resident
-memory and the processor time of all its processes are read.
+memory and the processor time of all its processes are read. If all were done before the kill, the
+second run has nothing to do and no speed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ WAYS = {
 }
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_SECONDS_BETWEEN = 0.5
 
 
 def main() -> None:
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, help="a file of pneumoscope export instead")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--kill", type=float, default=0.5, help="share done then; 0 for no kill")
+    parser.add_argument("--interval", type=float, default=0.5, help="seconds between two looks")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     options = parser.parse_args()
     result: dict[str, Any] = {"machine": machine(), "command": " ".join(sys.argv), "ways": {}}
@@ -62,7 +63,7 @@ def main() -> None:
         for way in options.ways:
             command = [sys.executable, "-m", "pneumoscope", "predict", str(films), "--quiet"]
             command += ["--bundle", str(bundle), *WAYS[way], "--out", str(folder / way)]
-            result["ways"][way] = measure(command, folder / way, options.films, options.kill)
+            result["ways"][way] = measure(command, folder / way, options)
             shutil.rmtree(folder / way)
     show(result["ways"])
     if options.out:
@@ -98,11 +99,12 @@ class Run:
     processor: dict[int, float] = field(default_factory=dict)
 
 
-def measure(command: list[str], out: Path, films: int, kill: float) -> dict[str, Any]:
+def measure(command: list[str], out: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Figures of a command that is killed once and run again; ends the program if it fails."""
-    runs = [watch(command, out, films, round(films * kill))] if kill else []
+    films, kill, interval = options.films, options.kill, options.interval
+    runs = [watch(command, out, films, round(films * kill), interval)] if kill else []
     kept = sum(1 for _ in findings(out)) if runs else 0
-    runs.append(watch(command, out, films, films + 1))
+    runs.append(watch(command, out, films, films + 1, interval))
     names = list(findings(out))
     done, seconds = films - kept, runs[-1].seconds
     processor = sum(runs[-1].processor.values())
@@ -112,14 +114,22 @@ def measure(command: list[str], out: Path, films: int, kill: float) -> dict[str,
         "different": len(set(names)),
         "kept_after_the_kill": kept,
         "seconds": [round(run.seconds, 1) for run in runs],
-        "radiographs_per_second": round(done / seconds, 1),
-        "processor_ms_per_radiograph": round(1000 * processor / done, 2),
+        "radiographs_per_second": round(done / seconds, 1) if done else None,
+        "processor_ms_per_radiograph": round(1000 * processor / done, 2) if done else None,
         "resident_mib": [run.mib for run in runs],
     }
 
 
-def watch(command: list[str], out: Path, films: int, kill_at: int) -> Run:
-    """Run a command, or kill it and its processes once so many radiographs are done."""
+def watch(command: list[str], out: Path, films: int, kill_at: int, interval: float) -> Run:
+    """Run a command, or kill it and its processes once so many radiographs are done.
+
+    Args:
+        command: what to run.
+        out: where it writes its findings.
+        films: how many radiographs it has to do.
+        kill_at: radiographs done when it is killed; above `films` for never.
+        interval: seconds between two looks.
+    """
     run, written, began = Run(), Written(out), time.monotonic()
     kept = written.count()
     marks = [mark for share in (1, 3, 5, 7, 9) if (mark := films * share // 10) > kept]
@@ -137,7 +147,7 @@ def watch(command: list[str], out: Path, films: int, kill_at: int) -> Run:
                     with suppress(ProcessLookupError):  # It has ended meanwhile.
                         os.kill(pid, signal.SIGKILL)
                 break
-            time.sleep(_SECONDS_BETWEEN)
+            time.sleep(interval)
         errors = process.communicate()[1].decode()
     run.seconds = time.monotonic() - began
     if process.returncode > 0:
@@ -213,9 +223,11 @@ def show(ways: dict[str, dict[str, Any]]) -> None:
     for way, found in ways.items():
         memory = [mib for run in found["resident_mib"] for mib in run.values()]
         span = f"{min(memory)} to {max(memory)}" if memory else ""
+        speed = found["radiographs_per_second"] or ""
+        each = found["processor_ms_per_radiograph"] or ""
         print(
-            f"| {way} | {found['radiographs_per_second']} | {found['processor_ms_per_radiograph']} "
-            f"| {span} | {found['findings']:,} of {found['radiographs']:,} |"
+            f"| {way} | {speed} | {each} | {span} "
+            f"| {found['findings']:,} of {found['radiographs']:,} |"
         )
 
 

@@ -82,17 +82,34 @@ def test_the_whole_command_is_timed(phantoms: Path, run_folder: Path, tmp_path: 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are read from /proc")
 def test_an_archive_is_done_with_a_kill_in_the_middle(run_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "scale.json"
-    few = ["--ways", "predict", "--films", "400", "--phantoms", "3", "--side", "64"]
+    few = ["--ways", "predict", "--films", "1000", "--phantoms", "3", "--side", "64"]
+    few += ["--interval", "0.02"]
     bundle = ["--bundle", str(exported(run_folder).path)]
     run = programs.script(BENCHMARKS / "scale.py", *few, *bundle, "--out", out)
     assert run.returncode == 0, run.stderr
     found = json.loads(out.read_text())["ways"]["predict"]
-    assert found["findings"] == found["different"] == found["radiographs"] == 400
-    assert 200 <= found["kept_after_the_kill"] <= 400 and len(found["seconds"]) == 2
+    assert found["findings"] == found["different"] == found["radiographs"] == 1000
+    assert 500 <= found["kept_after_the_kill"] <= 1000 and len(found["seconds"]) == 2
     assert all(50 < mib < 4000 for run in found["resident_mib"] for mib in run.values())
-    assert "| predict |" in run.stdout and "400 of 400" in run.stdout
+    assert "| predict |" in run.stdout and "1,000 of 1,000" in run.stdout
     run = programs.script(BENCHMARKS / "scale.py", *few, "--bundle", tmp_path / "absent.onnx")
     assert run.returncode == 1 and "predict failed: error:" in run.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are read from /proc")
+def test_an_archive_that_is_done_before_the_kill_has_no_speed(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scale.json"
+    few = ["--ways", "predict", "--films", "9", "--phantoms", "3", "--side", "64"]
+    bundle = ["--interval", "4", "--bundle", str(exported(run_folder).path)]
+    run = programs.script(BENCHMARKS / "scale.py", *few, *bundle, "--out", out)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(out.read_text())["ways"]["predict"]
+    assert found["findings"] == found["kept_after_the_kill"] == 9
+    assert found["radiographs_per_second"] is found["processor_ms_per_radiograph"] is None
+    assert "| predict |  |  |" in run.stdout and "None" not in run.stdout
 
 
 @pytest.mark.slow
