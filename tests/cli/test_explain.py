@@ -17,6 +17,7 @@ from pneumoscope.bundles import BundleInfo
 from pneumoscope.cli.explain import explain
 from pneumoscope.errors import OutputError, SettingsError
 from pneumoscope.evaluate import score_lungs
+from pneumoscope.files import is_made_here
 from pneumoscope.inference import EngineOutput, Runtime, heatmaps_beside, load_engine
 from pneumoscope.inference import explain as inference
 
@@ -126,6 +127,7 @@ def test_what_was_finished_is_kept(
     def interrupted(*arguments: Any) -> dict[str, Any]:
         nonlocal calls
         calls += 1
+        assert is_made_here(tmp_path / "out")  # After a hard kill, too.
         if calls == 2:
             raise KeyboardInterrupt
         return draw(*arguments)

@@ -55,6 +55,8 @@ def explain_to_folder(
         "methods": [own, *others],
         "radiographs": films,
     }
+    # Even after a hard kill the folder is known as made here, and its pictures as no radiographs.
+    write_json(out / EXPLAINED, content)
     try:
         stream = explain_in(engine, files, others=others, lungs=True, gate=gate)
         for done, item in enumerate(stream, start=1):
