@@ -251,3 +251,19 @@ def test_localization_stands_beside_its_baselines_and_is_quoted(folder: Path) ->
             figure = found[method][name]
             assert figure["low"] <= figure["value"] <= figure["high"]
             assert f"{figure['value']:.3f}" in text, f"{folder.name}: {method} {name}"
+
+
+@pytest.mark.parametrize("name", ["RSNA", "SIIM"])
+def test_the_page_on_localization_quotes_the_default_bundle(name: str) -> None:
+    (folder,) = (RESULTS / "self_taught").glob(f"*-{name.lower()}")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    text = (RESULTS.parent / "docs" / "localization.md").read_text().split("## What was found")[1]
+    block = text.split(f"\n| {name}, ")[1]
+    rows = [line.split("|")[-4:-1] for line in block.splitlines()[:3]]
+    methods = ("usual_location", "gradcam", metrics["localization_method"])
+    for cells, method in zip(rows, methods, strict=True):
+        figures = metrics["localization_annotated"][method]
+        for cell, key in zip(cells, ("peak_in_box", "area_matched", "iou@0.3"), strict=True):
+            ends = (f"{figures[key][end]:.3f}" for end in ("value", "low", "high"))
+            value, low, high = (end.removeprefix("0") for end in ends)
+            assert cell.replace("*", "").strip() == f"{value} ({low} to {high})"
