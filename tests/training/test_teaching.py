@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from skimage.transform import resize
 from torch import nn
 
-from pneumoscope.bundles import find_bundle, read_bundle
+from pneumoscope.bundles import DEFAULT_FOLDER, HeatmapSpec, find_bundle, read_bundle
 from pneumoscope.bundles.info import DEFAULT
 from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.density import SIDE, on_grid, shipped_prior
 from pneumoscope.errors import WeightsError
+from pneumoscope.inference import load_engine
+from pneumoscope.inference.heatmaps import run_heatmaps, smoothed
 from pneumoscope.models.classifier import Architecture, Classifier
 from pneumoscope.models.loading import load_classifier
 from pneumoscope.models.registry import HALF
@@ -83,6 +89,32 @@ def test_a_teacher_speaks_of_places_in_the_lungs(phantoms: Path, tmp_path: Path)
     )
     np.testing.assert_array_equal(again, taught)
     assert not told
+
+
+def test_a_teacher_that_was_taught_is_smoothed_and_not_multiplied_by_density(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    manifest = Manifest.read(phantoms / "cohort.csv")
+    pixels = cached_pixels(replace(manifest, table=manifest.table.head(2)), 256, folder=tmp_path)
+    lungs = cached_lungs(pixels, folder=tmp_path)
+    taught = {}
+    for heatmap in ("regional+lungs", "regional+lungs+smooth"):
+        bundle = tmp_path / heatmap
+        shutil.copytree(DEFAULT_FOLDER, bundle)
+        (bundle / "model.onnx").unlink()  # It has a description of its own.
+        described = json.loads((bundle / "bundle.json").read_text()) | {"heatmap": heatmap}
+        (bundle / "bundle.json").write_text(json.dumps(described))
+        taught[heatmap] = cached_teaching(bundle, pixels, lungs, folder=tmp_path)
+        own = HeatmapSpec.parse(heatmap)
+        maps = run_heatmaps(load_engine(bundle), np.array(pixels), (own,), None).maps[own]
+        for film, heat, lung, found in zip(pixels, maps, lungs, taught[heatmap], strict=True):
+            square = on_grid(lung.astype(np.float32) / 255)
+            wide = resize(heat, (SIDE, SIDE), order=1, mode="edge")
+            factor = shipped_prior().factor(film, lung.astype(np.float32) / 255)
+            local = smoothed(wide, square) if own.smooth else wide * factor
+            expected = resize(local * square, lung.shape, order=1, mode="edge")
+            assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.999
+    assert not np.array_equal(*taught.values())
 
 
 def test_training_starts_from_the_teacher_unless_told_otherwise() -> None:

@@ -79,8 +79,8 @@ def train(
         Path | None,
         typer.Option(
             metavar="BUNDLE",
-            help="Self-training: this bundle's maps, times the density factor, teach each cell; "
-            "training starts from its weights.",
+            help="Self-training: this bundle's maps teach each cell, smoothed or times the density "
+            "factor; training starts from its weights.",
             show_default=False,
         ),
     ] = None,

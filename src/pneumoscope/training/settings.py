@@ -91,8 +91,9 @@ class TrainingSettings(BaseModel):
     # Columns of the manifest, as `scan --findings` writes them, to learn instead of its label: one
     # backbone with a head for each.
     findings: tuple[str, ...] = ()
-    # A bundle whose maps, times the density factor, teach every cell (self-training): the network
-    # learns to be local. Training starts from its weights unless `weights` names others.
+    # A bundle whose maps, smoothed or times the density factor, teach every cell (self-training):
+    # the network learns to be local. Training starts from its weights unless `weights` names
+    # others.
     teacher: str | None = None
     # Weight of what the teacher says of the cells.
     cell_guidance: Annotated[float, Field(ge=0)] = 0.5

@@ -1,8 +1,10 @@
-"""What a teacher says of every cell: its map, made local by the density factor.
+"""What a teacher says of every cell: its map, made nearer to the opacities.
 
 A network that is trained on image labels alone sees disease all over the lungs of an ill
 radiograph. Its map times the density factor (`density`) is nearer to the opacities. A student that
 is trained on it, beside the labels, needs no factor any more (self-training; docs/localization.md).
+Such a student finds some cells of an opacity and not all. If it teaches in turn, its map is
+smoothed within the lungs instead.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pneumoscope.density import SHIPPED, SIDE, DensityPrior, on_grid, shipped_pr
 from pneumoscope.files import atomic_path, cache_folder, sha256_file
 from pneumoscope.inference import load_engine
 from pneumoscope.inference.engine import Engine
-from pneumoscope.inference.heatmaps import run_heatmaps
+from pneumoscope.inference.heatmaps import run_heatmaps, smoothed
 from pneumoscope.training.cache import Progress
 
 # Raise when the same teacher says something else of the same radiograph.
@@ -37,10 +39,11 @@ def cached_teaching(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.uint8]:
-    """A teacher's maps of radiographs, times the density factor, within the lungs.
+    """A teacher's maps of radiographs within the lungs, smoothed or times the density factor.
 
     Args:
-        bundle: the teacher: a bundle, a run, or `default`.
+        bundle: the teacher: a bundle, a run, or `default`. Its maps are smoothed if its own heatmap
+            is, else multiplied by the density factor.
         pixels: (N, size, size) uint8, as `cached_pixels` gives them.
         lungs: (N, g, g) uint8, as `cached_lungs` gives them.
         folder: where to keep the array; `cache_folder()` by default.
@@ -56,8 +59,8 @@ def cached_teaching(
     engine = load_engine(bundle, expected=len(pixels))
     content = hashlib.sha256(np.ascontiguousarray(pixels).data)
     content.update(np.ascontiguousarray(lungs).data)
-    weights = engine.info.files[WEIGHTS_FILE]
-    parts = (_VERSION, weights, engine.runtime, sha256_file(SHIPPED), content.hexdigest())
+    teacher = (engine.info.files[WEIGHTS_FILE], engine.info.heatmap, engine.runtime)
+    parts = (_VERSION, *teacher, sha256_file(SHIPPED), content.hexdigest())
     key = hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()[:32]
     path = (folder or cache_folder()) / "teaching" / f"{key}.npy"
     if not path.is_file():
@@ -79,7 +82,7 @@ def _taught(
         batch = np.ascontiguousarray(pixels[start : start + _AT_ONCE])
         maps = run_heatmaps(engine, batch, (own,), None).maps[own]
         for film, heat, lung in zip(batch, maps, lungs[start:], strict=False):
-            yield _fused(film, heat, np.asarray(lung), shipped_prior())
+            yield _fused(film, heat, np.asarray(lung), None if own.smooth else shipped_prior())
         if progress is not None:
             progress(start + len(batch), len(pixels))
 
@@ -88,11 +91,13 @@ def _fused(
     pixels: NDArray[np.uint8],
     heat: NDArray[np.float32],
     lungs: NDArray[np.uint8],
-    prior: DensityPrior,
+    prior: DensityPrior | None,
 ) -> NDArray[np.uint8]:
-    """One radiograph's map on the lungs' grid."""
+    """One radiograph's map on the lungs' grid, times the factor or, without a prior, smoothed."""
     probability = lungs.astype(np.float32) / 255
-    fused = _resized(heat, SIDE) * prior.factor(pixels, probability) * on_grid(probability)
+    square, heat = on_grid(probability), _resized(heat, SIDE)
+    local = smoothed(heat, square) if prior is None else heat * prior.factor(pixels, probability)
+    fused = local * square
     peak = float(fused.max())
     if peak <= 0:
         return np.zeros_like(lungs)
