@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from sklearn import metrics
 
 from pneumoscope.errors import EvaluationError
@@ -75,30 +74,32 @@ def test_faults_are_named() -> None:
         choose_threshold([], [])
 
 
-def test_each_set_counts_alike() -> None:
-    # A large set that is best cut at .3, and a small one that is best cut at .7.
-    large = [(0.2, 0), (0.4, 1)] * 50
-    small = [(0.6, 0), (0.6, 0), (0.8, 1)]
-    p, y = np.array(large + small).T
-    sets = ["large"] * len(large) + ["small"] * len(small)
-    assert 0.2 < choose_threshold(p, y) <= 0.4
-    # Cut at .3: J is 1 and 0. Cut at .7: 0 and 1. Both means are .5; below .2 and above .8 they
-    # are 0, and the wider of the two intervals is taken.
-    assert choose_threshold(p, y, sets) in (pytest.approx(0.3), pytest.approx(0.7))
-    brute = [
-        np.mean([_j(p, y, np.array(sets) == name, cut) for name in ("large", "small")])
-        for cut in np.linspace(0.01, 1, 100)
-    ]
+def test_each_set_counts_alike_where_errors_are_equal() -> None:
+    rng = np.random.default_rng(3)
+    # A large set that is mostly ill, and a small one that is mostly healthy and lower.
+    y = np.concatenate([rng.random(400) < 0.8, rng.random(40) < 0.3]).astype(np.float64)
+    sets = ["large"] * 400 + ["small"] * 40
+    z = rng.normal(2 * y - np.repeat([0.0, 1.0], [400, 40]), 1)
+    p = 1 / (1 + np.exp(-z))
     chosen = choose_threshold(p, y, sets)
-    reached = np.mean([_j(p, y, np.array(sets) == name, chosen) for name in ("large", "small")])
-    assert reached == pytest.approx(max(brute))
-    # Copies of a set change nothing.
-    again = choose_threshold(np.tile(p, 2), np.tile(y, 2), sets * 2)
-    assert again == pytest.approx(chosen)
+    names, gaps = np.array(sets), []
+    for cut in [chosen, *np.linspace(0.001, 0.999, 999)]:
+        rates = [
+            [np.mean(p[rows & (y == 1)] >= cut), np.mean(p[rows & (y == 0)] < cut)]
+            for rows in (names == "large", names == "small")
+        ]
+        sensitivity, specificity = np.mean(rates, axis=0)
+        gaps.append(abs(sensitivity - specificity))
+    assert gaps[0] == pytest.approx(min(gaps), abs=1e-9) and gaps[0] < 0.05
+    # One set alone would be cut elsewhere, and copies of a set change nothing.
+    assert choose_threshold(p[:400], y[:400], sets[:400]) != pytest.approx(chosen, abs=0.02)
+    assert choose_threshold(np.tile(p, 2), np.tile(y, 2), sets * 2) == pytest.approx(chosen)
+    with_one_class = (np.append(p, 0.9), np.append(y, 1), [*sets, "ill alone"])
+    assert choose_threshold(*with_one_class) == pytest.approx(chosen, abs=0.01)
 
 
-def _j(
-    p: NDArray[np.float64], y: NDArray[np.float64], rows: NDArray[np.bool_], cut: float
-) -> float:
-    called = p[rows] >= cut
-    return float(called[y[rows] == 1].mean() - called[y[rows] == 0].mean())
+def test_several_sets_without_a_better_threshold_get_the_neutral_one() -> None:
+    sets = ["a", "a", "b", "b"]
+    assert choose_threshold([0.4, 0.6, 0.4, 0.6], [1, 0, 1, 0], sets) == 0.5
+    assert choose_threshold([0.1, 0.2, 0.7, 0.9], [0, 0, 1, 1], sets) == 0.5
+    assert choose_threshold([0.1, 0.4, 0.2, 0.6], [0, 1, 0, 1], sets) == pytest.approx(0.3)

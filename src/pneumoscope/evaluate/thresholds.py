@@ -14,6 +14,8 @@ from pneumoscope.evaluate import _checks, _weighted
 
 NEUTRAL_THRESHOLD = 0.5
 """Taken when no threshold does better than calling all radiographs the same."""
+# Shares of radiographs that differ by less are the same, but for rounding.
+_EQUAL = 1e-12
 
 
 def choose_threshold(
@@ -21,14 +23,17 @@ def choose_threshold(
 ) -> float:
     """The threshold with the largest Youden's J = sensitivity + specificity - 1 (Youden 1950).
 
-    This is the one with the largest balanced accuracy. All thresholds between two adjacent scores
+    This is the one with the largest balanced accuracy. Of several sets it is the one with equal
+    errors: there the mean of the sets' sensitivities is that of their specificities, or as near to
+    it as can be. It depends neither on how many radiographs a set has nor on how many of them are
+    ill. The mean of their J would depend on neither, too, but its peak is flat and a few
+    radiographs of the smallest set decide where it is. Sets that hold one class do not count.
+
+    All thresholds between two adjacent scores
     decide alike, so the middle between them is taken: a probability that differs in its last digits
     on another machine is decided the same. If several intervals are equally good, adjacent ones are
     joined and the widest is taken (then the lowest, which misses fewer). If none is better than
     chance, `NEUTRAL_THRESHOLD`.
-
-    With several sets it is the mean of their J, so that the threshold depends neither on how many
-    radiographs a set has nor on how many of them are ill. Sets that hold one class do not count.
 
     Args:
         probabilities: (n,) calibrated probabilities of val.
@@ -44,33 +49,37 @@ def choose_threshold(
     scores, tp, fp = cuts(probabilities, targets, "choosing a threshold")
     if sets is None:
         # Whole numbers, so that equally good cuts compare equal: J x positives x negatives.
-        merit = (tp * fp[-1] - fp * tp[-1]).astype(np.float64)
+        merit = tp * fp[-1] - fp * tp[-1]
+        best = merit == merit.max()
     else:
-        merit = _mean_j(scores, *_checks.predicted(probabilities, targets), np.asarray(sets))
-    if merit.max() <= 0:
+        known = _checks.predicted(probabilities, targets)
+        called_ill, called_well = _mean_rates(scores, *known, np.asarray(sets))
+        gap = np.abs(called_ill - (1 - called_well))
+        best, merit = gap <= gap.min() + _EQUAL, called_ill - called_well
+    if merit[best].max() <= 0:
         return NEUTRAL_THRESHOLD
-    return middle_of_best(scores, merit >= merit.max() - 1e-12)
+    return middle_of_best(scores, best)
 
 
-def _mean_j(
+def _mean_rates(
     scores: NDArray[np.float64],
     probabilities: NDArray[np.float64],
     targets: NDArray[np.int64],
     sets: NDArray[np.str_],
-) -> NDArray[np.float64]:
-    """Mean of the sets' J at each cut of `cuts`."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Share of the ill and of the healthy that each cut of `cuts` calls positive, mean of sets."""
     _checks.same_length(probabilities=probabilities.size, sets=sets.size)
-    total, count = np.zeros(scores.size + 1), 0
+    total, count = np.zeros((2, scores.size + 1)), 0
     # Cut i calls the i highest scores positive.
     edges = np.concatenate([[np.inf], scores])
     for name in np.unique(sets):
         of_set = sets == name
         ill, well = (np.sort(probabilities[of_set & (targets == label)]) for label in (1, 0))
         if ill.size and well.size:
-            rates = [1 - np.searchsorted(part, edges) / part.size for part in (ill, well)]
-            total += rates[0] - rates[1]
+            total += [1 - np.searchsorted(part, edges) / part.size for part in (ill, well)]
             count += 1
-    return total / max(count, 1)
+    ill, well = total / max(count, 1)
+    return ill, well
 
 
 def cuts(
