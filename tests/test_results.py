@@ -191,6 +191,43 @@ def test_the_trial_of_smoothing_is_quoted() -> None:
     assert best == "3"
 
 
+def test_the_second_round_is_quoted() -> None:
+    found = json.loads((RESULTS / "levers" / "rounds.json").read_text())
+    text = (RESULTS / "README.md").read_text().split("### The second round")[1]
+    figures = {}
+    for name, run in found.items():
+        if "val_roc_auc" not in run:
+            stopped = f"{max(run['mean_val_roc_auc_by_epoch']):.4f}".removeprefix("0")
+            assert stopped in text, name
+            continue
+        areas, odds = list(run["hottest_pixels_in_boxes"].values()), run["val_roc_auc"].values()
+        means = float(np.mean(list(odds))), float(np.mean(areas))
+        figures[name] = sum(means) / 2
+        cells = [
+            ", ".join(f"{each:.4f}".removeprefix("0") for each in odds),
+            f"{means[0]:.4f}".removeprefix("0"),
+            ", ".join(f"{each:.3f}".removeprefix("0") for each in areas),
+            f"{figures[name]:.4f}".removeprefix("0"),
+        ]
+        row = next(line for line in text.splitlines() if line.startswith("|") and cells[0] in line)
+        assert [cell.strip(" *") for cell in row.split("|")[2:-1]] == cells
+        first = found["first round"]["val_roc_auc"]
+        assert all(run["val_roc_auc"][each] > first[each] - 0.01 for each in first)
+    assert figures["mean of the three"] > figures["seed 42"] >= figures["first round"] + 0.005
+    rules = [run["threshold_rules"] for run in found.values() if "threshold_rules" in run]
+    for rule, ends, held_out in (
+        ("largest mean J", "between .21 and .49", ".779)"),
+        ("equal errors", "between .31 and\n  .37", ".780 and"),
+    ):
+        cuts = [each[rule]["threshold"] for each in rules]
+        assert [f"{end:.2f}" for end in (min(cuts), max(cuts))] == [
+            f"0{word}" for word in ends.split() if word.startswith(".")
+        ]
+        shares = [each[rule]["held_out_balanced_accuracy"] for each in rules]
+        assert f"{np.mean(shares):.3f}".removeprefix("0") in held_out
+        assert ends in text and held_out in text
+
+
 def _row(text: str, name: str, table: str) -> str:
     """The row of a backbone in the first table behind a text."""
     behind = text.split(table, 1)[1]
