@@ -29,11 +29,10 @@ def choose_threshold(
     ill. The mean of their J would depend on neither, too, but its peak is flat and a few
     radiographs of the smallest set decide where it is. Sets that hold one class do not count.
 
-    All thresholds between two adjacent scores
-    decide alike, so the middle between them is taken: a probability that differs in its last digits
-    on another machine is decided the same. If several intervals are equally good, adjacent ones are
-    joined and the widest is taken (then the lowest, which misses fewer). If none is better than
-    chance, `NEUTRAL_THRESHOLD`.
+    All thresholds between two adjacent scores decide alike, so the middle between them is taken: a
+    probability that differs in its last digits on another machine is decided the same. If several
+    intervals are equally good, adjacent ones are joined and the widest is taken (then the lowest,
+    which misses fewer). If none is better than chance, `NEUTRAL_THRESHOLD`.
 
     Args:
         probabilities: (n,) calibrated probabilities of val.
@@ -78,8 +77,8 @@ def _mean_rates(
         if ill.size and well.size:
             total += [1 - np.searchsorted(part, edges) / part.size for part in (ill, well)]
             count += 1
-    ill, well = total / max(count, 1)
-    return ill, well
+    called_ill, called_well = total / max(count, 1)
+    return called_ill, called_well
 
 
 def cuts(
