@@ -28,6 +28,11 @@ def quoted() -> str:
     return "\n".join((RESULTS / name).read_text() for name in PAGES)
 
 
+def short(value: float, digits: int = 3) -> str:
+    """A figure below 1 as the pages write it: without the zero before the point."""
+    return f"{value:.{digits}f}".removeprefix("0")
+
+
 def test_there_are_results() -> None:
     assert EVALUATIONS
 
@@ -118,7 +123,7 @@ def test_the_page_on_archives_quotes_what_was_measured() -> None:
 
 def test_three_seeds_of_both_recipes_are_quoted() -> None:
     def spread(values: list[float], digits: int) -> str:
-        low, high = (f"{each:.{digits}f}".removeprefix("0") for each in (min(values), max(values)))
+        low, high = (short(each, digits) for each in (min(values), max(values)))
         return f"{low} to {high}"
 
     for network in ("efficientnet_lite0", "mobilenet_v2"):
@@ -128,7 +133,7 @@ def test_three_seeds_of_both_recipes_are_quoted() -> None:
             cells = []
             for name, digits in (("roc_auc", 4), ("accuracy", 3)):
                 values = [seed["classification"][name]["value"] for seed in seeds]
-                mean = f"{np.mean(values):.{digits}f}".removeprefix("0")
+                mean = short(float(np.mean(values)), digits)
                 cells.append(f"{mean}, {spread(values, digits)}")
             heat = [
                 [seed["localization"]["gradcam"][name]["value"] for seed in seeds]
@@ -170,9 +175,6 @@ def test_the_trial_of_operating_points_is_quoted() -> None:
 
 
 def test_the_trial_of_smoothing_is_quoted() -> None:
-    def short(value: float) -> str:
-        return f"{value:.3f}".removeprefix("0")
-
     text = (RESULTS / "history.md").read_text()
     found = json.loads((RESULTS / "levers" / "smoothing.json").read_text())
     totals: dict[tuple[str, str], float] = {}
@@ -197,24 +199,25 @@ def test_the_second_round_is_quoted() -> None:
     figures = {}
     for name, run in found.items():
         if "val_roc_auc" not in run:
-            stopped = f"{max(run['mean_val_roc_auc_by_epoch']):.4f}".removeprefix("0")
+            stopped = short(max(run["mean_val_roc_auc_by_epoch"]), 4)
             assert stopped in text, name
             continue
         areas, odds = list(run["hottest_pixels_in_boxes"].values()), run["val_roc_auc"].values()
         means = float(np.mean(list(odds))), float(np.mean(areas))
         figures[name] = sum(means) / 2
         cells = [
-            ", ".join(f"{each:.4f}".removeprefix("0") for each in odds),
-            f"{means[0]:.4f}".removeprefix("0"),
-            ", ".join(f"{each:.3f}".removeprefix("0") for each in areas),
-            f"{figures[name]:.4f}".removeprefix("0"),
+            ", ".join(short(each, 4) for each in odds),
+            short(means[0], 4),
+            ", ".join(short(each) for each in areas),
+            short(figures[name], 4),
         ]
         row = next(line for line in text.splitlines() if line.startswith("|") and cells[0] in line)
         assert [cell.strip(" *") for cell in row.split("|")[2:-1]] == cells
         first = found["first round"]["val_roc_auc"]
         assert all(run["val_roc_auc"][each] > first[each] - 0.01 for each in first)
     assert figures["mean of the three"] > figures["seed 42"] >= figures["first round"] + 0.005
-    rules = [run["threshold_rules"] for run in found.values() if "threshold_rules" in run]
+    rules = list(json.loads((RESULTS / "levers" / "thresholds.json").read_text()).values())
+    assert len(rules) == 5
     for rule, ends, held_out in (
         ("largest mean J", "between .21 and .49", ".779)"),
         ("equal errors", "between .31 and\n  .37", ".780 and"),
@@ -224,7 +227,7 @@ def test_the_second_round_is_quoted() -> None:
             f"0{word}" for word in ends.split() if word.startswith(".")
         ]
         shares = [each[rule]["held_out_balanced_accuracy"] for each in rules]
-        assert f"{np.mean(shares):.3f}".removeprefix("0") in held_out
+        assert short(float(np.mean(shares))) in held_out
         assert ends in text and held_out in text
 
 
@@ -301,6 +304,5 @@ def test_the_page_on_localization_quotes_the_default_bundle(name: str) -> None:
     for cells, method in zip(rows, methods, strict=True):
         figures = metrics["localization_annotated"][method]
         for cell, key in zip(cells, ("peak_in_box", "area_matched", "iou@0.3"), strict=True):
-            ends = (f"{figures[key][end]:.3f}" for end in ("value", "low", "high"))
-            value, low, high = (end.removeprefix("0") for end in ends)
+            value, low, high = (short(figures[key][end]) for end in ("value", "low", "high"))
             assert cell.replace("*", "").strip() == f"{value} ({low} to {high})"
