@@ -202,6 +202,19 @@ def test_a_damaged_sidecar_is_refused(tmp_path: Path, content: str, problem: str
         Manifest.read(tmp_path / "c.csv")
 
 
+def test_a_scanned_table_copied_without_its_sidecar_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "data" / "NORMAL" / "0,é.png", film(1))
+    _manifest(tmp_path / "data").write(tmp_path / "out" / "cohort.csv")
+    shutil.copy(tmp_path / "out" / "cohort.csv", tmp_path / "out" / "edited.csv")
+    with pytest.raises(CohortError, match=r"edited\.json, which says where") as caught:
+        Manifest.read(tmp_path / "out" / "edited.csv")
+    assert caught.value.path == tmp_path / "out" / "edited.csv"
+    assert Manifest.read(tmp_path / "out" / "edited.csv", images=tmp_path / "data").root
+    # Beside its radiographs, of which one is left, it needs no sidecar.
+    shutil.copy(tmp_path / "out" / "cohort.csv", tmp_path / "data" / "edited.csv")
+    assert len(Manifest.read(tmp_path / "data" / "edited.csv")) == 5
+
+
 def test_a_json_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("image,label,patient\na.png,NORMAL,1\nb.png,PNEUMONIA,2\n")
     (tmp_path / "c.json").write_text('{"labels": 3}')

@@ -19,7 +19,7 @@ from pneumoscope.cohort.formats.finding_columns import state_of
 from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, truth, without_truth_values
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.patients import bare_key, dicom_patient_id, identify
-from pneumoscope.cohort.sidecar import Sidecar, read_sidecar, write_sidecar
+from pneumoscope.cohort.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
 from pneumoscope.cohort.split import EXCLUDED, SPLITS, split_rows
 from pneumoscope.cohort.tables import COLUMNS, read_table
 from pneumoscope.errors import CohortError
@@ -105,7 +105,9 @@ class Manifest:
             images: the folder of the radiographs, if neither sidecar nor table name it.
 
         Raises:
-            CohortError: table or sidecar cannot be used; see `read_table` and `infer_labels`.
+            CohortError: table or sidecar cannot be used; see `read_table` and `infer_labels`. Or
+                the table was written by a scan, its sidecar is missing, and no radiograph lies
+                where it would without one.
         """
         path = Path(path)
         choice = choice or Choice()
@@ -128,6 +130,8 @@ class Manifest:
             if "sha256" not in table.columns:
                 table["sha256"] = ""
             table["split"] = _splits(table, labels[1], sidecar.seed)
+            if images is None and not sidecar_path(path).is_file():
+                _check_scanned(table, root, sidecar_path(path))
             return cls(ordered_columns(table), root, labels, sidecar.seed)
         except CohortError as error:
             raise CohortError(error.problem, path=path, remedy=error.remedy) from error
@@ -384,6 +388,17 @@ def _splits(table: pd.DataFrame, positive: str, seed: int) -> list[str]:
         return [split_name(value) or value for value in stated]
     is_positive = [label == positive for label in table["label"]]
     return split_rows(list(table["patient"]), is_positive, seed=seed)
+
+
+def _check_scanned(table: pd.DataFrame, root: Path, sidecar: Path) -> None:
+    """Refuse a scanned table that was copied without its sidecar, away from its radiographs."""
+    scanned = (table["sha256"] != "").any()
+    if scanned and not any((root / image).is_file() for image in table["image"]):
+        raise CohortError(
+            f"none of its radiographs lies in {root}, and {sidecar.name}, which says where they "
+            "are, is missing",
+            remedy=f"copy the manifest's JSON file, too, as {sidecar}",
+        )
 
 
 def _integers(table: pd.DataFrame, name: str) -> list[int]:
