@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pneumoscope.evaluate.thresholds import _mean_rates, choose_threshold, cuts, middle_of_best
+from pneumoscope.evaluate.thresholds import choose_threshold, cuts, mean_rates, middle_of_best
 
 FOLDS, REPEATS = 5, 3
 Rule = Callable[[pd.DataFrame], float]
@@ -33,8 +33,10 @@ def largest_mean_j(films: pd.DataFrame) -> float:
     """The package's rule before the second round."""
     probability, ill = films["probability"].to_numpy(), films["ill"].to_numpy()
     scores, _, _ = cuts(probability, ill, "choosing a threshold")
-    called_ill, called_well = _mean_rates(scores, probability, ill, films["set"].to_numpy(np.str_))
-    j = called_ill - called_well
+    rates = mean_rates(scores, probability, ill, films["set"].to_numpy(np.str_))
+    if rates is None:
+        raise SystemExit("no set of the predictions holds both labels")
+    j = rates[0] - rates[1]
     return middle_of_best(scores, j >= j.max() - 1e-12)
 
 

@@ -32,3 +32,8 @@ def test_names_are_read_and_written(text: str, spec: HeatmapSpec) -> None:
 def test_other_names_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="is not a heatmap"):
         HeatmapSpec.parse(text)
+
+
+def test_smoothing_without_lungs_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"'regional\+smooth' is not a heatmap.*needs \+lungs"):
+        HeatmapSpec("regional", smooth=True)

@@ -98,8 +98,13 @@ def test_each_set_counts_alike_where_errors_are_equal() -> None:
     assert choose_threshold(*with_one_class) == pytest.approx(chosen, abs=0.01)
 
 
+def test_sets_of_one_class_each_are_taken_as_one() -> None:
+    p, y = [0.1, 0.2, 0.7, 0.9], [0, 0, 1, 1]
+    assert choose_threshold(p, y, ["healthy"] * 2 + ["ill"] * 2) == pytest.approx(0.45)
+    assert choose_threshold(p, y) == pytest.approx(0.45)
+
+
 def test_several_sets_without_a_better_threshold_get_the_neutral_one() -> None:
     sets = ["a", "a", "b", "b"]
     assert choose_threshold([0.4, 0.6, 0.4, 0.6], [1, 0, 1, 0], sets) == 0.5
-    assert choose_threshold([0.1, 0.2, 0.7, 0.9], [0, 0, 1, 1], sets) == 0.5
     assert choose_threshold([0.1, 0.4, 0.2, 0.6], [0, 1, 0, 1], sets) == pytest.approx(0.3)

@@ -21,17 +21,29 @@ _FORM = re.compile(
     r"(?P<method>[a-z][a-z0-9_]*)(?P<mirror>\+mirror)?(?P<lungs>\+lungs)?"
     r"(?P<density>\+density)?(?P<smooth>\+smooth)?"
 )
+_REMEDY = (
+    "write METHOD, then +mirror, +lungs, +density and +smooth as wanted, in this order; +smooth "
+    "needs +lungs"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class HeatmapSpec:
-    """A method of `localize` with its refinements."""
+    """A method of `localize` with its refinements.
+
+    Raises:
+        SettingsError: `smooth` without `lungs`.
+    """
 
     method: str
     mirror: bool = False
     lungs: bool = False
     density: bool = False
     smooth: bool = False
+
+    def __post_init__(self) -> None:
+        if self.smooth and not self.lungs:
+            raise SettingsError(f"'{self}' is not a heatmap", remedy=_REMEDY)
 
     @property
     def anatomical(self) -> bool:
@@ -43,15 +55,11 @@ class HeatmapSpec:
         """Read `METHOD[+mirror][+lungs][+density][+smooth]`.
 
         Raises:
-            SettingsError: it has another form.
+            SettingsError: it has another form, or `smooth` without `lungs`.
         """
         match = _FORM.fullmatch(text.strip())
-        if match is None or (match["smooth"] and not match["lungs"]):
-            raise SettingsError(
-                f"'{text}' is not a heatmap",
-                remedy="write METHOD, then +mirror, +lungs, +density and +smooth as wanted, in "
-                "this order; +smooth needs +lungs",
-            )
+        if match is None:
+            raise SettingsError(f"'{text}' is not a heatmap", remedy=_REMEDY)
         names = ("mirror", "lungs", "density", "smooth")
         return cls(match["method"], *(bool(match[name]) for name in names))
 

@@ -27,7 +27,8 @@ def choose_threshold(
     errors: there the mean of the sets' sensitivities is that of their specificities, or as near to
     it as can be. It depends neither on how many radiographs a set has nor on how many of them are
     ill. The mean of their J would depend on neither, too, but its peak is flat and a few
-    radiographs of the smallest set decide where it is. Sets that hold one class do not count.
+    radiographs of the smallest set decide where it is. Sets that hold one class do not count; if
+    none holds both, all radiographs are taken as one set.
 
     All thresholds between two adjacent scores decide alike, so the middle between them is taken: a
     probability that differs in its last digits on another machine is decided the same. If several
@@ -46,13 +47,14 @@ def choose_threshold(
         EvaluationError: empty, lengths that differ, NaN, out of range, or a single class.
     """
     scores, tp, fp = cuts(probabilities, targets, "choosing a threshold")
-    if sets is None:
+    known = _checks.predicted(probabilities, targets)
+    rates = None if sets is None else mean_rates(scores, *known, np.asarray(sets))
+    if rates is None:
         # Whole numbers, so that equally good cuts compare equal: J x positives x negatives.
         merit = tp * fp[-1] - fp * tp[-1]
         best = merit == merit.max()
     else:
-        known = _checks.predicted(probabilities, targets)
-        called_ill, called_well = _mean_rates(scores, *known, np.asarray(sets))
+        called_ill, called_well = rates
         gap = np.abs(called_ill - (1 - called_well))
         best, merit = gap <= gap.min() + _EQUAL, called_ill - called_well
     if merit[best].max() <= 0:
@@ -60,13 +62,24 @@ def choose_threshold(
     return middle_of_best(scores, best)
 
 
-def _mean_rates(
+def mean_rates(
     scores: NDArray[np.float64],
     probabilities: NDArray[np.float64],
     targets: NDArray[np.int64],
     sets: NDArray[np.str_],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Share of the ill and of the healthy that each cut of `cuts` calls positive, mean of sets."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Share of the ill and of the healthy that each cut calls positive, mean over sets.
+
+    Args:
+        scores: (steps,) as `cuts` gives them.
+        probabilities: (n,) of the radiographs.
+        targets: (n,) of 0 and 1.
+        sets: (n,) the set that each radiograph is of; those of one class are left out.
+
+    Returns:
+        Two of (steps + 1,) in 0 to 1, cut i calling the i highest scores positive; None if no set
+        holds both classes.
+    """
     _checks.same_length(probabilities=probabilities.size, sets=sets.size)
     total, count = np.zeros((2, scores.size + 1)), 0
     # Cut i calls the i highest scores positive.
@@ -77,8 +90,7 @@ def _mean_rates(
         if ill.size and well.size:
             total += [1 - np.searchsorted(part, edges) / part.size for part in (ill, well)]
             count += 1
-    called_ill, called_well = total / max(count, 1)
-    return called_ill, called_well
+    return (total[0] / count, total[1] / count) if count else None
 
 
 def cuts(
