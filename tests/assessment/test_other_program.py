@@ -110,9 +110,8 @@ def test_the_command_measures_all_and_compares_heatmaps(
     assert metrics["threshold"] == 0.5 and metrics["model"] == "p"
     found = metrics["localization"]
     assert "warning" not in result.output, result.output
-    assert list(found) == [
-        "good", "bad", "random", "centre", "lungs", "usual_location"
-    ]  # fmt: skip
+    # No lungs are found on these pictures, so there is no baseline of lungs.
+    assert list(found) == ["good", "bad", "random", "centre", "usual_location"]
     assert found["good"]["peak_in_box"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert found["bad"]["peak_in_box"]["value"] == 0
     details = metrics["localization_details"]
@@ -121,7 +120,7 @@ def test_the_command_measures_all_and_compares_heatmaps(
     assert details["methods"]["good"]["slices"]["annotated"]["n"] == len(reported())
     assert details["paired"]["bad"]["figures"]["peak_in_box"]["value"] == 1
     pairs = {(pair["first"], pair["second"]) for pair in details["pairs"]}
-    assert pairs == {("bad", "usual_location"), ("bad", "lungs")}
+    assert pairs == {("bad", "usual_location")}
     page = " ".join((out / "report.html").read_text().split())
     assert "another program" in page and "The threshold was given" in page
     assert "good less bad" in page and "was trained on" not in page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +74,20 @@ def explained(
     )
 
 
-def played(part: Manifest, annotations: Annotations) -> LocalizationStudy:
+def played(
+    part: Manifest,
+    annotations: Annotations,
+    by: Sequence[str] = ("sex",),
+    without_lungs: Collection[str] = (),
+) -> LocalizationStudy:
     others = compared(HeatmapSpec.parse(OWN), ())
     pairs = [(OWN, rival) for rival in ("gradcam", "usual_location", "lungs")]
-    study = LocalizationStudy(part, annotations, OWN, others, ["sex"], pairs=pairs)
+    study = LocalizationStudy(part, annotations, OWN, others, by, pairs=pairs)
     for image in part.table["image"]:
-        study.add(explained(part, study, image, blob(16, 16)))
+        item = explained(part, study, image, blob(16, 16))
+        if image in without_lungs:
+            item = replace(item, lungs=np.ones((SIDE, SIDE), np.float32), lungs_found=False)
+        study.add(item)
     return study
 
 
@@ -105,6 +115,28 @@ def test_own_heatmap_and_baselines_are_measured(part: Manifest) -> None:
     negatives = [i for i in range(12, 16) if half_of(f"patient {i}") == "test"]
     false = found["localization_all"][OWN]["false_regions_per_negative"]["value"]
     assert false == pytest.approx((15 in negatives) / len(negatives))
+
+
+def test_lungs_that_were_not_found_are_not_the_whole_radiograph(part: Manifest) -> None:
+    annotations = Annotations.of_boxes(boxes(part)).of(part)
+    test_half = [f"{i:02d}.png" for i in range(12) if half_of(f"patient {i}") == "test"]
+    found = played(part, annotations, without_lungs=test_half[1:]).to_dict()
+    # The lungs are the left half of the radiograph.
+    assert found["localization"]["centre"]["lungs_share"]["value"] == 0.5
+    slices = found["localization_details"]["methods"]["lungs"]["slices"]
+    assert slices["true_positives"]["n"] == 1
+    assert found["localization_details"]["paired"]["lungs"]["n"] == 1
+    nowhere = played(part, annotations, without_lungs=list(part.table["image"])).to_dict()
+    assert nowhere["localization"][OWN]["energy_in_lungs"]["value"] is None
+    assert "lungs" not in nowhere["localization"]
+    assert set(nowhere["localization_details"]["paired"]) == {"gradcam", "usual_location"}
+
+
+def test_ages_are_banded_as_in_the_figures_of_classification(part: Manifest) -> None:
+    part.table["age"] = [str(20 + 4 * index) for index in range(16)]
+    found = played(part, Annotations.of_boxes(boxes(part)).of(part), by=("age",)).to_dict()
+    groups = found["localization_details"]["groups"]["methods"][OWN]["age"]
+    assert set(groups) <= {"20-39", "40-59", "60-79"}
 
 
 def test_lungs_alone_need_no_lesions(part: Manifest, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pneumoscope.evaluate import (
     fit_review_band,
     risk_curve,
 )
+from pneumoscope.findings import indeterminate
 
 Floats = NDArray[np.float64]
 
@@ -121,6 +122,19 @@ def test_the_report_counts_each_label_by_itself() -> None:
         }
     )
     assert all(figure.low <= figure.value <= figure.high for figure in found.values())
+
+
+def test_the_band_is_measured_as_findings_apply_it() -> None:
+    band = ReviewBand(0.95, 0.07, 0.3)
+    for threshold in (0.05, 0.2, 0.76):
+        wide = band.widened(threshold)
+        assert (wide.low, wide.high) == indeterminate((band.low, band.high), threshold)
+    p = np.array([0.6, 0.4, 0.05, 0.9])
+    targets = np.array([1, 1, 0, 1])
+    predictions = Predictions(list("abcd"), list("abcd"), targets, np.log(p / (1 - p)), p)
+    found = abstention_report(predictions, 0.76, band)
+    assert found["uncertain"].value == 0.5
+    assert found["kept_positive"].value == 1.0
 
 
 def test_of_several_cohorts_the_one_that_needs_the_widest_band_decides() -> None:

@@ -124,6 +124,28 @@ def test_a_stated_prevalence_moves_the_probabilities_and_not_the_order() -> None
     assert here.after["ppv"].value == pytest.approx(found / (found + (1 - specificity) * 0.95))
 
 
+def test_the_band_after_the_fit_is_the_one_that_is_delivered() -> None:
+    strict = recalibrate(drawn(400, 2.0, -1.0), SHIPPED, ThresholdRule("specificity", 0.98))
+    assert strict.point.band is not None
+    assert strict.point.band.high < strict.point.threshold
+    # Between band and threshold nobody is cleared, so the promise holds.
+    assert strict.after["kept_positive"].value > 0.93
+
+
+def test_folds_with_too_few_for_a_band_say_nothing_of_it() -> None:
+    generator = np.random.default_rng(0)
+    for positives, told in ((20, False), (24, True)):
+        targets = np.array([1] * positives + [0] * 200)
+        found = recalibrate(
+            sample(generator.normal(size=targets.size) + 3 * targets, targets),
+            SHIPPED, YOUDEN, n_refits=2,
+        )  # fmt: skip
+        for name in ("uncertain", "kept_positive", "kept_negative"):
+            assert np.isfinite(found.after[name].value) == told
+            assert np.isfinite(found.before[name].value)
+        assert any("nothing is said of what" in said for said in found.warnings) != told
+
+
 def test_small_samples_are_warned_of_and_tiny_ones_refused() -> None:
     enough = drawn(400, 1.0, 0.0)
     assert recalibrate(enough, SHIPPED, YOUDEN, n_refits=2).warnings == []

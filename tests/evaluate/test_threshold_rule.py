@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import recall_score
 
-from pneumoscope.errors import SettingsError
+from pneumoscope.errors import EvaluationError, SettingsError
 from pneumoscope.evaluate import ThresholdRule, choose_threshold
 
 from .cohorts import binormal
@@ -46,6 +46,15 @@ def test_no_threshold_costs_less(cost: float, prevalence: float | None) -> None:
 
     chosen = ThresholdRule("cost", cost).choose(p, y, prevalence)
     assert total(chosen) == pytest.approx(min(total(cut) for cut in (*np.unique(p), 1.1)))
+
+
+def test_a_negative_of_probability_one_cannot_be_cleared() -> None:
+    p, y = [0.2, 0.4, 0.6, 1.0, 1.0], [0, 1, 1, 0, 1]
+    with pytest.raises(EvaluationError, match=r"a specificity of 1.*at most 0\.500"):
+        ThresholdRule("specificity", 1.0).choose(p, y)
+    # To call all negative would cost least, but no threshold of at most 1 does that.
+    assert ThresholdRule("cost", 0.1).choose(p, y) == pytest.approx(0.3)
+    assert 0.2 < ThresholdRule("specificity", 0.5).choose(p, y) <= 0.4
 
 
 def test_youden_is_the_rule_of_training() -> None:

@@ -79,13 +79,14 @@ def test_precision_recall(sample: tuple[Floats, NDArray[np.int64]]) -> None:
 def test_risk_marks_what_the_band_leaves(sample: tuple[Floats, NDArray[np.int64]]) -> None:
     probabilities, targets = sample
     curve = risk_curve(probabilities, targets, 0.5)
-    figure = risk_figure(curve, uncertain=0.25)
+    figure = risk_figure(curve, outside_band=(0.75, 0.125))
     wrong = ((probabilities >= 0.5) != (targets == 1)).mean()
     assert f"all decided: {wrong:.3f}" in words(figure)
     assert "75% decided" in words(figure)
     mark = figure.axes[0].lines[2]
-    assert np.asarray(mark.get_ydata())[0] == pytest.approx(curve.risk[224])
-    assert "band" not in words(risk_figure(curve, uncertain=None))
+    assert np.asarray(mark.get_xdata())[0] == 0.75
+    assert np.asarray(mark.get_ydata())[0] == 0.125
+    assert "band" not in words(risk_figure(curve, outside_band=None))
 
 
 def test_reliability_counts_every_radiograph(sample: tuple[Floats, NDArray[np.int64]]) -> None:

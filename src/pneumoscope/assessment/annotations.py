@@ -138,7 +138,7 @@ class Annotations:
             path = find_mask(self.lungs, item.name)
             mask = None if path is None else read_mask(path, *item.heatmap.shape)
         else:
-            mask = None if item.lungs is None else item.lungs >= 0.5
+            mask = item.lung_mask
         return mask if mask is not None and mask.any() else None
 
 

@@ -77,7 +77,7 @@ def _draw(item: Explained, info: BundleInfo, out: Path) -> dict[str, Any]:
 
     finding, own, labels = item.finding, info.heatmap, info.labels
     positive = finding.label == labels[1]
-    lungs = _lungs(item)
+    lungs = item.lung_mask
     panels, said = [], {}
     for name, heatmap in {own: item.heatmap, **item.others}.items():
         # As in a finding: on a radiograph called negative nothing was found that could be
@@ -131,11 +131,6 @@ def _panel(
     if peak is None:
         note = "no evidence"
     return Panel(method_name(name)[0], note, heatmap, regions, peak, own)
-
-
-def _lungs(item: Explained) -> NDArray[np.bool_] | None:
-    """Where the lungs are; None where none were found."""
-    return item.lungs >= 0.5 if item.lungs is not None and item.lungs_found else None
 
 
 def peak_of(heatmap: NDArray[np.float32]) -> Point | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pneumoscope.evaluate import risk_curve
 from pneumoscope.evaluate.calibration import calibrated
@@ -71,11 +71,18 @@ def diagrams(found: Assessment) -> dict[str, Picture]:
         figure_png(
             risk_figure(
                 risk_curve(probabilities, targets, threshold),
-                uncertain=metrics["abstention"] and metrics["abstention"]["uncertain"]["value"],
+                outside_band=_outside_band(metrics["abstention"]),
             )
         ),
     )
     return figures
+
+
+def _outside_band(abstention: Mapping[str, Any] | None) -> tuple[float, float] | None:
+    """Share of radiographs that the review band leaves decided, and of wrong decisions there."""
+    if abstention is None or abstention["accuracy_decided"]["value"] is None:
+        return None
+    return 1 - abstention["uncertain"]["value"], 1 - abstention["accuracy_decided"]["value"]
 
 
 def history_picture(history: Sequence[Mapping[str, float]], selected_epoch: int) -> Picture:

@@ -17,6 +17,7 @@ from pneumoscope.evaluate.baselines import UsualLocation, centre_map, random_map
 from pneumoscope.evaluate.heatmap_scores import score_heatmap, score_lungs
 from pneumoscope.evaluate.localization import LocalizationEvaluator, half_of
 from pneumoscope.evaluate.lungs import LungsEvaluator
+from pneumoscope.evaluate.subgroups import kinds_of
 from pneumoscope.findings import Region, positive_regions
 from pneumoscope.imaging import read_header
 from pneumoscope.inference import RANDOMISED, Explained
@@ -56,7 +57,11 @@ class LocalizationStudy:
         # Of the true positives of the test half, the overlap of the own heatmap.
         self.overlaps: dict[str, float] = {}
         self.others = tuple(others)
-        self._by = list(by)
+        images = part.table["image"]
+        self._groups = {
+            name: dict(zip(images, kinds_of(part.table[name].astype(str).tolist()), strict=True))
+            for name in by
+        }
         self._rows = {row["image"]: row for row in part.table.to_dict("records")}
         self._positive = part.labels[1]
         self.lesions = LocalizationEvaluator()
@@ -127,7 +132,8 @@ class LocalizationStudy:
         explained = method in (self.own, RANDOMISED, *item.others)
         threshold = self._region_threshold if explained else 0.5
         regions = _rows_of(positive_regions(heat, threshold=threshold) if called else [])
-        groups = {name: str(row[name]) for name in self._by if str(row[name]).strip()}
+        kinds = {name: str(known[item.name]) for name, known in self._groups.items()}
+        groups = {name: kind for name, kind in kinds.items() if kind}
         common: dict[str, Any] = {
             "image": item.name, "patient": patient, "half": half_of(patient), "positive": called,
             "groups": groups,
@@ -147,7 +153,7 @@ class LocalizationStudy:
             yield (RANDOMISED if name.startswith(RANDOMISED) else name), heat
         yield "random", random_map(height, width, item.name)
         yield "centre", centre_map(height, width)
-        if item.lungs is not None:
+        if item.lungs is not None and item.lungs_found:
             yield "lungs", item.lungs
         if self._usual.n:
             yield "usual_location", self._usual.map(height, width)
@@ -203,7 +209,10 @@ class LocalizationStudy:
         paired: dict[str, Any] = {}
         further: list[dict[str, Any]] = []
         for first, second in self._pairs:
-            if first == second or not {first, second} <= set(found):
+            if first == second or not all(
+                name in found and found[name]["slices"]["true_positives"]["n"]
+                for name in (first, second)
+            ):
                 continue
             report = self.lesions.compute_paired(first, second, "true_positives").to_dict()
             if first == self.own:

@@ -18,6 +18,7 @@ from pneumoscope.audit.outcome import Outcome, Row, intervals
 from pneumoscope.audit.probe import Heat, Pixels, Probe, boxes, stacked
 from pneumoscope.audit.sample import AuditFilm, Progress, counted
 from pneumoscope.evaluate import calibrated
+from pneumoscope.evaluate.bootstrap import Interval
 from pneumoscope.models.registry import backbone_record
 
 FLIPS_LIMIT = 0.05
@@ -79,11 +80,17 @@ def marker_shortcut(
     if math.isnan(rows[0].figures["shift_relative"].value):
         warnings.append("All radiographs have the same score: the model answers nothing.")
     worst = {
-        f"worst_{name}": max((row.figures[name] for row in rows), key=lambda i: abs(i.value))
-        for name in ("flips", "shift_relative", "peak_gain")
+        "worst_flips": _worst(rows, "flips", float),
+        "worst_shift_relative": _worst(rows, "shift_relative", abs),
+        "worst_peak_gain": _worst(rows, "peak_gain", float),
     }
     limits = {"flips": FLIPS_LIMIT, "shift_relative": SHIFT_LIMIT, "peak_gain": PEAK_LIMIT}
     return Outcome(not warnings, len(films), worst, limits, rows, warnings)
+
+
+def _worst(rows: Sequence[Row], name: str, size: Callable[[float], float]) -> Interval:
+    """A figure of the marker with which it is largest."""
+    return max((row.figures[name] for row in rows), key=lambda figure: size(figure.value))
 
 
 def stamped(film: AuditFilm, kind: str, corner: str) -> Pixels:

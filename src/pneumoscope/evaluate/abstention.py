@@ -33,6 +33,11 @@ class ReviewBand:
     low: float
     high: float
 
+    def widened(self, threshold: float) -> ReviewBand:
+        """The band as findings apply it: wide enough to hold the threshold in use and 0.5."""
+        low, high = min(self.low, threshold, 0.5), max(self.high, threshold, 0.5)
+        return ReviewBand(self.coverage, low, high)
+
     def holds(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
         """Which probabilities (n,) are uncertain."""
         p = np.asarray(probabilities, dtype=np.float64)
@@ -63,8 +68,9 @@ def fit_review_band(
     """The band of split conformal prediction, label by label (Sadinle et al. 2019, section 3).
 
     A label belongs to a radiograph's set if its probability is no lower than all but a share
-    1 - coverage of val's radiographs of that label, counting the new one: the floor((n + 1)
-    (1 - coverage)) lowest of n are given up. Where the sets of both labels reach, or neither does,
+    1 - coverage of val's radiographs of that label, counting the new one: with k =
+    floor((n + 1) (1 - coverage)), the k-th lowest of n is the limit, and the k - 1 below it are
+    given up. Where the sets of both labels reach, or neither does,
     the radiograph is uncertain; between the two limits that is so.
 
     Where several cohorts were joined, a promise kept on the whole may be broken in the smallest. So
@@ -113,8 +119,8 @@ def _widest(
 def _limit(scores: NDArray[np.float64], coverage: float) -> float | None:
     """The lowest score of a label that is not given up; None where there are too few for one."""
     # Without the rounding, (n + 1) * (1 - .95) of n = 99 is 5.000000000000004 or 4.99....
-    given_up = math.floor(round((scores.size + 1) * (1.0 - coverage), 9))
-    return float(np.sort(scores)[given_up - 1]) if given_up else None
+    rank = math.floor(round((scores.size + 1) * (1.0 - coverage), 9))
+    return float(np.sort(scores)[rank - 1]) if rank else None
 
 
 def risk_curve(probabilities: ArrayLike, targets: ArrayLike, threshold: float) -> RiskCurve:
@@ -151,6 +157,8 @@ def abstention_report(
 ) -> dict[str, Interval]:
     """What the band does on radiographs it was not fitted on, with 95 % patient-level intervals.
 
+    The band is taken as it is delivered, `widened` to the threshold and to .5.
+
     Args:
         predictions: the radiographs.
         threshold: decisions outside the band are positive from here on.
@@ -162,7 +170,7 @@ def abstention_report(
         accuracy outside the band. NaN where no radiograph counts.
     """
     p, positive = predictions.probabilities, predictions.targets == 1
-    uncertain = band.holds(p)
+    uncertain = band.widened(threshold).holds(p)
     right = (p >= threshold) == positive
     kept = uncertain | right
 

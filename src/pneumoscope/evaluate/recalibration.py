@@ -134,7 +134,12 @@ def recalibrate(
         n=len(sample),
         n_positive=positives,
         n_patients=sample.n_patients,
-        warnings=_warnings(len(sample) - positives, positives, figures["before"]["roc_auc"]),
+        warnings=_warnings(
+            len(sample) - positives,
+            positives,
+            figures["before"]["roc_auc"],
+            reviewed=decided["after"][2] is not None,
+        ),
     )
 
 
@@ -171,45 +176,75 @@ def _weights(targets: NDArray[np.int64], prevalence: float | None) -> NDArray[np
     return np.where(targets == 1, prevalence / share, (1.0 - prevalence) / (1.0 - share))
 
 
-_Decided = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]
+_Decided = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_] | None]
 
 
 def _decided(logits: NDArray[np.float64], point: OperatingPoint) -> _Decided:
     """Probability, decision and whether it is uncertain, each (n,)."""
     p = calibrated(logits, point.temperature, point.bias)
-    band = point.band
-    uncertain = np.zeros(p.size, dtype=bool) if band is None else band.holds(p)
-    return p, (p >= point.threshold).astype(np.int64), uncertain
+    return p, (p >= point.threshold).astype(np.int64), _uncertain(p, point)
+
+
+def _uncertain(probabilities: NDArray[np.float64], point: OperatingPoint) -> NDArray[np.bool_]:
+    if point.band is None:
+        return np.zeros(probabilities.size, dtype=bool)
+    return point.band.widened(point.threshold).holds(probabilities)
 
 
 def _cross_fitted(
     sample: Predictions, rule: ThresholdRule, prevalence: float | None, seed: int
 ) -> _Decided:
-    """As `_decided`, each radiograph by a fit on other patients."""
+    """As `_decided`, each radiograph by a fit on other patients.
+
+    The third is None where a fold leaves too few radiographs of a label for the band's limit and
+    the whole sample does not: the fold's fit leaves far more to people than the fit on all does.
+    """
     from sklearn.model_selection import StratifiedGroupKFold
 
     logits, y = sample.logits, sample.targets
     p, decisions = np.empty(y.size), np.empty(y.size, dtype=np.int64)
-    uncertain = np.empty(y.size, dtype=bool)
+    uncertain, alike = np.empty(y.size, dtype=bool), True
     folds = StratifiedGroupKFold(LEAST, shuffle=True, random_state=seed)
     for rest, own in folds.split(logits, y, sample.patients):
         point = _fit(logits[rest], y[rest], rule, prevalence)
-        p[own], decisions[own], uncertain[own] = _decided(logits[own], point)
-    return p, decisions, uncertain
+        p[own], decisions[own], _ = _decided(logits[own], point)
+        uncertain[own] = _uncertain(p[own], point)
+        alike &= _limits(y[rest]) == _limits(y)
+    return p, decisions, uncertain if alike else None
+
+
+def _limits(targets: NDArray[np.int64]) -> list[bool]:
+    """Of each label, whether there are enough radiographs for the band to have a limit."""
+    return [int((targets == label).sum()) >= _FOR_A_BAND for label in (0, 1)]
 
 
 def _statistic(
     sample: Predictions,
     probabilities: NDArray[np.float64],
     decisions: NDArray[np.int64],
-    uncertain: NDArray[np.bool_],
+    uncertain: NDArray[np.bool_] | None,
     prevalence: float | None,
 ) -> Statistic:
-    """The figures for `bootstrap_patients`; ROC-AUC is that of the logits."""
+    """The figures for `bootstrap_patients`; ROC-AUC is that of the logits.
+
+    Without `uncertain` the figures of the review band are undefined.
+    """
     y = sample.targets
     ranking = _weighted.Ranking(y, sample.logits)
     shares = _weights(y, prevalence)
-    kept = uncertain | (decisions == y)
+
+    def reviewed(
+        weights: NDArray[np.float64], site: NDArray[np.float64]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        if uncertain is None:
+            undefined = np.full(len(weights), np.nan)
+            return dict.fromkeys(("uncertain", "kept_positive", "kept_negative"), undefined)
+        kept = uncertain | (decisions == y)
+        return {
+            "uncertain": _weighted.ratio(site @ uncertain.astype(np.float64), site.sum(axis=1)),
+            "kept_positive": _among(weights, y == 1, kept),
+            "kept_negative": _among(weights, y == 0, kept),
+        }
 
     def figures(weights: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
         site = weights if shares is None else weights * shares
@@ -223,9 +258,7 @@ def _statistic(
             "brier": _weighted.brier(site, probabilities, y),
             "calibration_slope": slope,
             "calibration_intercept": intercept,
-            "uncertain": _weighted.ratio(site @ uncertain.astype(np.float64), site.sum(axis=1)),
-            "kept_positive": _among(weights, y == 1, kept),
-            "kept_negative": _among(weights, y == 0, kept),
+            **reviewed(weights, site),
         }
 
     return figures
@@ -262,8 +295,8 @@ def _intervals(
     }
 
 
-def _warnings(negatives: int, positives: int, roc_auc: Interval) -> list[str]:
-    """What to know before the fit is used."""
+def _warnings(negatives: int, positives: int, roc_auc: Interval, *, reviewed: bool) -> list[str]:
+    """What to know before the fit is used; `reviewed` if the band could be cross-fitted, too."""
     said = []
     if min(negatives, positives) < ENOUGH:
         said.append(
@@ -274,6 +307,11 @@ def _warnings(negatives: int, positives: int, roc_auc: Interval) -> list[str]:
         said.append(
             f"A review band needs {_FOR_A_BAND} radiographs of each label. On the side of the "
             "smaller label it reaches to the end, so all radiographs there are marked for review."
+        )
+    if not reviewed:
+        said.append(
+            f"Cross-fitting leaves fewer than {_FOR_A_BAND} radiographs of a label for a fit, too "
+            "few for a review band. So nothing is said of what the written band leaves to people."
         )
     if roc_auc.low < 0.6:
         said.append(

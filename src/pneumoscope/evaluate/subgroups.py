@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pneumoscope.evaluate.classification import classification_report
 from pneumoscope.evaluate.predictions import Predictions
@@ -39,7 +40,7 @@ def subgroup_figures(
     """
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for column, values in columns.items():
-        kinds = _kinds(values)
+        kinds = kinds_of(values)
         found[column] = {
             kind: _group(predictions, kinds == kind, threshold)
             for kind in sorted(set(kinds.tolist()) - {""})
@@ -47,7 +48,8 @@ def subgroup_figures(
     return found
 
 
-def _kinds(values: Sequence[str]) -> np.ndarray[Any, np.dtype[np.str_]]:
+def kinds_of(values: Sequence[str]) -> NDArray[np.str_]:
+    """The group of each value: its text, or of many numbers the band of 20; "" where unknown."""
     text = np.array([str(value).strip() for value in values])
     known = text[text != ""]
     if len(set(known.tolist())) <= _MOST_KINDS or not all(_is_number(value) for value in known):
@@ -67,9 +69,7 @@ def _band(text: str) -> str:
     return f"{low}-{low + _BAND - 1}"
 
 
-def _group(
-    predictions: Predictions, rows: np.ndarray[Any, np.dtype[np.bool_]], threshold: float
-) -> dict[str, Any]:
+def _group(predictions: Predictions, rows: NDArray[np.bool_], threshold: float) -> dict[str, Any]:
     part = predictions.only(rows)
     positive = int(part.targets.sum())
     counts = {"n": len(part), "n_patients": part.n_patients, "n_positive": positive}

@@ -9,7 +9,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pneumoscope.errors import SettingsError
+from pneumoscope.errors import EvaluationError, SettingsError
 from pneumoscope.evaluate.thresholds import choose_threshold, cuts, middle_of_best
 
 Kind = Literal["youden", "sensitivity", "specificity", "cost"]
@@ -82,27 +82,37 @@ class ThresholdRule:
                 that of the sample. Only `cost` depends on it.
 
         Raises:
-            EvaluationError: as `choose_threshold`.
+            EvaluationError: as `choose_threshold`, or no threshold keeps the rule's share.
         """
         if self.value is None:
             return choose_threshold(probabilities, targets)
         scores, tp, fp = cuts(probabilities, targets, "choosing a threshold")
         sensitivity, specificity = tp / tp[-1], 1.0 - fp / fp[-1]
+        # No threshold of at most 1 calls nothing where a probability is 1 itself.
+        possible = np.ones(tp.size, dtype=bool)
+        possible[0] = scores[0] < 1.0
         if self.kind == "cost":
             ill = tp[-1] / (tp[-1] + fp[-1]) if prevalence is None else prevalence
             cost = self.value * ill * (1.0 - sensitivity) + (1.0 - ill) * (1.0 - specificity)
-            return middle_of_best(scores, cost <= cost.min() + 1e-12)
-        if self.kind == "sensitivity":
-            return middle_of_best(scores, _best(sensitivity, specificity, self.value))
-        return middle_of_best(scores, _best(specificity, sensitivity, self.value))
+            return middle_of_best(scores, possible & (cost <= cost[possible].min() + 1e-12))
+        kept, wanted = sensitivity, specificity
+        if self.kind == "specificity":
+            kept, wanted = specificity, sensitivity
+        # The tolerance keeps 9 of 10 at a floor of .9 despite rounding.
+        allowed = possible & (kept >= self.value - 1e-9)
+        if not allowed.any():
+            raise EvaluationError(
+                f"no threshold reaches a specificity of {self.value:g}: some negative radiographs "
+                f"have a probability of 1 (at most {specificity[possible].max():.3f})",
+                remedy="check their labels, or give another rule",
+            )
+        return middle_of_best(scores, _best(kept, wanted, allowed))
 
 
 def _best(
-    kept: NDArray[np.float64], wanted: NDArray[np.float64], floor: float
+    kept: NDArray[np.float64], wanted: NDArray[np.float64], allowed: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """The cuts with the largest `wanted` where `kept` reaches the floor, of these the most kept."""
-    # The tolerance keeps 9 of 10 at a floor of .9 despite rounding.
-    allowed = kept >= floor - 1e-9
+    """The allowed cuts with the largest `wanted`, of these the most kept."""
     largest = allowed & (wanted >= wanted[allowed].max() - 1e-12)
     best: NDArray[np.bool_] = largest & (kept >= kept[largest].max() - 1e-12)
     return best

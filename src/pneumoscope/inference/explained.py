@@ -43,6 +43,11 @@ class Explained:
     lungs: NDArray[np.float32] | None
     lungs_found: bool = True
 
+    @property
+    def lung_mask(self) -> NDArray[np.bool_] | None:
+        """Where the lungs are, (height, width); None where none were found or nobody asked."""
+        return self.lungs >= 0.5 if self.lungs is not None and self.lungs_found else None
+
     def __repr__(self) -> str:
         height, width = self.heatmap.shape
         said = "not judged"

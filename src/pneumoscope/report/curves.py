@@ -115,12 +115,13 @@ def precision_recall_figure(
     return figure
 
 
-def risk_figure(curve: RiskCurve, *, uncertain: float | None) -> Figure:
+def risk_figure(curve: RiskCurve, *, outside_band: tuple[float, float] | None) -> Figure:
     """Share of wrong decisions against the share decided, the surest first.
 
     Args:
         curve: of `evaluate.risk_curve`.
-        uncertain: share that the bundle's review band leaves to people; None without a band.
+        outside_band: share of radiographs that the bundle's review band leaves decided, and share
+            of wrong decisions among them; None without a band or if it leaves none.
     """
     figure, axes = one_panel()
     name = f"model (area {curve.area:.4f})"
@@ -129,9 +130,8 @@ def risk_figure(curve: RiskCurve, *, uncertain: float | None) -> Figure:
     axes.axhline(
         overall, color=MUTED, linewidth=1, linestyle=DASHED, label=f"all decided: {overall:.3f}"
     )
-    if uncertain is not None:
-        decided = 1 - uncertain
-        left = float(np.interp(decided, curve.coverage, curve.risk))
+    if outside_band is not None:
+        decided, left = outside_band
         text = f"review band left out: {decided:.0%} decided"
         axes.plot([decided], [left], "o", color=POSITIVE, markersize=7, label=text)
     axes.set_xlim(0, 1)
