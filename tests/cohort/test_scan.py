@@ -306,3 +306,37 @@ def test_stratified_within_a_point_where_the_cohort_is_large(tmp_path: Path) -> 
     assert ((share - 0.7).abs() < 0.01).all()
     sizes = patients["split"].value_counts(normalize=True)
     assert sizes["train"] == pytest.approx(0.7, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "counts", "left_out"),
+    [
+        ("bacteria|VIRUS", "Normal", (1, 2), 1),
+        ("virus", "normal|other", (2, 1), 1),
+        (None, "normal", (1, 3), 0),
+        ("bacteria|virus|other", None, (1, 3), 0),
+    ],
+)
+def test_label_folders_are_grouped(
+    tmp_path: Path,
+    positive: str | None,
+    negative: str | None,
+    counts: tuple[int, int],
+    left_out: int,
+) -> None:
+    for seed, label in enumerate(("NORMAL", "BACTERIA", "VIRUS", "OTHER")):
+        save(tmp_path / label / "a.png", film(seed))
+    found = scan(tmp_path, ScanSettings(positive=positive, negative=negative))
+    targets = found.manifest.targets()
+    assert found.manifest.labels == ("NORMAL", "PNEUMONIA")
+    assert (int((targets == 0).sum()), int(targets.sum())) == counts
+    assert sum(found.audit.left_out.values()) == left_out
+
+
+def test_label_folders_that_cannot_be_grouped_are_named(tmp_path: Path) -> None:
+    for seed, label in enumerate(("A", "B", "C", "D")):
+        save(tmp_path / label / "a.png", film(seed))
+    with pytest.raises(CohortError, match=r"no label folder 'X'.*--negative among A, B, C, D"):
+        scan(tmp_path, ScanSettings(positive="A|B", negative="X"))
+    with pytest.raises(CohortError, match=r"2 labels are left .* \(C, D\).*--negative"):
+        scan(tmp_path, ScanSettings(positive="A|B"))

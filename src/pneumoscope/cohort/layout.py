@@ -9,14 +9,21 @@ from pathlib import Path
 import pandas as pd
 
 from pneumoscope.cohort.formats.choice import Choice
-from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
+from pneumoscope.cohort.formats.cohorts import NEITHER, cohort_rows, found_files
 from pneumoscope.cohort.formats.finding_columns import (
     ABSENT,
     PRESENT,
     FindingColumns,
     overall_label,
 )
-from pneumoscope.cohort.formats.words import finding_key, truth, without_truth_values
+from pneumoscope.cohort.formats.words import (
+    NEGATIVE,
+    POSITIVE,
+    finding_key,
+    split_names,
+    truth,
+    without_truth_values,
+)
 from pneumoscope.cohort.manifest import split_name
 from pneumoscope.cohort.sidecar import read_sidecar
 from pneumoscope.cohort.split import EXCLUDED
@@ -43,8 +50,9 @@ class Listing:
             columns of a CSV.
         ignored: files that are not radiographs, or lie outside the label folders, relative to
             the root.
-        left_out: how many radiographs of a table of the field are not used, by reason.
-        format: what the table was recognised as; "" for a folder or a CSV with `image,label`.
+        left_out: how many radiographs of the table or of label folders are not used, by reason.
+        format: what the table was recognised as, or `label folders` if their labels were grouped;
+            "" for others and for a CSV with `image,label`.
     """
 
     root: Path
@@ -70,21 +78,68 @@ def list_cohort(path: Path, choice: Choice | None = None, images: Path | None = 
 
     Args:
         path: the folder or table.
-        choice: which findings of a table are positive and negative; the format's own when None.
+        choice: which findings of a table, or which label folders, are positive and negative; the
+            format's own when None.
         images: the folder of the radiographs, if it is not the table's.
 
     Raises:
-        CohortError: there is no such path, no radiograph, or the CSV cannot be used.
+        CohortError: there is no such path, no radiograph, the CSV cannot be used, or the choice
+            does not fit the label folders.
     """
     path = Path(path).resolve()
     choice = Choice() if choice is None else choice
     if path.is_dir():
-        return _worded(_from_folder(path), choice)
+        return _worded(_grouped(_from_folder(path), choice), choice)
     if path.exists():
         return _worded(_from_csv(path, choice, images), choice)
     raise CohortError(
         "does not exist", path=path, remedy="give a folder of radiographs or a CSV with image,label"
     )
+
+
+def _grouped(listing: Listing, choice: Choice) -> Listing:
+    """Label folders sorted into positive, negative and left out, if anybody said which are which.
+
+    Without negative labels the one that is left is negative, without positive ones all others are
+    positive.
+
+    Raises:
+        CohortError: there is no such label folder, or several are left and none is negative.
+    """
+    named = {
+        option: split_names(text or "")
+        for option, text in (("--positive", choice.positive), ("--negative", choice.negative))
+    }
+    if choice.findings is not None or not (named["--negative"] or len(named["--positive"]) > 1):
+        return listing
+    labels = list(listing.table["label"])
+    folders = {finding_key(label): label for label in labels}
+    for option, words in named.items():
+        if strange := [word for word in words if finding_key(word) not in folders]:
+            raise CohortError(
+                f"holds no label folder {strange[0]!r}",
+                path=listing.root,
+                remedy=f"choose with {option} among {', '.join(sorted(folders.values()))}",
+            )
+    positive, negative = (set(map(finding_key, words)) for words in named.values())
+    rest = folders.keys() - positive - negative
+    if not positive:
+        positive = rest
+    elif not negative:
+        negative = rest
+        if len(rest) != 1:
+            raise CohortError(
+                f"{len(rest)} labels are left beside the positive ones "
+                f"({', '.join(sorted(folders[key] for key in rest)) or 'none'})",
+                path=listing.root,
+                remedy="say with --negative which of them are negative, joined by |",
+            )
+    sides = [(key in positive, key in negative) for key in map(finding_key, labels)]
+    kept = [ill or well for ill, well in sides]
+    table = listing.table[kept].reset_index(drop=True)
+    table["label"] = [POSITIVE if ill else NEGATIVE for ill, well in sides if ill or well]
+    left_out = {NEITHER: kept.count(False)} if False in kept else {}
+    return replace(listing, table=table, left_out=left_out, format="label folders")
 
 
 def _worded(listing: Listing, choice: Choice) -> Listing:
