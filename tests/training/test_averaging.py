@@ -16,14 +16,18 @@ from pneumoscope.files import sha256_file
 from pneumoscope.training.averaging import average_runs
 
 
-def altered(run: Path, to: Path, *, add: float = 0.0, digest: str | None = None) -> Path:
-    """A copy of a run whose weights are larger by `add`, or that names another manifest."""
+def altered(
+    run: Path, to: Path, *, add: float = 0.0, digest: str | None = None, seed: int | None = None
+) -> Path:
+    """A copy of a run whose weights are larger by `add`, or of another manifest or seed."""
     shutil.copytree(run, to)
     weights, description = to / "bundle" / "model.safetensors", to / "bundle" / "bundle.json"
     state = load_file(weights)
     save_file({k: v + add if v.is_floating_point() else v for k, v in state.items()}, str(weights))
     content = json.loads(description.read_text())
     content["files"]["model.safetensors"] = sha256_file(weights)
+    if seed is not None:
+        content["training"]["settings"]["seed"] = seed
     if digest is not None:
         content["training"]["data_digest"] = digest
         content["seen"] = None
@@ -55,3 +59,10 @@ def test_runs_that_do_not_belong_together_are_refused(run_folder: Path, tmp_path
     with pytest.raises(RunError, match="another manifest"):
         average_runs([run_folder, other], tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
+
+
+def test_random_starts_of_two_seeds_have_no_mean(run_folder: Path, tmp_path: Path) -> None:
+    assert read_bundle(run_folder)[1].training.weights["sha256"] is None
+    other = altered(run_folder, tmp_path / "other", seed=43)
+    with pytest.raises(RunError, match="other start weights"):
+        average_runs([run_folder, other], tmp_path / "mean")

@@ -132,6 +132,9 @@ def predict(
     from pneumoscope.bundles import finding_folders
 
     kinds = _kinds(dicom_output) if output == "dicom" else ()
+    _check_belongs("--deidentify", deidentify, "--format dicom", wanted=bool(kinds))
+    _check_belongs("--workers", workers, "--engine ray", wanted=engine == "ray")
+    _check_belongs("--ray-address", ray_address, "--engine ray", wanted=engine == "ray")
     if engine == "ray":
         _check_for_ray(kinds=kinds, json=json, limited=max_mb is not None or max_pixels is not None)
     several = {f"{out.rstrip('/')}/{one.name}": one for one in finding_folders(bundle)}
@@ -203,6 +206,14 @@ def _kinds(text: str) -> tuple[str, ...]:
     from pneumoscope.dicom.objects import parse_kinds
 
     return parse_kinds(text)
+
+
+def _check_belongs(option: str, value: object, to: str, *, wanted: bool) -> None:
+    """Refuse an option that would be passed over without a word."""
+    if value is not None and not wanted:
+        raise SettingsError(
+            f"{option} does nothing without {to}", remedy=f"add {to}, or leave {option} out"
+        )
 
 
 def _check_for_ray(*, kinds: Sequence[str], json: bool, limited: bool) -> None:

@@ -121,8 +121,7 @@ def _check(runs: Sequence[Path], infos: Sequence[BundleInfo]) -> None:
         different = {
             "another manifest": info.training.data_digest != first.training.data_digest,
             "another architecture": info.architecture != first.architecture,
-            "other start weights": info.training.weights.get("sha256")
-            != first.training.weights.get("sha256"),
+            "other start weights": _start(info) != _start(first),
         }
         for what, differs in different.items():
             if differs:
@@ -131,6 +130,12 @@ def _check(runs: Sequence[Path], infos: Sequence[BundleInfo]) -> None:
                     path=run,
                     remedy="average runs of one manifest and one start; let their seeds differ",
                 )
+
+
+def _start(info: BundleInfo) -> str:
+    """What tells start weights apart: their digest, or the seed that drew them."""
+    training = info.training
+    return training.weights.get("sha256") or f"drawn with seed {training.settings.get('seed')}"
 
 
 def _mean(tensors: Sequence[Tensor]) -> Tensor:

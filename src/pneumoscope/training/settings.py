@@ -30,7 +30,7 @@ TrackerName = Literal["mlflow", "wandb"]
 class TrainingSettings(BaseModel):
     """Everything that shapes a run; the defaults are the preset `default`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     preset: Literal["default", "paper"] = "default"
     backbone: str = "efficientnet_lite0"
@@ -302,9 +302,9 @@ def _validated(values: dict[str, Any], path: Path | None) -> TrainingSettings:
         return TrainingSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
+        name = ".".join(str(part) for part in first["loc"]).replace("amounts.", "augmentation.")
         if first["type"] == "extra_forbidden":
-            raise _unknown(name.replace("amounts.", "augmentation."), path) from error
+            raise _unknown(name, path) from error
         raise SettingsError(
             f"setting '{name}': {first['msg'].removeprefix('Value error, ')}",
             path=path,
