@@ -25,6 +25,7 @@ from pneumoscope.assessment.own_model import OwnModel
 from pneumoscope.cli.app import app
 from pneumoscope.cli.commands import COMMANDS, Later
 from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.errors import SettingsError
 from pneumoscope.findings import Finding
 from pneumoscope.inference import load_engine
 from tests.export.bundles import exported
@@ -365,3 +366,10 @@ def test_demo_goes_the_whole_way(tmp_path: Path) -> None:
     assert "Research use only" in (out / "report.html").read_text()
     assert str((out / "report.html").resolve()) in result.stdout.replace("\n", "")
     fails(pneumoscope("demo", "--out", out), "already exists")
+
+
+@pytest.mark.parametrize("more", [["--preset", "paper"], ["--set", "epochs=3"], ["cohort.csv"]])
+def test_a_resumed_run_takes_no_settings(tmp_path: Path, more: list[str]) -> None:
+    result = CliRunner().invoke(app, ["train", "--out", str(tmp_path), "--resume", *more])
+    assert isinstance(result.exception, SettingsError)
+    assert "keeps its cohort and settings" in str(result.exception)

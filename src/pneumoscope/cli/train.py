@@ -171,7 +171,8 @@ def train(
         text = settings_text(_checked(preset, overrides))
         console.print(text, end="", markup=False, soft_wrap=True)
         return
-    if resume and (cohort is not None or any(value is not None for value in overrides.values())):
+    changed = preset != "default" or any(value is not None for value in overrides.values())
+    if resume and (cohort is not None or changed):
         raise SettingsError(
             "a resumed run keeps its cohort and settings", remedy="give --out and --resume alone"
         )
