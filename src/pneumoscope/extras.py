@@ -32,7 +32,8 @@ def how_to_install(extra: str) -> str:
     """What to do where an extra is missing; true for a checkout and for a wheel."""
     return (
         f"install the extra '{extra}': pip install '.[{extra}]' in the checkout, or "
-        f"pip install 'WHEEL[{extra}]' with the path of the wheel (README, Install)"
+        f"pip install 'WHEEL[{extra}]' with the path of the wheel (README, Train and measure your "
+        "own model)"
     )
 
 

@@ -111,7 +111,7 @@ def test_own_heatmap_and_baselines_are_measured(part: Manifest) -> None:
     assert len(study.overlaps) == len(test_half)
     assert details["paired"]["gradcam"]["figures"]["peak_in_box"]["value"] == 1
     assert set(details["groups"]["methods"][OWN]["sex"]) <= {"F", "M"}
-    # One of the negatives is a false alarm, if it is of the test half its region is a false one.
+    # One of the negatives is a false positive, if it is of the test half its region is a false one.
     negatives = [i for i in range(12, 16) if half_of(f"patient {i}") == "test"]
     false = found["localization_all"][OWN]["false_regions_per_negative"]["value"]
     assert false == pytest.approx((15 in negatives) / len(negatives))

@@ -80,7 +80,7 @@ def test_subgroups_and_shortcuts_have_their_tables() -> None:
     before, after = found["Shortcuts"].lines
     assert (before[1], after[1]) == ("before", "this model")
     assert after[-1] == "view 0.900 (0.800 to 0.950)"
-    assert found["Input gate"].lines == [["false alarms, siim", "9", "0.900 (0.800 to 0.950)"]]
+    assert found["Input gate"].lines == [["false positives, siim", "9", "0.900 (0.800 to 0.950)"]]
     for table in tables:
         assert all(len(line) == len(table.columns) for line in table.lines), table.title
 

@@ -271,7 +271,7 @@ def test_the_gallery_is_chosen_by_rule(manifest_file: Path, run_folder: Path) ->
     for image, why in chosen:
         if why.startswith("missed"):
             assert targets[image] == 1 and by_image[image] < threshold
-        if why.startswith("false alarm"):
+        if why.startswith("false positive"):
             assert targets[image] == 0 and by_image[image] >= threshold
 
 

@@ -107,7 +107,7 @@ def test_scores_count_the_wrong_side(sample: tuple[Floats, NDArray[np.int64]]) -
 
 def test_confusion_shows_counts_and_shares() -> None:
     text = words(confusion_figure({"tn": 227, "fp": 10, "fn": 7, "tp": 662}, names=("N", "P")))
-    for part in ("227", "662", "false alarms (4.2%)", "missed (1.0%)"):
+    for part in ("227", "662", "false positives (4.2%)", "missed (1.0%)"):
         assert part in text
     none = confusion_figure({"tn": 5, "fp": 0, "fn": 0, "tp": 0}, names=("N", "P"))
     assert "missed (0.0%)" in words(none)

@@ -256,7 +256,7 @@ def test_model_card_of_a_bundle() -> None:
         "224 x 224",
         "epoch 5",
         "| learning_rate | 0.0007 |",
-        "probability of 0.4012 on",
+        "probability of 0.4012.",
         "divided by 1.312",
         "| Accuracy | 0.981 (0.972 to 0.989) |",
         "| Random heat (baseline) | 0.100 (0.050 to 0.200) |",
@@ -264,6 +264,33 @@ def test_model_card_of_a_bundle() -> None:
         "- Own limit.",
     ):
         assert part in card, part
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "The weights are those of epoch 5, the best on val."),
+        (
+            {
+                "weights": {
+                    "choice": "average",
+                    "name": "mean of a@1, b@2, c@3, each from bundle d@4",
+                    "licence": "MIT",
+                }
+            },
+            "The weights are the mean of 3 runs' weights. The settings are those of the first run.",
+        ),
+    ],
+)
+def test_model_card_says_whose_the_weights_are(changes: dict[str, Any], words: str) -> None:
+    card = render_model_card({**BUNDLE, "training": {**BUNDLE["training"], **changes}})
+    (line,) = [line for line in card.splitlines() if line.startswith("The weights are")]
+    assert line == words
+
+
+def test_model_card_of_an_ensemble_names_no_epoch() -> None:
+    card = render_model_card({**BUNDLE, "members": [{}, {}]})
+    assert "an ensemble of 2 trained networks." in card and "epoch 5" not in card
 
 
 def test_model_card_tables_are_tables() -> None:

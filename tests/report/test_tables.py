@@ -95,4 +95,4 @@ def test_confusion_in_words() -> None:
         {"tn": 227, "fp": 10, "fn": 7, "tp": 662}, ("NORMAL", "PNEUMONIA")
     )
     assert first == "Of 669 radiographs labelled PNEUMONIA, 662 were found and 7 missed."
-    assert second == "Of 237 labelled NORMAL, 227 were cleared and 10 were false alarms."
+    assert second == "Of 237 labelled NORMAL, 227 were cleared and 10 were false positives."

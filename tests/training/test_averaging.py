@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pneumoscope.assessment.own_model import model_facts
 from pneumoscope.bundles import read_bundle
 from pneumoscope.errors import OutputError, RunError
 from pneumoscope.files import sha256_file
@@ -47,6 +48,8 @@ def test_the_mean_lies_between(run_folder: Path, tmp_path: Path) -> None:
     mean_of = result.bundle.training.weights["name"]
     ids = [read_bundle(run)[1].model_id for run in (run_folder, other)]
     assert mean_of is not None and all(each in mean_of for each in ids)
+    assert "of the first of several runs" in dict(model_facts(result.bundle))["Training"]
+    assert "best of" in dict(model_facts(read_bundle(run_folder)[1]))["Training"]
     assert 0 < result.bundle.threshold <= 1
     with pytest.raises(OutputError, match="already exists"):
         average_runs([run_folder, other], tmp_path / "mean")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pneumoscope.assessment.assessment import Assessment
 
 RULE = (
-    "By rule: the surest true positives, the surest misses and false alarms, and the "
+    "By rule: the surest true positives, the surest misses and false positives, and the "
     "decisions closest to the threshold."
 )
 LESION_RULE = (
@@ -43,7 +43,7 @@ def choose(found: Assessment) -> list[tuple[str, str]]:
     rules = (
         ("surest true positive", surest[(positive & (y == 1))[surest]]),
         ("missed, surest first", surest[::-1][(~positive & (y == 1))[surest[::-1]]]),
-        ("false alarm, surest first", surest[(positive & (y == 0))[surest]]),
+        ("false positive, surest first", surest[(positive & (y == 0))[surest]]),
         ("closest to the threshold", doubt),
     )
     chosen: dict[str, str] = {}

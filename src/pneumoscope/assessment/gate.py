@@ -31,7 +31,7 @@ def measure_gate(
     pictures: Sequence[tuple[str, Path]] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """False alarms on chest radiographs and detection of others, with 95 % intervals by patient.
+    """False positives on chest radiographs and detection of others, with 95 % intervals by patient.
 
     Args:
         gate: the input gate.

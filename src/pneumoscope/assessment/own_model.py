@@ -158,11 +158,7 @@ def model_facts(info: BundleInfo) -> list[tuple[str, str]]:
         *(("Member", each.model_id) for each in info.members),
         ("Start weights", f"{training.weights['name']} ({training.weights['licence']})"),
         ("Start weights' SHA-256", str(training.weights["sha256"] or "none")),
-        (
-            "Training",
-            f"preset {settings['preset']}, seed {settings['seed']}, best of {settings['epochs']} "
-            f"epochs: {training.selected_epoch + 1}",
-        ),
+        ("Training", f"preset {settings['preset']}, seed {settings['seed']}, {_epoch(info)}"),
         (
             "Threshold",
             f"{info.threshold:.4f} on the calibrated probability, fitted on {info.fitted_on}",
@@ -175,6 +171,14 @@ def model_facts(info: BundleInfo) -> list[tuple[str, str]]:
         ("Versions", ", ".join(f"{k} {v}" for k, v in training.versions.items())),
         ("Pneumoscope", info.version),
     ]
+
+
+def _epoch(info: BundleInfo) -> str:
+    """Which epoch's weights they are; of several runs each has its own."""
+    if info.members or info.training.weights.get("choice") == "average":
+        return "as of the first of several runs"
+    best = info.training.selected_epoch + 1
+    return f"best of {info.training.settings['epochs']} epochs: {best}"
 
 
 def _read(film: tuple[Path, tuple[int, int] | None], /, *, model: int | None = None) -> Radiograph:

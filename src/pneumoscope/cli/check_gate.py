@@ -31,9 +31,9 @@ def check_gate(
     ] = None,
     out: options.Figures = None,
 ) -> None:
-    """Measure the input gate: false alarms on chest radiographs, detection of other pictures.
+    """Measure the input gate: false positives on chest radiographs, detection of other pictures.
 
-    False alarms are counted on test, with 95 % intervals by patient: per cohort, view and source
+    False positives are counted on test, with 95 % intervals by patient: per cohort, view and source
     (the columns of these names), and on radiographs changed so little that they should pass.
     Rotations, inversion, heavy crops, noise and blanks are made of 500 of them. Of a CSV of
     train-gate the test part is used. Pictures in color are converted to gray here;

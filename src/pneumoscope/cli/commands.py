@@ -53,7 +53,7 @@ COMMANDS = {
     "The input gate": {
         "train-gate": "Train the input gate on the train radiographs and on pictures of other "
         "things.",
-        "check-gate": "Measure the input gate: false alarms on chest radiographs, detection of "
+        "check-gate": "Measure the input gate: false positives on chest radiographs, detection of "
         "other pictures.",
     },
 }

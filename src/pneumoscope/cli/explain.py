@@ -45,7 +45,7 @@ def explain(
 
     [dim]Examples:[/dim]
       pneumoscope explain film.png --bundle RUN
-      pneumoscope explain films/ --bundle RUN --methods gradcam,gradcam+mirror+lungs,layercam
+      pneumoscope explain films/ --bundle RUN --methods gradcam,gradcam+mirror+lungs,hirescam
     """
     from pneumoscope.assessment.explaining import explain_to_folder
     from pneumoscope.files import new_folder

@@ -99,7 +99,7 @@ class Ranking:
         area = np.sum(np.diff(fp, axis=1) * (tp[:, 1:] + tp[:, :-1]), axis=1) / 2.0
         flagged = tp[:, 1:] + fp[:, 1:]
         precision = np.divide(tp[:, 1:], flagged, out=np.zeros_like(flagged), where=flagged > 0.0)
-        # The tolerance keeps 10 false alarms in 100 at a specificity of .90 despite rounding.
+        # The tolerance keeps 10 false positives in 100 at a specificity of .90 despite rounding.
         allowed = (1.0 - specificity + 1e-9) * negatives
         reached = np.max(np.where(fp <= allowed[:, None], tp, 0.0), axis=1)
         either = np.where(negatives > 0.0, positives, 0.0)

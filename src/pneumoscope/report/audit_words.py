@@ -7,8 +7,9 @@ WHAT: dict[str, str] = {
     "stem. A heatmap that shows what was learnt must come to look different (Adebayo et al. 2018). "
     "The lungs factor, if the bundle has one, is left out.",
     "deletion": "On the radiographs called positive the hottest pixels are removed and filled from "
-    "their surroundings (ROAD, Rong et al. 2022). The score must fall more than when the coldest "
-    "go, and more than when the same shapes are removed at random places.",
+    "their surroundings (ROAD, Rong et al. 2022). The score must fall more than when "
+    "the same shapes are removed at random places. Removal of the coldest first is reported and "
+    "not tested.",
     "marker": "A bright disc or letter is stamped into a corner of every radiograph, negative or "
     "positive. It must neither flip decisions nor draw the heatmap's peak (Zech et al. 2018).",
     "places": "Where heatmaps of the radiographs called positive peak, and how much of their heat "

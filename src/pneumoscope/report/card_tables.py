@@ -105,8 +105,8 @@ def _localization(cohorts: Measured) -> CardTable:
                 lines.append([name, method, *_figures(figures, _LOCALIZATION)])
     return CardTable(
         "Localization",
-        "True positives of the test half of the patients, against drawn boxes of lesions or "
-        "outlines of lungs, beside plain Grad-CAM of the same model.",
+        "True positives, beside plain Grad-CAM of the same model. Against drawn lesions they are "
+        "those of the test half of the patients, against outlines of lungs alone of all patients.",
         ["Cohort", "Heatmap", *map(metric_name, _LOCALIZATION)],
         lines,
     )
@@ -173,7 +173,7 @@ def _shortcuts(before: Measured, after: Measured) -> CardTable:
 
 def _gate(gate: Measured) -> CardTable:
     alarms = [
-        [f"false alarms, {name}", number_text(entry["n"]), figure_text(entry["flagged"])]
+        [f"false positives, {name}", number_text(entry["n"]), figure_text(entry["flagged"])]
         for name, entry in (gate.get("false_alarms") or {}).items()
     ]
     kinds = [

@@ -66,7 +66,7 @@ def roc_figure(
     _operating_point(axes, alarms, found, name)
     if np.trapezoid(true_rate, false_rate) > _CROWDED:
         _enlarge_corner(axes)
-    name_axes(axes, "1 - specificity (false alarms)", "Sensitivity (found)")
+    name_axes(axes, "1 - specificity (false positives)", "Sensitivity (found)")
     add_legend(axes, "lower right")
     return figure
 

@@ -138,7 +138,7 @@ def confusion_figure(confusion: Mapping[str, int], *, names: Sequence[str]) -> F
     figure = new_figure()
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.25)
-    words = (("correctly cleared", "false alarms"), ("missed", "found"))
+    words = (("correctly cleared", "false positives"), ("missed", "found"))
     for row in range(2):
         for column in range(2):
             ink = "white" if shares[row, column] > 0.6 else INK

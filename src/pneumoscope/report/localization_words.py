@@ -52,8 +52,8 @@ FIGURES: dict[str, tuple[str, str]] = {
     ),
     "mean_iou@0.5": (
         "IoU at heat ≥ 0.5",
-        "Overlap of pixels of at least half the largest heat with the lesions, intersection over "
-        "union, mean over radiographs",
+        "Pixels with heat of at least 0.5 (a bundle's hottest pixel has the radiograph's "
+        "probability) against the lesions: intersection over union, mean over radiographs",
     ),
     "mean_iou": ("IoU at tuned heat", "The same at the heat threshold chosen on the tuning half"),
     "pxap": (
@@ -86,7 +86,8 @@ FIGURES: dict[str, tuple[str, str]] = {
     ),
     "mean_dice@0.5": (
         "Dice at heat ≥ 0.5",
-        "Dice coefficient of pixels of at least half the largest heat with the lesions",
+        "Dice coefficient of pixels with heat of at least 0.5 (a bundle's hottest pixel has the "
+        "radiograph's probability) and the lesions",
     ),
     "hit_rate": (
         "Hit rate",

@@ -34,7 +34,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "mcc": ("MCC", "Correlation of decision and truth, from -1 to 1"),
     "sensitivity_at_specificity": (
         "Sensitivity at specificity ≥\u00a0.90",
-        "Share found when at most one in ten negatives is a false alarm",
+        "Share found when at most one in ten negatives is a false positive",
     ),
     "brier": ("Brier score", "Mean squared error of the probability; 0 is perfect"),
     "ece": (
@@ -43,7 +43,8 @@ METRICS: dict[str, tuple[str, str]] = {
     ),
     "ece_of_chance": (
         "ECE by chance",
-        "What a perfectly calibrated model would have on as many radiographs, mostly",
+        "ECE of a perfectly calibrated model on the same number of radiographs: median and 95 % of "
+        "draws",
     ),
     "slope": ("Calibration slope", "1 is ideal; below 1 the probabilities are too extreme"),
     "intercept": ("Calibration intercept", "0 is ideal; above 0 the probabilities are too low"),
@@ -54,7 +55,10 @@ METRICS: dict[str, tuple[str, str]] = {
     "ece_before": ("ECE before calibration", ""),
     "ece_after": ("ECE after calibration", ""),
     "fitted_on": ("Fitted on", ""),
-    "promised": ("Coverage promised", "Of either label, called so or in the band"),
+    "promised": (
+        "Coverage promised",
+        "Share of each label classified correctly or in the review band",
+    ),
     "band_low": ("Band from probability", "From here on a radiograph is uncertain"),
     "band_high": ("Band to probability", "Up to here"),
     "uncertain": ("Uncertain", "Share of radiographs in the band"),

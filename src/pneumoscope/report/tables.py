@@ -100,7 +100,7 @@ def confusion_sentences(confusion: Mapping[str, int], labels: Sequence[str]) -> 
     tn, fp, fn, tp = (int(confusion[cell]) for cell in ("tn", "fp", "fn", "tp"))
     return [
         f"Of {tp + fn:,} radiographs labelled {positive}, {tp:,} were found and {fn:,} missed.",
-        f"Of {tn + fp:,} labelled {negative}, {tn:,} were cleared and {fp:,} were false alarms.",
+        f"Of {tn + fp:,} labelled {negative}, {tn:,} were cleared and {fp:,} were false positives.",
     ]
 
 
