@@ -25,6 +25,8 @@ from PIL import Image
 from pydicom import dcmread
 
 import pneumoscope
+from pneumoscope.bundles import read_onnx, write_onnx
+from pneumoscope.bundles.onnx_file import unseal
 from pneumoscope.dicom.objects import KINDS
 from pneumoscope.findings import Finding
 from pneumoscope.serve.app import create_app
@@ -264,6 +266,93 @@ def test_what_is_no_reading_is_refused(
     assert client.put("/v1/findings/0/reading", json={}).status_code == 404
 
 
+@pytest.mark.parametrize("field", ["note", "reader"])
+@pytest.mark.parametrize("letter", ["\0", "\a", "\x1f"])
+def test_control_characters_in_a_reading_are_refused(
+    client: TestClient, films: list[Path], field: str, letter: str
+) -> None:
+    _, body = sent(client, films[0])
+    place = f"/v1/findings/{body['findings'][0]['id']}/reading"
+    answer = client.put(place, json={field: f"a{letter}b"})
+    assert answer.status_code == 422
+    assert "Control characters" in answer.json()["detail"]
+    assert client.put(place, json={field: "a\tb\r\nc"}).status_code == 200
+
+
+def test_a_negative_reading_has_no_lesions_in_its_report(
+    client: TestClient, dicom_film: Path
+) -> None:
+    _, body = sent(client, dicom_film)
+    (found,) = body["findings"]
+    positive = found["finding"]["label"] == "PNEUMONIA"
+    box = {"x": 3, "y": 4, "width": 20, "height": 10}
+    for agrees in (True, False):
+        client.put(f"/v1/findings/{found['id']}/reading", json={"agrees": agrees, "boxes": [box]})
+        content = client.get(f"/v1/findings/{found['id']}/reading.dcm").content
+        report = dcmread(io.BytesIO(content))
+        drawn = [part for part in report.iterall() if part.keyword == "GraphicData"]
+        drawn = [part for part in report.iterall() if part.keyword == "GraphicData"]
+        # One of them is the radiograph itself.
+        assert len(drawn) == (2 if positive == agrees else 1)
+
+
+def recalibrated(engine: EngineSettings, folder: Path) -> EngineSettings:
+    """The same weights with another threshold and temperature: the model has the same name."""
+    known = read_onnx(engine.bundle)
+    info = known.info.model_copy(update={"threshold": 0.6, "temperature": 1.5})
+    write_onnx(folder / "other.onnx", unseal(known.model), info)
+    return replace(engine, bundle=folder / "other.onnx")
+
+
+def test_what_another_bundle_found_gets_no_objects_and_no_reading(
+    client: TestClient,
+    service: Service,
+    engine: EngineSettings,
+    dicom_film: Path,
+    tmp_path: Path,
+) -> None:
+    _, body = sent(client, dicom_film)
+    (found,) = body["findings"]
+    place = f"/v1/findings/{found['id']}"
+    reading = client.put(f"{place}/reading", json={"agrees": True}).json()
+    present = client.get("/v1/model").json()
+    assert found["bundle"] == present["bundle"]
+    # The server is started again with another calibration, and its store outlived it.
+    restarted = Service(ServeSettings(engine=recalibrated(engine, tmp_path)))
+    restarted.store = service.store
+    later = TestClient(create_app(restarted), base_url=LOCAL)
+    model = later.get("/v1/model").json()
+    assert model["model"] == present["model"] and model["bundle"] != present["bundle"]
+    for answer in (
+        later.get(f"{place}/dicom.zip"),
+        later.get(f"{place}/reading.dcm"),
+        later.put(f"{place}/reading", json={"agrees": False}),
+    ):
+        assert answer.status_code == 409
+        assert "Send the radiograph again" in answer.json()["detail"]
+    # The finding itself names its model and threshold; it can still be read.
+    kept = later.get(place).json()
+    assert kept["finding"] == found["finding"] and kept["reading"] == reading
+    for path in ("dicom.zip", "reading.dcm"):
+        assert client.get(f"{place}/{path}").status_code == 200
+    restarted._scratch.remove()
+
+
+def test_a_result_without_a_digest_is_of_the_model_that_it_names(
+    client: TestClient, service: Service, dicom_film: Path
+) -> None:
+    _, body = sent(client, dicom_film)
+    answer = service.store.get(body["findings"][0]["id"])
+    assert answer is not None
+    for key, name, status in (("a" * 32, None, 200), ("b" * 32, "other@12345678", 409)):
+        finding = Finding.model_validate_json(answer.finding)
+        if name is not None:
+            finding = finding.model_copy(update={"model": name})
+        old = replace(answer, key=key, finding=finding.json_line(), bundle=None)
+        service.store.add(old)
+        assert client.get(f"/v1/findings/{key}/dicom.zip").status_code == status
+
+
 def test_the_card_is_a_piece_of_html() -> None:
     card = rendered_card(
         "# Card\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n<script>x</script>![p](http://x/y)"
@@ -353,6 +442,51 @@ def test_a_token_is_asked_for(service: Service, films: list[Path]) -> None:
     assert sent(client, films[0])[0] == 200
 
 
+def test_with_a_token_a_proxy_may_have_another_name(service: Service) -> None:
+    app = create_app(service)
+    guarded = ServeSettings(engine=service.settings.engine, token=TOKEN)
+    app.user_middleware[0].kwargs["settings"] = guarded
+    client = TestClient(app, base_url=LOCAL, headers={"Host": "radiology.example"})
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    assert client.get("/v1/model").status_code == 401
+    assert client.get("/v1/model", headers=known).status_code == 200
+    own, foreign = ({"Origin": f"https://{name}.example"} for name in ("radiology", "evil"))
+    assert client.get("/v1/model", headers=known | own).status_code == 200
+    assert client.get("/v1/model", headers=known | foreign).status_code == 403
+
+
+def test_a_method_that_a_path_lacks_is_refused_with_those_it_has(client: TestClient) -> None:
+    for path, method, allowed in (
+        ("/v1/findings", "PUT", "POST"),
+        ("/v1/findings", "OPTIONS", "POST"),
+        ("/v1/findings", "GET", "POST"),
+        (f"/v1/findings/{'0' * 32}", "POST", "DELETE, GET, HEAD"),
+        (f"/v1/findings/{'0' * 32}/reading", "GET", "PUT"),
+        ("/v1/model", "DELETE", "GET, HEAD"),
+    ):
+        answer = client.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert client.get("/v1/nothing").status_code == 404
+    assert client.get("/main.js").status_code == 200
+
+
+def test_a_picture_that_there_is_not_has_its_reason(client: TestClient, films: list[Path]) -> None:
+    _, body = sent(client, films[0], b"no film")
+    usable, unusable = (f"/v1/findings/{found['id']}" for found in body["findings"])
+    told = client.get(f"{usable}/values.png")
+    assert told.status_code == 404 and "film.png" in told.json()["detail"]
+    for name in ("film", "values", "heatmap"):
+        assert "could not be used" in client.get(f"{unusable}/{name}.png").json()["detail"]
+
+
+def test_a_file_name_that_is_too_long_is_named(client: TestClient, films: list[Path]) -> None:
+    named = ("x" * 5000 + ".png", films[0].read_bytes())
+    answer = client.post("/v1/findings", files=[("files", named)])
+    assert answer.status_code == 400
+    assert "shorter file names" in answer.json()["detail"]
+
+
 def test_the_log_and_the_metrics_name_nobody(
     client: TestClient, films: list[Path], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -374,7 +508,7 @@ def test_what_was_accepted_is_finished_at_the_end(
 ) -> None:
     service = Service(ServeSettings(engine=engine, queue=8))
     service.start()
-    queue, folder = service.dispatcher.queue, service._folder
+    queue, folder = service.dispatcher.queue, service.folder
     jobs = []
     for index in range(5):
         assert queue.reserve(1)
@@ -444,7 +578,8 @@ def test_a_picture_that_was_not_judged_has_neither_number_nor_heat(client: TestC
     assert (found["finding"]["label"], found["finding"]["probability"]) == (None, None)
     assert found["film"] is not None
     assert found["heatmap"] is None
-    assert client.get(f"/v1/findings/{found['id']}/heatmap.png").status_code == 404
+    told = client.get(f"/v1/findings/{found['id']}/heatmap.png")
+    assert told.status_code == 404 and "not assessed" in told.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/v1/model", "/metrics", "/nowhere"])

@@ -244,9 +244,11 @@ def test_a_token_is_asked_for_once(
     with served(engine.bundle, "--token-file", str(token)) as (address, _):
         page = browser.new_page()
         page.goto(address)
+        page.locator("#token-dialog").wait_for()
+        assert not page.locator("#token-wrong").is_visible()
         page.fill("#token", "wrong")
         page.click("#token-use")
-        page.locator("#token-dialog").wait_for()
+        page.locator("#token-wrong").wait_for()
         page.fill("#token", token.read_text())
         page.keyboard.press("Enter")
         page.locator("#model:not(:empty)").wait_for()

@@ -27,6 +27,7 @@ class Answer:
         display: what the page shows beside the radiograph, as JSON; None for a radiograph that
             cannot be used.
         reading: what a person read on the radiograph, as JSON; None until somebody did.
+        bundle: digest of the bundle that found it; None in results of earlier versions.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Answer:
     values: bytes | None = None
     display: str | None = None
     reading: str | None = None
+    bundle: str | None = None
 
     @property
     def size(self) -> int:

@@ -47,20 +47,23 @@ def source_text(item: Explained) -> str | None:
     return json.dumps({"source": source.text(), "spacing": film.spacing})
 
 
-def zipped_objects(answer: Answer, info: BundleInfo, kinds: tuple[Kind, ...]) -> bytes:
+def zipped_objects(
+    answer: Answer, info: BundleInfo, kinds: tuple[Kind, ...], folder: Path
+) -> bytes:
     """A ZIP file of a result's objects, `KIND.dcm` each, without those that it cannot have.
 
     Args:
         answer: with a `source`.
         info: of the bundle that judged.
         kinds: which objects.
+        folder: private, where they are until they are zipped.
 
     Raises:
         OutputError: an object cannot be written, or does not read back.
     """
     result = _result(answer, info)
     stream = io.BytesIO()
-    with tempfile.TemporaryDirectory() as name, zipfile.ZipFile(stream, "w") as archive:
+    with tempfile.TemporaryDirectory(dir=folder) as name, zipfile.ZipFile(stream, "w") as archive:
         for path in write_objects(result, kinds, Path(name)):
             archive.write(path, path.name, zipfile.ZIP_DEFLATED)
     return stream.getvalue()
@@ -75,7 +78,9 @@ def reading_object(answer: Answer, reading: Reading, info: BundleInfo) -> bytes:
         info: of the bundle that found what was read.
     """
     assert reading.label is not None
-    boxes = tuple((box.x, box.y, box.width, box.height) for box in reading.boxes)
+    # Where the disease was read as absent, boxes that were drawn before mark nothing.
+    drawn = () if reading.label == info.labels[0] else reading.boxes
+    boxes = tuple((box.x, box.y, box.width, box.height) for box in drawn)
     said = PersonReading(reading.label, boxes, reading.note, reading.reader)
     stream = io.BytesIO()
     with warnings.catch_warnings():

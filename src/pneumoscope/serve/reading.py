@@ -12,6 +12,13 @@ from pneumoscope.serve.problems import Problem
 MOST_BYTES = 1 << 16
 """Of a reading as JSON."""
 
+# Control characters are not allowed in the texts of DICOM objects.
+_PLAIN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
+_NOT_PLAIN = (
+    "Control characters other than tabs and line ends are not allowed: remove them from note and "
+    "reader."
+)
+
 
 class ReaderBox(BaseModel):
     """A box that a person drew, in pixels of the radiograph."""
@@ -33,13 +40,15 @@ class NewReading(BaseModel):
         default=None, description="Whether the reader agrees with the finding; null: not said"
     )
     boxes: list[ReaderBox] = Field(default=[], max_length=50, description="Where the disease is")
-    note: str = Field(default="", max_length=2000)
-    reader: str = Field(default="", max_length=64, description="Who read it")
+    note: str = Field(default="", max_length=2000, pattern=_PLAIN)
+    reader: str = Field(default="", max_length=64, pattern=_PLAIN, description="Who read it")
 
 
 class Reading(NewReading):
-    """A reading as it is kept."""
+    """A reading as it is kept; readings of earlier versions may hold any text."""
 
+    note: str = ""
+    reader: str = Field(default="", description="Who read it")
     label: str | None = Field(
         description="The reader's label; null if the radiograph was not assessed or none was given"
     )
@@ -63,6 +72,8 @@ def parse_reading(
         sent = NewReading.model_validate_json(body)
     except ValidationError as error:
         places = ", ".join(sorted({".".join(map(str, part["loc"])) for part in error.errors()}))
+        if any(part["type"] == "string_pattern_mismatch" for part in error.errors()):
+            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, _NOT_PLAIN) from error
         raise Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             f"Not a reading: {places or 'the body is not JSON'}. See /openapi.json.",

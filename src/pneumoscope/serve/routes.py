@@ -26,6 +26,13 @@ from pneumoscope.serve.uploads import FIELD, FORM_TYPE, RAW_TYPES, read_body
 NOTICE = "Research use only. Not a medical device; not for diagnosis."
 _PNG = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 _GONE = "There is no such finding, or no more."
+_OUTDATED = (
+    "Another bundle than the server's present one found this. Send the radiograph again to analyse "
+    "it with the present bundle."
+)
+_UNUSABLE = "There is no such picture: the radiograph could not be used."
+_NO_HEAT = "There is no heatmap: the radiograph was not assessed."
+_NO_VALUES = "There are no separate values: film.png holds the radiograph's own."
 _Kept = TypeVar("_Kept", bound=BaseModel)
 
 
@@ -50,6 +57,10 @@ class FoundFilm(BaseModel):
     )
     reading: Reading | None = Field(description="What a person read; null until somebody did")
     dicom: str | None = Field(description="Where its DICOM objects are, if there can be any")
+    bundle: str | None = Field(
+        description="Digest of the bundle that found it, as `/v1/model` has the present one; null "
+        "in results of earlier versions"
+    )
 
     @classmethod
     def of(cls, answer: Answer) -> FoundFilm:
@@ -67,6 +78,7 @@ class FoundFilm(BaseModel):
             values=None if answer.values is None else f"{place}/values.png",
             display=_parsed(ShownFilm, answer.display),
             reading=_parsed(Reading, answer.reading),
+            bundle=answer.bundle,
         )
 
 
@@ -95,6 +107,7 @@ class Model(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
     model: str
+    bundle: str = Field(description="Digest of the bundle: weights, threshold, calibration")
     version: str = __version__
     runtime: str
     labels: tuple[str, str]
@@ -181,6 +194,14 @@ async def _answer(request: Request, key: str) -> Answer:
     return answer
 
 
+async def _present(request: Request, key: str) -> Answer:
+    """A result that the present bundle found: its labels and band belong to no other finding."""
+    answer = await _answer(request, key)
+    if service_of(request).found_by_another(answer):
+        raise Problem(HTTPStatus.CONFLICT, _OUTDATED)
+    return answer
+
+
 @router.get("/v1/findings/{key}", responses=responses(HTTPStatus.NOT_FOUND))
 async def get_finding(request: Request, key: str) -> FoundFilm:
     """A finding that is kept."""
@@ -206,7 +227,7 @@ async def delete_finding(request: Request, key: str) -> Response:
 )
 async def get_film(request: Request, key: str) -> Response:
     """The radiograph at its native resolution, bright = dense: 65535 is full scale."""
-    return _picture((await _answer(request, key)).film)
+    return _picture((await _answer(request, key)).film, _UNUSABLE)
 
 
 @router.get(
@@ -216,7 +237,8 @@ async def get_film(request: Request, key: str) -> Response:
 )
 async def get_heatmap(request: Request, key: str) -> Response:
     """The heatmap on the radiograph's pixels: 65535 is 1."""
-    return _picture((await _answer(request, key)).heatmap)
+    answer = await _answer(request, key)
+    return _picture(answer.heatmap, _NO_HEAT if answer.film else _UNUSABLE)
 
 
 @router.get(
@@ -226,7 +248,8 @@ async def get_heatmap(request: Request, key: str) -> Response:
 )
 async def get_values(request: Request, key: str) -> Response:
     """A DICOM radiograph's values after the modality transform; see `display.scale`."""
-    return _picture((await _answer(request, key)).values)
+    answer = await _answer(request, key)
+    return _picture(answer.values, _NO_VALUES if answer.film else _UNUSABLE)
 
 
 @router.put(
@@ -239,16 +262,19 @@ async def get_values(request: Request, key: str) -> Response:
     },
     responses=responses(
         HTTPStatus.NOT_FOUND,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.CONFLICT,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.UNPROCESSABLE_ENTITY,
     ),
 )
 async def put_reading(request: Request, key: str) -> Reading:
     """Keep a person's reading beside the finding; it takes the place of an earlier one."""
-    answer = await _answer(request, key)
+    answer = await _present(request, key)
     service = service_of(request)
     finding = Finding.model_validate_json(answer.finding)
-    body, size = await read_body(request, MOST_BYTES), (answer.width, answer.height)
+    body = await read_body(request, MOST_BYTES, service.settings.timeout)
+    size = (answer.width, answer.height)
     reading = parse_reading(body, finding, service.info.labels, size)
     if not await asyncio.to_thread(service.store.read, key, reading.model_dump_json()):
         raise Problem(HTTPStatus.NOT_FOUND, _GONE)
@@ -260,7 +286,12 @@ async def put_reading(request: Request, key: str) -> Reading:
     response_class=Response,
     responses={
         200: {"content": {"application/zip": {"schema": _SCHEMA}}},
-        **responses(HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.INTERNAL_SERVER_ERROR),
+        **responses(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+        ),
     },
 )
 async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Response:
@@ -269,7 +300,7 @@ async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Res
     They belong to the radiograph's patient and study, and name both. Only for radiographs that were
     DICOM.
     """
-    answer = await _answer(request, key)
+    answer = await _present(request, key)
     if answer.source is None:
         raise Problem(HTTPStatus.NOT_FOUND, "There are no DICOM objects for this radiograph.")
     from pneumoscope.dicom.objects import parse_kinds
@@ -281,7 +312,9 @@ async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Res
         raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from error
     service = service_of(request)
     async with service.making_objects:
-        content = await asyncio.to_thread(zipped_objects, answer, service.info, kinds)
+        content = await asyncio.to_thread(
+            zipped_objects, answer, service.info, kinds, service.folder
+        )
     return Response(content, media_type="application/zip")
 
 
@@ -290,12 +323,12 @@ async def get_objects(request: Request, key: str, objects: str = "sc,sr") -> Res
     response_class=Response,
     responses={
         200: {"content": {"application/dicom": {"schema": _SCHEMA}}},
-        **responses(HTTPStatus.NOT_FOUND),
+        **responses(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
     },
 )
 async def get_reading_object(request: Request, key: str) -> Response:
     """A person's reading of a DICOM radiograph as a Structured Report of its patient and study."""
-    answer = await _answer(request, key)
+    answer = await _present(request, key)
     reading = _parsed(Reading, answer.reading)
     if answer.source is None or reading is None or reading.label is None:
         raise Problem(
@@ -310,12 +343,9 @@ async def get_reading_object(request: Request, key: str) -> Response:
     return Response(content, media_type="application/dicom")
 
 
-def _picture(content: bytes | None) -> Response:
+def _picture(content: bytes | None, reason: str) -> Response:
     if content is None:
-        raise Problem(
-            HTTPStatus.NOT_FOUND,
-            "There is no such picture: the radiograph could not be used, or was not assessed.",
-        )
+        raise Problem(HTTPStatus.NOT_FOUND, reason)
     return Response(content, media_type="image/png")
 
 
@@ -328,6 +358,7 @@ async def get_model(request: Request) -> Model:
     review = None if info.review is None else (info.review.low, info.review.high)
     return Model(
         model=info.model_id,
+        bundle=service.digest,
         runtime=service.dispatcher.runtime,
         labels=info.labels,
         regions=RegionRule(threshold=info.region_threshold),

@@ -84,8 +84,9 @@ class Guard:
 
     def _refusal(self, path: str, method: str, headers: Headers) -> Problem | None:
         host = headers.get("host", "")
-        # Another site's name that resolves to this machine (DNS rebinding).
-        if self._local and not is_loopback(_name(host)):
+        # Another site's name that resolves to this machine (DNS rebinding): its page has no token.
+        tokenless = self._settings.token is None
+        if self._local and tokenless and not is_loopback(_name(host)):
             return Problem(HTTPStatus.MISDIRECTED_REQUEST, "This server is for this machine alone.")
         foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
         origin = headers.get("origin")

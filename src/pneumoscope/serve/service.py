@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from concurrent.futures import Future
+from dataclasses import replace
+from hashlib import sha256
 from http import HTTPStatus
-from pathlib import Path
 
 from starlette.requests import Request
 
 from pneumoscope.bundles import read_bundle
 from pneumoscope.bundles.info import CARD_FILE
+from pneumoscope.findings import Finding
 from pneumoscope.serve.dispatcher import Dispatcher
 from pneumoscope.serve.jobs import Answer, Job
 from pneumoscope.serve.lane import WorkerDied
 from pneumoscope.serve.metrics import Metrics
 from pneumoscope.serve.problems import Problem
+from pneumoscope.serve.scratch import Scratch
 from pneumoscope.serve.settings import ServeSettings
 from pneumoscope.serve.store import FolderStore, MemoryStore, Store
 from pneumoscope.serve.uploads import Uploads
@@ -38,6 +39,8 @@ class Service:
         self.settings = settings
         found, self.info = read_bundle(settings.engine.bundle)
         card = (found if found.is_dir() else found.parent) / CARD_FILE
+        # The threshold, the calibration and the weights: each can change under one model's name.
+        self.digest = sha256(self.info.model_dump_json().encode("utf-8")).hexdigest()
         self.card = card.read_text(encoding="utf-8") if card.is_file() else None
         self.store: Store = (
             MemoryStore(settings.keep_seconds, settings.keep_bytes)
@@ -48,8 +51,9 @@ class Service:
         self.metrics = Metrics(self.dispatcher)
         # Radiographs as large as the limits allow, several at once, would need much memory.
         self.making_objects = asyncio.Semaphore()
-        self._folder = Path(tempfile.mkdtemp(prefix="pneumoscope-"))
-        self._uploads = Uploads(settings, self._folder)
+        self._scratch = Scratch()
+        self.folder = self._scratch.path
+        self._uploads = Uploads(settings, self.folder)
 
     def start(self) -> None:
         """Start the worker.
@@ -60,13 +64,19 @@ class Service:
         try:
             self.dispatcher.start()
         except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._scratch.remove()
             raise
 
     def stop(self) -> None:
         """Finish what was accepted, then stop."""
         self.dispatcher.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.remove()
+
+    def found_by_another(self, answer: Answer) -> bool:
+        """Whether another bundle than this service's found a result that is kept."""
+        if answer.bundle not in (None, self.digest):
+            return True
+        return Finding.model_validate_json(answer.finding).model != self.info.model_id
 
     async def judge(self, request: Request) -> tuple[list[Answer], bool]:
         """Judge the radiographs of a request and keep their results.
@@ -93,7 +103,8 @@ class Service:
         jobs = [Job(key, path) for key, path in films.items()]
         for job in jobs:
             queue.put(job)
-        answers = await self._wait([job.answer for job in jobs])
+        found = await self._wait([job.answer for job in jobs])
+        answers = [replace(answer, bundle=self.digest) for answer in found]
         for answer in answers:
             self.metrics.film("judged" if answer.width else "unusable")
             await asyncio.to_thread(self.store.add, answer)

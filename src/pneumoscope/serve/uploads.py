@@ -24,6 +24,9 @@ RAW_TYPES = (
 _ALSO = ("image/jpg", "image/pjpeg", "image/x-png", "image/tif", "image/x-tiff")
 FORM_TYPE = "multipart/form-data"
 FIELD = "files"
+_LONG_HEADER = (
+    "The header of a file in the form is too long. Send shorter file names; they are ignored."
+)
 _CHUNK = 1 << 20
 _SKIPPING = 10.0
 
@@ -64,9 +67,8 @@ class Uploads:
                     await self._save(_bounded(request, most), films)
         except TimeoutError as error:
             self.discard(films)
-            raise Problem(
-                HTTPStatus.REQUEST_TIMEOUT,
-                "The upload took too long. Send fewer radiographs at a time.",
+            raise _too_slow(
+                "The upload took too long. Send fewer radiographs at a time."
             ) from error
         except ClientDisconnect as error:
             self.discard(films)
@@ -105,6 +107,8 @@ class Uploads:
                     if isinstance(upload, UploadFile):
                         await self._save(_chunks(upload), films)
         except (MultiPartException, HTTPException, KeyError, ValueError) as error:
+            if _says(error, "header size"):
+                raise Problem(HTTPStatus.BAD_REQUEST, _LONG_HEADER) from error
             raise Problem(
                 HTTPStatus.BAD_REQUEST,
                 f"Not a form with 1 to {count} files in the field '{FIELD}' and nothing else.",
@@ -120,17 +124,29 @@ class Uploads:
                 await asyncio.to_thread(stream.write, chunk)
 
 
-async def read_body(request: Request, most: int) -> bytes:
+async def read_body(request: Request, most: int, seconds: float) -> bytes:
     """A small body, whole.
 
     Raises:
-        Problem: it is larger than `most` bytes, or broke off.
+        Problem: it is larger than `most` bytes, takes longer than `seconds`, or broke off.
     """
     _check_announced(request, most)
     try:
-        return b"".join([chunk async for chunk in _bounded(request, most)])
+        async with asyncio.timeout(seconds):
+            return b"".join([chunk async for chunk in _bounded(request, most)])
+    except TimeoutError as error:
+        raise _too_slow("The body took too long to arrive. Send it again.") from error
     except ClientDisconnect as error:
         raise Problem(HTTPStatus.BAD_REQUEST, "The upload broke off.") from error
+
+
+def _says(error: BaseException | None, words: str) -> bool:
+    """Whether an error, or one that it came from, has these words in its message."""
+    while error is not None:
+        if words in str(error).lower():
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _check_announced(request: Request, most: int) -> None:
@@ -147,6 +163,11 @@ def _too_large(most: int) -> Problem:
         f"The body is larger than {_size(most)}. Send less.",
         {"Connection": "close"},
     )
+
+
+def _too_slow(detail: str) -> Problem:
+    # The rest of the body may never come: the connection is of no more use.
+    return Problem(HTTPStatus.REQUEST_TIMEOUT, detail, {"Connection": "close"})
 
 
 def _size(most: int) -> str:

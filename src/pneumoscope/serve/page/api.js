@@ -14,7 +14,7 @@ export class Refused extends Error {
 
 async function ask(path, options = {}, answerOf = (answer) => answer.json()) {
   for (;;) {
-    const headers = { ...options.headers, ...(token === null ? {} : { Authorization: `Bearer ${token}` }) };
+    const used = token, headers = { ...options.headers, ...(used === null ? {} : { Authorization: `Bearer ${used}` }) };
     let answer;
     try {
       answer = await fetch(path, { ...options, headers, credentials: "omit" });
@@ -25,7 +25,9 @@ async function ask(path, options = {}, answerOf = (answer) => answer.json()) {
       if (!answer.ok) throw await refusal(answer);
       return answerOf(answer);
     }
-    token = await (asking ??= tokenFromUser());
+    // Another request may have asked in the meantime.
+    if (token !== used) continue;
+    token = await (asking ??= tokenFromUser(Boolean(used)));
     asking = null;
   }
 }
@@ -36,10 +38,11 @@ async function refusal(answer) {
   return new Refused(answer.status, known.detail ?? `The server answered ${answer.status}.`, wait);
 }
 
-function tokenFromUser() {
+function tokenFromUser(wrong) {
   const dialog = document.getElementById("token-dialog"), field = document.getElementById("token");
   return new Promise((resolve) => {
     field.value = "";
+    document.getElementById("token-wrong").hidden = !wrong;
     dialog.showModal();
     const use = () => {
       if (field.value) dialog.close();

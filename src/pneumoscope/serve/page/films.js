@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { decodeGray16 } from "./png16.js";
+import { carried } from "./reading.js";
 import { about } from "./words.js";
 import { counted } from "./tone.js";
 
@@ -12,7 +13,7 @@ const FORGOTTEN = "The server has forgotten this radiograph. Open it again.";
  * @typedef {object} Entry  A film of the worklist.
  * @property {number} number
  * @property {string} name  Stays on this page.
- * @property {string} state  waiting, reading, queued, done, unusable
+ * @property {string} state  waiting, reading, queued, done, unusable; after a reload also: not sent
  * @property {string | null} reason  Why it is unusable.
  * @property {import("./intake.js").Source | null} source  null after a reload.
  * @property {object | null} found  The server's answer.
@@ -33,6 +34,11 @@ export class Films {
     this.waiting = [];
     this.running = 0;
     this.decoded = new Map();
+  }
+
+  /** Whether films are on their way; they would be lost with the page. */
+  get busy() {
+    return this.waiting.length + this.running > 0;
   }
 
   /** @param {Entry} entry */
@@ -81,10 +87,15 @@ export class Films {
       if (error.status !== 404) throw error;
     }
     if (!entry.source) throw new Error(FORGOTTEN);
-    const { reading } = entry;
+    const { reading } = entry, before = entry.found.finding;
     await this.judge(entry);
     if (entry.state !== "done") throw new Error(entry.reason);
-    if (reading) await api.putReading(entry.found.id, reading);
+    if (reading) {
+      // The server may run another model by now.
+      entry.reading = carried(reading, before, entry.found.finding);
+      this.changed(entry);
+      await api.putReading(entry.found.id, entry.reading);
+    }
     return this.kept(entry);
   }
 

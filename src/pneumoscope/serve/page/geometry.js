@@ -28,6 +28,12 @@ export function hung(directions) {
   return after(turn, [across === "R" ? -1 : 1, 0, 0, down === "H" ? -1 : 1]);
 }
 
+/** Whether a film is shown as in a mirror, against its usual hanging. @type {(turn: Turn, directions: [string, string] | null) => boolean} */
+export const isMirrored = ([a, b, c, d], directions) => {
+  const [e, f, g, h] = hung(directions);
+  return a * d - b * c !== e * h - f * g;
+};
+
 /**
  * What of the patient lies at each edge of the turned film.
  * @param {Turn} turn

@@ -1,7 +1,7 @@
 // Pointers on a film: move, window, pinch, swipe, draw and drag marks.
 
 import { onFilm, rectangle } from "./geometry.js";
-import { boxOf, corner } from "./marks.js";
+import { boxOf, corner, cut } from "./marks.js";
 
 const SHORTEST = 3;
 
@@ -85,10 +85,10 @@ export class Hands {
 
   end(event, point) {
     const { started, held, doing } = this;
-    this.held = this.doing = this.started = null;
+    this.forget();
     if (held) {
-      const { mark } = held, place = this.view.placing, shown = rectangle(place, boxOf(mark, this.view.film));
-      const tiny = Math.hypot(shown.width, shown.height) < SHORTEST * 2 || (doing === "mark" && Math.hypot(point.x - started.x, point.y - started.y) < SHORTEST);
+      const { mark } = held, place = this.view.placing, within = cut(mark, this.view.film), shown = rectangle(place, boxOf(mark, this.view.film));
+      const tiny = !within || Math.hypot(shown.width, shown.height) < SHORTEST * 2 || (doing === "mark" && Math.hypot(point.x - started.x, point.y - started.y) < SHORTEST);
       if (tiny) this.view.removeMark(mark);
       else this.view.hooks.marked();
       return;
@@ -100,9 +100,14 @@ export class Hands {
     this.view.hooks.swiped(x < 0 ? 1 : -1);
   }
 
-  /** A second finger, or the system, ends what a first one began. */
+  /** A second finger, the system, or another film ends what a first one began. */
   cancel() {
-    if (this.doing === "mark") this.view.removeMark(this.held.mark);
+    if (this.doing === "mark" || (this.doing === "corner" && !cut(this.held.mark, this.view.film))) this.view.removeMark(this.held.mark);
+    else if (this.doing === "corner") this.view.hooks.marked();
+    this.forget();
+  }
+
+  forget() {
     this.held = this.doing = this.started = null;
   }
 

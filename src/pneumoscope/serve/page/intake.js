@@ -29,17 +29,18 @@ export function dropped(transfer) {
  * @param {(words: string) => void} tell
  */
 export async function takeIn(items, add, tell) {
-  const left = { others: 0, room: MOST_FILES };
+  const left = { others: 0, unread: 0, room: MOST_FILES };
   for (const item of items) {
     try {
       if (item.isDirectory) await folder(item, left, add, tell);
-      else if (item.isFile) await given(await fileOf(item), item.name, left, add, tell);
-      else await given(item, item.webkitRelativePath || item.name, left, add, tell);
+      else if (item.isFile) await given(await fileOf(item), item.name, left, add);
+      else await given(item, item.webkitRelativePath || item.name, left, add);
     } catch (error) {
       tell(`${item.name} ${error.message}`);
     }
   }
-  if (left.others) tell(`${left.others} ${left.others === 1 ? "file is" : "files are"} no radiographs and were left out.`);
+  if (left.others) tell(`${left.others === 1 ? "1 file was" : `${left.others} files were`} left out: hidden, or not a radiograph.`);
+  if (left.unread) tell(`${left.unread === 1 ? "1 file of a ZIP file" : `${left.unread} files of ZIP files`} cannot be read. The worklist says why.`);
   if (left.room < 0) tell(`Only the first ${MOST_FILES} files were taken. Open the rest later.`);
 }
 
@@ -53,34 +54,40 @@ export function isFilm(head) {
   return head.length > 8 && (group === 2 || group === 8) && (/^(AE|CS|DA|DT|IS|LO|OB|PN|SH|SQ|ST|TM|UI|UL|US)$/.test(kind) || short);
 }
 
-async function given(file, name, left, add, tell) {
+async function given(file, name, left, add) {
   const head = new Uint8Array(await file.slice(0, HEAD).arrayBuffer());
-  if (isZip(head)) return archive(file, name, left, add, tell);
+  if (isZip(head)) return archive(file, left, add);
   const inFolder = name.includes("/");
-  if (inFolder && (ignored(name) || !isFilm(head))) left.others += ignored(name) ? 0 : 1;
+  if (inFolder && (ignored(name) || !isFilm(head))) left.others++;
   else if (left.room-- > 0) add({ name, blob: async (most) => bounded(file, most) });
 }
 
 async function folder(entry, left, add, tell) {
   const reader = entry.createReader();
-  for (let some; (some = await new Promise((done, failed) => reader.readEntries(done, failed))).length && left.room > 0;) {
+  for (let some; (some = await new Promise((done, failed) => reader.readEntries(done, failed))).length && left.room >= 0;) {
     for (const inside of some) {
-      if (inside.isDirectory) await folder(inside, left, add, tell);
-      else await given(await fileOf(inside), inside.fullPath.slice(1), left, add, tell);
+      try {
+        if (inside.isDirectory) await folder(inside, left, add, tell);
+        else await given(await fileOf(inside), inside.fullPath.slice(1), left, add);
+      } catch (error) {
+        // The other files of the folder go on.
+        tell(`${inside.name} ${error.message}`);
+      }
     }
   }
 }
 
-async function archive(file, name, left, add, tell) {
+async function archive(file, left, add) {
   let room = MOST_UNPACKED;
   for (const entry of await zipEntries(file)) {
-    if (ignored(entry.name)) continue;
-    const head = await entry.head(HEAD).catch((error) => tell(`${entry.name} in ${name} ${error.message}`));
-    if (!head) continue;
-    if (!isFilm(head)) left.others++;
+    const inside = cleaned(entry.name) || "unnamed", head = ignored(inside) ? null : await entry.head(HEAD).catch((error) => error);
+    if (head instanceof Error) {
+      left.unread++;
+      if (left.room-- > 0) add({ name: inside, blob: () => Promise.reject(head) });
+    } else if (!head || !isFilm(head)) left.others++;
     else if (left.room-- > 0) {
       add({
-        name: entry.name,
+        name: inside,
         blob: async (most) => {
           if (room <= 0) throw new Error(`is in a ZIP file that unpacks to more than ${MOST_UNPACKED / 2 ** 30} GB. Unpack it first.`);
           const bytes = await entry.bytes(most);
@@ -98,4 +105,15 @@ function bounded(file, most) {
 }
 
 const fileOf = (entry) => new Promise((done, failed) => entry.file(done, failed));
+
+/** A path of a ZIP file without "." and "..", so that none points out of its folder. */
+function cleaned(path) {
+  const parts = [];
+  for (const part of path.split(/[/\\]/)) {
+    if (part === "..") parts.pop();
+    else if (part && part !== ".") parts.push(part);
+  }
+  return parts.join("/");
+}
+
 const ignored = (name) => /(^|\/)(\.|__MACOSX\/|DICOMDIR$)/i.test(name);

@@ -15,7 +15,7 @@ import { remember, remembered } from "./session.js";
 import { themed } from "./theme.js";
 import { drawHistogram, PRESETS } from "./tone.js";
 import { View } from "./view.js";
-import { isAssessed, isPositive, lines } from "./words.js";
+import { isAssessed, isOutdated, isPositive, lines } from "./words.js";
 import { Worklist } from "./worklist.js";
 
 const $ = (id) => document.getElementById(id);
@@ -80,6 +80,7 @@ async function open(entry, view = active) {
   view.asked = entry;
   try {
     const film = await films.pixels(entry);
+    if (isOutdated(entry.found, model)) await learnModel();
     if (view.asked !== entry) return;
     view.entry = entry;
     $("welcome").hidden = true;
@@ -418,6 +419,7 @@ $("card").onclick = async () => {
     toast(error.message);
   }
 };
+addEventListener("beforeunload", (event) => films.busy && event.preventDefault());
 addEventListener("beforeprint", () => fillReport(active, model));
 
 let over = 0;
@@ -450,14 +452,19 @@ listenToKeys(() => Boolean(active.film), {
   ArrowLeft: arrow(60, 0), ArrowRight: arrow(-60, 0), ArrowUp: arrow(0, 60), ArrowDown: arrow(0, -60),
 });
 
+/** A server that was started again may run another bundle. */
+async function learnModel() {
+  model = await api.getModel();
+  films.most = model.max_bytes;
+  films.atATime = 2 + 2 * model.workers;
+  $("notice").textContent = model.notice;
+  $("card").hidden = model.card === null;
+  $("model").textContent = `${model.model}, ${model.runtime}. Version ${model.version}. Radiographs are forgotten after ${Math.round(model.keep_seconds / 60)} min.`;
+}
+
 async function begin() {
   try {
-    model = await api.getModel();
-    films.most = model.max_bytes;
-    films.atATime = 2 + 2 * model.workers;
-    $("notice").textContent = model.notice;
-    $("card").hidden = model.card === null;
-    $("model").textContent = `${model.model}, ${model.runtime}. Version ${model.version}. Radiographs are forgotten after ${Math.round(model.keep_seconds / 60)} min.`;
+    await learnModel();
   } catch (error) {
     toast(error.message);
   }

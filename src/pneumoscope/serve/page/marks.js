@@ -20,6 +20,23 @@ export function boxOf({ x0, y0, x1, y1 }, { width, height }) {
   };
 }
 
+/** Cut a box at the film's edges; false if nothing of it is left. Other marks may reach beyond them. @param {Mark} mark */
+export function cut(mark, { width, height }) {
+  if (mark.kind !== "box") return true;
+  for (const [names, most] of [[["x0", "x1"], width], [["y0", "y1"], height]]) {
+    for (const name of names) mark[name] = Math.min(Math.max(mark[name], 0), most);
+  }
+  return mark.x0 !== mark.x1 && mark.y0 !== mark.y1;
+}
+
+/** Move a mark by film pixels; a box stays within the film at its size. @param {Mark} mark */
+export function shift(mark, x, y, { width, height }) {
+  for (const [names, by, most] of [[["x0", "x1"], x, width], [["y0", "y1"], y, height]]) {
+    const ends = names.map((name) => mark[name]), low = -Math.min(...ends), high = most - Math.max(...ends);
+    for (const name of names) mark[name] += mark.kind === "box" ? Math.min(Math.max(by, low), high) : by;
+  }
+}
+
 /** @returns {Mark} */
 export const markOf = ({ x, y, width, height }) => ({ kind: "box", x0: x, y0: y, x1: x + width, y1: y + height });
 
@@ -29,13 +46,15 @@ export const markOf = ({ x, y, width, height }) => ({ kind: "box", x0: x, y0: y,
  */
 export function measured(mark, film) {
   const [tall, wide] = film.spacing ?? [film.aspect, 1], unit = film.spacing ? "mm" : "px";
+  if (mark.kind === "box") {
+    // As it is kept and exported.
+    const { width, height } = boxOf(mark, film);
+    return `${(width * wide).toFixed(0)} × ${(height * tall).toFixed(0)} ${unit}`;
+  }
   const across = Math.abs(mark.x1 - mark.x0) * wide, down = Math.abs(mark.y1 - mark.y0) * tall;
   if (mark.kind === "ruler") return `${Math.hypot(across, down).toFixed(1)} ${unit}`;
-  if (mark.kind === "area") {
-    const { mean, deviation } = statistics(mark, film);
-    return `${((Math.PI / 4) * across * down).toFixed(0)} ${unit}², mean ${mean.toFixed(0)}, SD ${deviation.toFixed(0)}`;
-  }
-  return `${across.toFixed(0)} × ${down.toFixed(0)} ${unit}`;
+  const { mean, deviation } = statistics(mark, film);
+  return `${((Math.PI / 4) * across * down).toFixed(0)} ${unit}², mean ${mean.toFixed(0)}, SD ${deviation.toFixed(0)}`;
 }
 
 /** Mean and standard deviation of the stored values in an ellipse. */

@@ -13,12 +13,15 @@ const READINGS = [
 /** Entries that a person gave a label. */
 const read = (entries) => entries.filter((entry) => entry.reading?.label);
 
+/** The boxes of a reading; a film that was read as negative has no lesion, whatever was drawn before. */
+const lesions = ({ label, boxes }, model) => (label === model.labels[0] ? [] : boxes);
+
 /** The worklist as CSV, a line for each film. */
 export function worklistTable(entries, model) {
   return table(WORKLIST, entries.map(({ name, state, reason, found, reading }) => {
     const finding = found?.finding;
     return [
-      name, state, finding?.label, finding?.probability, finding?.threshold, finding?.uncertain, finding?.gate?.reason,
+      words(name), state, finding?.label, finding?.probability, finding?.threshold, finding?.uncertain, finding?.gate?.reason,
       finding?.regions.length, words(finding?.summary), reading?.agrees, reading?.label, words(reading?.reader), words(reading?.note),
       finding?.model, model?.version, words(finding?.error ?? reason),
     ];
@@ -29,14 +32,15 @@ export function worklistTable(entries, model) {
 export function readingsTable(entries, model) {
   return table(READINGS, read(entries).map(({ name, found: { finding }, reading }) => [
     name, reading.label, reading.agrees, finding.label, finding.probability, finding.threshold, finding.uncertain,
-    reading.boxes.length, words(reading.reader), words(reading.note), finding.model, model.version,
+    lesions(reading, model).length, words(reading.reader), words(reading.note), finding.model, model.version,
   ]));
 }
 
 /** The reader's boxes as CSV; a line without numbers says that the film has no lesion. */
 export function boxesTable(entries, model) {
   const lines = read(entries).flatMap(({ name, reading }) => {
-    if (reading.boxes.length) return reading.boxes.map((box) => [name, box.x, box.y, box.width, box.height]);
+    const boxes = lesions(reading, model);
+    if (boxes.length) return boxes.map((box) => [name, box.x, box.y, box.width, box.height]);
     return reading.label === model.labels[0] ? [[name, null, null, null, null]] : [];
   });
   return table(["image", "x", "y", "width", "height"], lines);
@@ -48,7 +52,7 @@ export function coco(entries, model) {
   for (const { name, found, reading } of read(entries)) {
     const image = images.length + 1;
     images.push({ id: image, file_name: name, width: found.width, height: found.height, label: reading.label, agrees: reading.agrees, reader: reading.reader, note: reading.note });
-    for (const { x, y, width, height } of reading.boxes) {
+    for (const { x, y, width, height } of lesions(reading, model)) {
       annotations.push({ id: annotations.length + 1, image_id: image, category_id: 1, bbox: [x, y, width, height], area: width * height, iscrowd: 0 });
     }
   }

@@ -1,6 +1,6 @@
 // What is said about a film, in words and as a scale.
 
-import { isAssessed, isPositive, regionWords, verdict } from "./words.js";
+import { isAssessed, isOutdated, isPositive, OUTDATED, regionWords, verdict } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const percent = (value) => `${100 * value}%`;
@@ -15,11 +15,15 @@ export function showFinding(found, model) {
   $("gate").textContent = assessed ? "" : finding.summary;
   $("summary").hidden = !assessed;
   $("summary").textContent = finding.summary;
+  const outdated = isOutdated(found, model);
+  $("outdated").hidden = !outdated;
+  $("outdated").textContent = outdated ? OUTDATED : "";
   $("notes-part").hidden = finding.notes.length === 0;
   $("notes").replaceChildren(...finding.notes.map((note) => item(note)));
   $("meter").hidden = $("scale").hidden = !assessed;
   if (!assessed) return;
-  const review = model?.review ?? null;
+  // The band of one model says nothing of another one's probability.
+  const review = outdated ? null : (model?.review ?? null);
   $("mark").style.left = percent(probability);
   $("tick").style.left = percent(threshold);
   $("band").hidden = review === null;
@@ -57,10 +61,11 @@ function item(words) {
 /** Why what cannot be saved cannot. @returns {Record<string, string | null>} null where it can. */
 export function reasons(entry, model) {
   const none = entry ? null : "open a radiograph first";
+  const outdated = entry && isOutdated(entry.found, model) ? "found by another model or calibration" : null;
   return {
     png: none, json: none, text: none, report: none,
-    dicom: none ?? (entry.found.dicom ? null : "this radiograph has no DICOM study to which objects can belong"),
+    dicom: none ?? outdated ?? (entry.found.dicom ? null : "this radiograph has no DICOM study to which objects can belong"),
     heat: none ?? (isAssessed(entry.found.finding) ? null : "a radiograph that was not assessed has no heatmap"),
-    reading: none ?? (!entry.found.dicom ? "this radiograph has no DICOM study" : entry.reading?.label ? null : "agree or disagree first"),
+    reading: none ?? outdated ?? (!entry.found.dicom ? "this radiograph has no DICOM study" : entry.reading?.label ? null : "agree or disagree first"),
   };
 }

@@ -1,7 +1,7 @@
 // What a person reads on the film that is open: agreement, boxes, a note; kept on the server too.
 
 import { boxOf, markOf } from "./marks.js";
-import { isAssessed, isPositive } from "./words.js";
+import { isAssessed, isOutdated, isPositive, OUTDATED, plain } from "./words.js";
 
 /**
  * @typedef {object} Reading  As the server keeps it.
@@ -29,6 +29,13 @@ export function labelOf(agrees, finding, model) {
   return model.labels[Number(isPositive(finding) === agrees)];
 }
 
+/** A reading beside another finding of the same film: the person's label stays, what it says of the finding may change. */
+export function carried(reading, before, finding) {
+  if (before.label === finding.label) return reading;
+  if (reading.label === null || !isAssessed(finding)) return { ...reading, agrees: null, label: null };
+  return { ...reading, agrees: reading.label === finding.label };
+}
+
 /** Marks of a film as its reading has them. @param {Reading | null} reading */
 export const marksOf = (reading) => (reading?.boxes ?? []).map(markOf);
 
@@ -44,25 +51,32 @@ export class ReadingPanel {
     this.timers = new Map();
     $("agree").onclick = () => this.say(true);
     $("disagree").onclick = () => this.say(false);
-    $("note").oninput = () => this.change({ note: $("note").value });
+    $("note").oninput = () => this.change({ note: plain($("note").value) });
     $("reader").oninput = () => {
-      sessionStorage.setItem(READER, $("reader").value);
+      sessionStorage.setItem(READER, plain($("reader").value));
       if (this.entry?.reading) this.change({ reader: reader() });
     };
   }
 
   show(entry, model) {
+    // Text of one patient must not stand beside another one, even in a field that somebody types in.
+    const other = entry !== this.entry;
+    if (other) {
+      this.flush();
+      $("reading-state").textContent = "";
+    }
     this.entry = entry;
     this.model = model;
     const reading = entry?.reading ?? unread();
-    $("reading-controls").disabled = !entry;
-    if (document.activeElement !== $("note")) $("note").value = reading.note;
-    if (document.activeElement !== $("reader")) $("reader").value = reading.reader;
+    $("reading-controls").disabled = !entry || isOutdated(entry.found, model);
+    for (const name of ["note", "reader"]) if (other || document.activeElement !== $(name)) $(name).value = reading[name];
     for (const [id, value] of [["agree", true], ["disagree", false]]) $(id).setAttribute("aria-pressed", String(reading.agrees === value));
     $("reading-label").textContent = entry ? this.words(entry, reading) : "Open a radiograph to read it.";
   }
 
-  words({ found: { finding } }, reading) {
+  words({ found }, reading) {
+    const { finding } = found;
+    if (isOutdated(found, this.model)) return OUTDATED;
     if (reading.agrees === null) {
       return isAssessed(finding) ? `The model's label is ${finding.label}. Do you agree?` : "Do you agree that this radiograph cannot be assessed?";
     }
@@ -86,7 +100,7 @@ export class ReadingPanel {
 
   change(changes) {
     const { entry, model } = this;
-    if (!entry) return;
+    if (!entry || isOutdated(entry.found, model)) return;
     const reading = { ...(entry.reading ?? unread()), ...changes };
     entry.reading = { ...reading, label: labelOf(reading.agrees, entry.found.finding, model) };
     this.show(entry, model);
@@ -96,7 +110,13 @@ export class ReadingPanel {
     this.timers.set(entry, setTimeout(() => this.send(entry), WAIT));
   }
 
+  /** Send at once what waits to be sent of the film that is shown. */
+  flush() {
+    if (this.timers.has(this.entry)) this.send(this.entry);
+  }
+
   async send(entry) {
+    clearTimeout(this.timers.get(entry));
     this.timers.delete(entry);
     try {
       await this.keep(entry);

@@ -2,9 +2,10 @@
 
 const KEY = "pneumoscope-worklist";
 const WAIT = 300;
+const UNSENT = { state: "not sent", reason: "The page was closed or loaded again before this radiograph had an answer. Open it again." };
 let timer = null, list = () => [];
 
-/** Keep entries that have a finding or a reason. @param {() => object[]} entriesOf */
+/** Keep entries; one that still waits becomes one that was not sent. @param {() => object[]} entriesOf */
 export function remember(entriesOf, tell) {
   list = entriesOf;
   clearTimeout(timer);
@@ -13,10 +14,11 @@ export function remember(entriesOf, tell) {
 addEventListener("pagehide", () => timer && store(list(), () => undefined));
 
 function store(entries, tell) {
-  const kept = entries.filter((entry) => entry.found || entry.reason).map(({ name, state, reason, found, reading }) => ({
+  const kept = entries.map((entry) => {
+    const { name, state, reason, found, reading } = entry.found || entry.reason ? entry : { ...entry, ...UNSENT };
     // Tables of the display are asked for again.
-    name, state, reason, reading, found: found && { ...found, display: null },
-  }));
+    return { name, state, reason, reading, found: found && { ...found, display: null } };
+  });
   try {
     sessionStorage.setItem(KEY, JSON.stringify(kept));
   } catch {

@@ -1,9 +1,9 @@
 // One film on a canvas: moved, zoomed, turned, windowed, with heatmap, regions and marks on it.
 
 import { colours } from "./colours.js";
-import { AS_STORED, clockwise, edges, hung, mirrored, onFilm, placed, rectangle, turnedSize } from "./geometry.js";
+import { AS_STORED, clockwise, edges, hung, isMirrored, mirrored, onFilm, placed, rectangle, turnedSize } from "./geometry.js";
 import { Hands } from "./hands.js";
-import { drawMark } from "./marks.js";
+import { cut, drawMark, shift } from "./marks.js";
 import { bar, box, scaleBar, wrapped } from "./overlay.js";
 import { coarse, drawCoarse, paint, surface } from "./surface.js";
 import { fileWindow, isDull, least, presetWindow, shades } from "./tone.js";
@@ -56,6 +56,8 @@ export class View {
 
   /** @param {Film} film  @param {object[]} regions @param {import("./marks.js").Mark[]} marks */
   show(film, regions, marks) {
+    // What is being drawn belongs to the film before.
+    if (this.film) this.hands.cancel();
     this.film = film;
     this.regions = regions;
     this.marks = marks;
@@ -74,6 +76,7 @@ export class View {
   }
 
   clear() {
+    this.hands.forget();
     this.film = null;
     this.about.textContent = "";
     this.canvas.setAttribute("aria-label", "No radiograph");
@@ -233,13 +236,18 @@ export class View {
       this.caption.textContent = "";
       if (!this.film) return;
       this.compose(context, this.placing, line);
-      this.sides(context, line);
+      this.sides(context, this.placing, this.canvas, line);
       if (this.film.heat && this.display.opacity > 0) bar(context, this.display.map, this.canvas, line);
       if (this.lens) this.magnify(context, line);
-      const sides = this.film.directions ? "" : " · R and L not in the file";
-      const size = `${this.film.width} × ${this.film.height}`;
-      this.caption.textContent = `${this.film.name} · ${size} · ${Math.round(100 * this.zoom)} %${sides}`;
+      const size = `${this.film.width} × ${this.film.height}`, zoom = `${Math.round(100 * this.zoom)} %`;
+      this.caption.textContent = [this.film.name, size, zoom, ...this.lie()].join(" · ");
     });
+  }
+
+  /** What must be known about left and right. @returns {string[]} */
+  lie() {
+    const { directions } = this.film;
+    return [...(isMirrored(this.turn, directions) ? ["mirrored"] : []), ...(directions ? [] : ["R and L not in the file"])];
   }
 
   /** Film, heatmap, regions and marks; a line is `line` screen pixels wide. */
@@ -261,11 +269,11 @@ export class View {
     for (const mark of this.marks) drawMark(context, mark, this.film, place, line, mark === this.chosen);
   }
 
-  /** R and L of the patient at the film's edges, as the file's tags say. */
-  sides(context, line) {
+  /** R and L of the patient at the film's edges on a canvas of a size, as the file's tags say. */
+  sides(context, place, { width, height }, line) {
     if (!this.film.directions) return;
-    const { width, height } = this.canvas, names = edges(this.turn, this.film.directions);
-    const film = rectangle(this.placing, { x: 0, y: 0, width: this.film.width, height: this.film.height });
+    const names = edges(this.turn, this.film.directions);
+    const film = rectangle(place, { x: 0, y: 0, width: this.film.width, height: this.film.height });
     const size = 22 * line, within = (value, most) => Math.min(Math.max(value, size), most - size);
     context.font = `700 ${size}px sans-serif`;
     context.textAlign = "center";
@@ -317,9 +325,12 @@ export class View {
     this.settle();
     const [wide, tall] = turnedSize(this.turn, this.film), size = Math.max(11, Math.round(wide / 70));
     const canvas = surface(Math.round(wide), Math.round(tall)), context = canvas.getContext("2d");
-    const rows = wrapped(context, lines, size, wide - size), heat = this.film.heat && this.display.opacity > 0;
+    const place = placed(this.turn, this.film, 1, 0, 0), line = Math.max(size / 12, 1);
+    const lie = this.lie().join(", "), about = lie ? [`${lie[0].toUpperCase()}${lie.slice(1)}.`] : [];
+    const rows = wrapped(context, [...about, ...lines], size, wide - size), heat = this.film.heat && this.display.opacity > 0;
     canvas.height = Math.round(tall) + Math.ceil((rows.length + 0.6 + (heat ? 2.4 : 0)) * 1.4 * size);
-    this.compose(context, placed(this.turn, this.film, 1, 0, 0), Math.max(size / 12, 1));
+    this.compose(context, place, line);
+    this.sides(context, place, { width: wide, height: tall }, line);
     context.fillStyle = "#000";
     context.fillRect(0, Math.round(tall), canvas.width, canvas.height);
     context.fillStyle = "#fff";
@@ -337,10 +348,9 @@ export class View {
     if (!this.film) return;
     const { width, height } = this.canvas, place = this.placing;
     const one = onFilm(place, 0.4 * width, 0.4 * height), other = onFilm(place, 0.6 * width, kind === "ruler" ? 0.4 * height : 0.6 * height);
-    this.keep({ kind, x0: one.x, y0: one.y, x1: other.x, y1: other.y });
-  }
-
-  keep(mark) {
+    const mark = { kind, x0: one.x, y0: one.y, x1: other.x, y1: other.y };
+    // Where the film was moved out of the middle, there is nothing to mark.
+    if (!cut(mark, this.film)) return;
     this.marks.push(mark);
     this.chosen = mark;
     this.draw();
@@ -355,16 +365,23 @@ export class View {
   /** Move the chosen mark, or its second corner, by screen pixels. */
   nudge(x, y, resize) {
     const { chosen } = this, place = this.placing, from = onFilm(place, 0, 0), to = onFilm(place, x, y);
-    for (const name of resize ? ["1"] : ["0", "1"]) {
-      chosen[`x${name}`] += to.x - from.x;
-      chosen[`y${name}`] += to.y - from.y;
+    const across = to.x - from.x, down = to.y - from.y;
+    if (!resize) shift(chosen, across, down, this.film);
+    else {
+      chosen.x1 += across;
+      chosen.y1 += down;
+    }
+    if (!cut(chosen, this.film)) {
+      this.removeMark(chosen);
+      return;
     }
     this.draw();
     this.hooks.marked();
   }
 
   removeMark(mark) {
-    this.marks.splice(this.marks.indexOf(mark), 1);
+    const at = this.marks.indexOf(mark);
+    if (at >= 0) this.marks.splice(at, 1);
     if (this.chosen === mark) this.chosen = null;
     this.draw();
     this.hooks.marked();

@@ -3,6 +3,15 @@
 /** Whether the model assessed the film: it could be used, and the input gate did not flag it. */
 export const isAssessed = (finding) => finding.error === null && !finding.gate?.flagged;
 
+/** Whether another bundle found it than the one that the server runs now. */
+export const isOutdated = (found, model) => Boolean(found && model) && (found.bundle ? found.bundle !== model.bundle : found.finding.model !== model.model);
+
+export const OUTDATED = "Another model or calibration than the server's present one found this. Open the radiograph again to analyse it again.";
+
+/** Text without control characters, which DICOM and the server refuse; tabs and line ends stay. */
+// eslint-disable-next-line no-control-regex
+export const plain = (text) => text.replace(/[\0-\x08\x0b\x0c\x0e-\x1f]/g, "");
+
 export const isPositive = ({ probability, threshold }) => probability !== null && probability >= threshold;
 
 const name = (model) => ({ PNEUMONIA: "Opacity" })[model?.labels[1]] ?? model?.labels[1] ?? "Finding";

@@ -118,7 +118,7 @@ export class Worklist {
     row.setAttribute("aria-current", String(entry === this.current));
     row.classList.toggle("positive", Boolean(finding && isPositive(finding)));
     row.classList.toggle("warned", Boolean(finding?.uncertain));
-    row.classList.toggle("failed", entry.state === "unusable");
+    row.classList.toggle("failed", ["unusable", "not sent"].includes(entry.state));
   }
 
   made(entry) {
