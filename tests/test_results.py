@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pneumoscope.bundles import read_bundle
 from pneumoscope.evaluate import (
     Predictions,
     chance_calibration_error,
@@ -216,6 +217,11 @@ def test_the_second_round_is_quoted() -> None:
         first = found["first round"]["val_roc_auc"]
         assert all(run["val_roc_auc"][each] > first[each] - 0.01 for each in first)
     assert figures["mean of the three"] > figures["seed 42"] >= figures["first round"] + 0.005
+    passed = [name for name in figures if figures[name] >= figures["mean of the three"] + 0.005]
+    assert passed == ["without adults, seed 42"]
+    _, kept = read_bundle(RESULTS / "third_round")
+    assert kept.region_threshold == 0.3
+    assert str(kept.training.weights["sha256"]).startswith("4937a31a")
     rules = list(json.loads((RESULTS / "levers" / "thresholds.json").read_text()).values())
     assert len(rules) == 5
     for rule, ends, held_out in (
@@ -229,6 +235,21 @@ def test_the_second_round_is_quoted() -> None:
         shares = [each[rule]["held_out_balanced_accuracy"] for each in rules]
         assert short(float(np.mean(shares))) in held_out
         assert ends in text and held_out in text
+
+
+def test_what_a_set_adds_is_quoted() -> None:
+    text = (RESULTS / "README.md").read_text().split("### What each set adds")[1]
+    for name, splits in json.loads((RESULTS / "levers" / "sets.json").read_text()).items():
+        cells = [name]
+        for figures in (list(splits[split].values()) for split in ("val", "test")):
+            cells += [", ".join(short(each, 4) for each in figures), short(np.mean(figures), 4)]
+        assert f"| {' | '.join(cells)} |" in text
+    rounds = json.loads((RESULTS / "levers" / "rounds.json").read_text())
+    test = [
+        short(each, 4)
+        for each in rounds["without adults, mean of the two"]["test_roc_auc"].values()
+    ]
+    assert f"{', '.join(test[:3])} and {test[3]}" in text
 
 
 def _row(text: str, name: str, table: str) -> str:
