@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -15,10 +16,13 @@ from pydicom.uid import generate_uid
 from pynetdicom.presentation import build_context
 
 from pneumoscope.dicom import outcome
+from pneumoscope.dicom.node import worker
 from pneumoscope.dicom.node.destinations import associate, end, watched
 from pneumoscope.dicom.node.settings import parse_network
-from pneumoscope.dicom.objects import KINDS
+from pneumoscope.dicom.objects import _MAKERS, KINDS
 from pneumoscope.dicom.outcome import Outcome
+from pneumoscope.dicom.result import Result
+from pneumoscope.errors import OutputError
 from tests.dicom import peers
 from tests.dicom.films import NAME, film, info
 from tests.dicom.node_process import engine
@@ -337,3 +341,54 @@ def test_a_full_disk_while_reading_costs_no_film(
         send(node.port, *films(tmp_path / "in", 1))
         eventually(lambda: node.queue.counts()["results"] == 1)
         assert node.queue.counts()["quarantine"] == 0
+
+
+def fails(_: Result) -> Any:
+    raise ValueError(NAME)
+
+
+def test_a_kind_that_fails_keeps_no_other_from_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(_MAKERS, "gsps", fails)
+    with receiving() as receiver:
+        changes = {"kinds": ("sr", "gsps"), "destination": destination(receiver.port)}
+        with running(tmp_path, **changes) as node:
+            send(node.port, *films(tmp_path / "in", 1))
+            read(node, 1)
+    assert [str(made.Modality) for made in receiver.got] == ["SR"]
+    (said,) = [log for log in caplog.records if getattr(log, "event", "") == "object.left_out"]
+    assert vars(said)["fields"]["kind"] == "gsps"
+    assert said.getMessage().endswith("gsps cannot be made (ValueError)")
+    (done,) = (tmp_path / "queue" / "done").iterdir()
+    assert json.loads(done.read_text())["left_out"] == {"gsps": "gsps cannot be made (ValueError)"}
+    assert NAME not in caplog.text
+
+
+def test_a_film_without_any_object_ends_in_quarantine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("pneumoscope.dicom.node.worker._AFTER_ERROR_SECONDS", 0.01)
+    monkeypatch.setitem(_MAKERS, "gsps", fails)
+    with running(tmp_path, kinds=("gsps",)) as node:
+        send(node.port, *films(tmp_path / "in", 1))
+        eventually(lambda: node.queue.counts()["quarantine"] == 1)
+    said = [log for log in caplog.records if getattr(log, "event", "") == "film.failed"]
+    assert len(said) == worker.MOST_ATTEMPTS
+    assert said[0].getMessage().endswith("at the objects: gsps cannot be made (ValueError)")
+
+
+@pytest.mark.parametrize("error", [OutputError("does not read back"), OSError("truncated")])
+def test_only_what_the_system_refuses_is_tried_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Libraries raise OSError, too, where the radiograph is at fault."""
+    monkeypatch.setattr("pneumoscope.dicom.node.worker._AFTER_ERROR_SECONDS", 0.01)
+
+    def raises(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("pneumoscope.dicom.node.worker.tell", raises)
+    with running(tmp_path) as node:
+        send(node.port, *films(tmp_path / "in", 1))
+        eventually(lambda: node.queue.counts()["quarantine"] == 1)

@@ -6,6 +6,8 @@ import json
 import logging
 import re
 import socket
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -22,7 +24,7 @@ from typer.testing import CliRunner
 from pneumoscope.cli.app import app
 from pneumoscope.dicom.node import Node, TlsFiles
 from pneumoscope.dicom.node.log import JsonLines
-from pneumoscope.dicom.node.settings import NodeSettings
+from pneumoscope.dicom.node.settings import NodeSettings, parse_network
 from pneumoscope.errors import SettingsError
 from tests.dicom import peers
 from tests.dicom.films import PRIVATE, film
@@ -276,6 +278,33 @@ def test_status_shows_a_queue_and_its_node(tmp_path: Path) -> None:
         assert shown["waiting"]["results"]["films"] == 1
         assert shown["destination"] == f"DEST@127.0.0.1:{port}"
     assert "No node runs" in command("status", "--queue", queue)[1]
+
+
+def test_the_image_of_the_node_asks_for_its_health_without_a_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under `--allow-address`, a call from 127.0.0.1 would be counted as a stranger's."""
+    monkeypatch.setattr("pneumoscope.dicom.node.clerk._STATUS_SECONDS", 0.1)
+    file = Path(__file__).parents[2] / "Dockerfile"
+    node_part = file.read_text().partition("FROM base AS node")[2].partition("FROM")[0]
+    found = re.search(r"CMD (\[.+\])", node_part)
+    assert found is not None
+    _, *arguments = json.loads(found[1])
+    queue = tmp_path / "queue"
+    arguments[-1] = arguments[-1].replace("/var/lib/pneumoscope", queue.as_posix())
+
+    def healthy() -> bool:
+        check = [sys.executable, *arguments]
+        return subprocess.run(check, capture_output=True, check=False).returncode == 0
+
+    with running(tmp_path, networks=(parse_network("10.1.0.5"),)) as node:
+        eventually((queue / "status.json").exists)
+        assert healthy()
+        assert not node.tally.counts()["rejected"]
+        node._server.shutdown()
+        eventually(lambda: not healthy())
+        assert node.status()["problems"] == ["the port is closed: nobody listens"]
+    assert not healthy()
 
 
 def test_nothing_to_retry_is_an_error(tmp_path: Path) -> None:

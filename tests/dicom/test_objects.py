@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from pneumoscope.bundles.info import WEIGHTS_FILE
 from pneumoscope.dicom.deidentify import Pseudonyms
-from pneumoscope.dicom.objects import KINDS, Kind, parse_kinds, write_objects
+from pneumoscope.dicom.objects import _MAKERS, KINDS, Kind, parse_kinds, write_objects
 from pneumoscope.dicom.result import NOT_VERIFIED, Report, Result
 from pneumoscope.dicom.source import Source, read_source
 from pneumoscope.dicom.validation import check_file, report_regions, state_regions
@@ -407,6 +408,22 @@ def test_a_label_without_a_public_code_has_one_of_this_program(tmp_path: Path) -
     assert ("positive-label", "52101004") in found
 
 
+def test_the_device_is_one_on_any_radiograph(tmp_path: Path) -> None:
+    def device(made: Result, pseudonyms: Pseudonyms | None = None) -> str:
+        (path,) = write_objects(made, ["sr"], tmp_path / "out", pseudonyms)
+        (uid,) = [item.UID for item in dcmread(path).ContentSequence if item.ValueType == "UIDREF"]
+        return str(uid)
+
+    made = result(film(tmp_path / "film.dcm"))
+    other = result(film(tmp_path / "other.dcm", SOPInstanceUID=generate_uid()), threshold=0.5)
+    key = Pseudonyms(bytes(range(32)))
+    hidden = replace(other, source=key.apply(other.source))
+    assert device(made) == device(other) == device(hidden, key)
+    assert re.fullmatch(r"2\.25\.[1-9]\d{1,38}", device(made))
+    retrained = made.info.model_copy(update={"files": {WEIGHTS_FILE: "cd34" * 16}})
+    assert device(replace(made, info=retrained)) != device(made)
+
+
 def test_the_report_says_what_was_found(tmp_path: Path) -> None:
     written(tmp_path, result(film(tmp_path / "film.dcm")), "sr")
     report: Any = highdicom.sr.srread(tmp_path / "out" / "sr.dcm")
@@ -488,10 +505,34 @@ def test_an_object_that_says_something_else_is_found_out(tmp_path: Path, kind: K
 def test_what_does_not_read_back_is_not_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pneumoscope.dicom.objects.check_file", lambda *_: "another heatmap")
-    with pytest.raises(OutputError, match="does not read back"):
+    monkeypatch.setattr(
+        "pneumoscope.dicom.objects.check_file",
+        lambda _, kind, __: "another heatmap" if kind == "sr" else None,
+    )
+    failed: dict[str, str] = {}
+    made = result(film(tmp_path / "film.dcm"))
+    (path,) = write_objects(made, ["sc", "sr"], tmp_path / "out", None, failed.__setitem__)
+    assert list((tmp_path / "out").iterdir()) == [path] == [tmp_path / "out" / "sc.dcm"]
+    assert failed == {"sr": "sr does not read back as it was meant (another heatmap)"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_that_fails_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: Kind
+) -> None:
+    def fails(_: Result) -> Any:
+        raise ValueError(NAME)
+
+    monkeypatch.setitem(_MAKERS, kind, fails)
+    assert set(written(tmp_path, result(film(tmp_path / "film.dcm")))) == set(KINDS) - {kind}
+    assert f"The DICOM object {kind} cannot be made (ValueError) and was left out." in caplog.text
+    assert NAME not in caplog.text
+
+
+def test_a_disk_that_refuses_ends_the_writing(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputError):
         write_objects(result(film(tmp_path / "film.dcm")), ["sr"], tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize("elements", [{}, {"VOILUTSequence": [lookup_table(np.arange(256), 0, 8)]}])

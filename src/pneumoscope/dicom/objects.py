@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,12 +16,13 @@ from pneumoscope.dicom.secondary_capture import secondary_capture
 from pneumoscope.dicom.segmentation import region_segmentation, segmentation
 from pneumoscope.dicom.structured_report import structured_report
 from pneumoscope.dicom.validation import check_file
-from pneumoscope.errors import OutputError, SettingsError
+from pneumoscope.errors import SettingsError
 from pneumoscope.files import atomic_path
 
 Kind = Literal["sc", "seg", "regions", "sr", "gsps"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DEFAULT_KINDS: tuple[Kind, ...] = ("sc", "sr")
+_LOG = logging.getLogger(__name__)
 _MAKERS: dict[Kind, Callable[[Result], Any]] = {
     "sc": secondary_capture,
     "seg": segmentation,
@@ -48,11 +51,13 @@ def parse_kinds(text: str) -> tuple[Kind, ...]:
 def kinds_for(result: Result, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
     """Those of `kinds` that there can be for a radiograph.
 
-    A presentation state is for gray radiographs; segmentations for radiographs where the disease is
-    asserted, that of regions where there are any.
+    A presentation state is for radiographs stored in gray; segmentations for radiographs where the
+    disease is asserted, that of regions where there are any.
     """
     none: set[Kind] = set()
-    if result.source.dataset.SamplesPerPixel != 1:
+    # A palette has one sample per pixel, and is colour all the same.
+    photometric = str(result.source.dataset.get("PhotometricInterpretation") or "").strip().upper()
+    if result.source.dataset.SamplesPerPixel != 1 or photometric.startswith("PALETTE"):
         none.add("gsps")
     if result.verdict != "present":
         none |= {"seg", "regions"}
@@ -61,19 +66,37 @@ def kinds_for(result: Result, kinds: Iterable[Kind]) -> tuple[Kind, ...]:
     return tuple(kind for kind in kinds if kind not in none)
 
 
+def say_left_out(kind: Kind, problem: str) -> None:
+    """Log that an object was left out."""
+    _LOG.warning("%s", left_out(problem), extra={"kind": kind})
+
+
+def left_out(problem: str) -> str:
+    """The sentence about an object that `write_objects` left out, without patient data."""
+    return f"The DICOM object {problem} and was left out."
+
+
 def write_objects(
-    result: Result, kinds: Sequence[Kind], folder: Path, pseudonyms: Pseudonyms | None = None
+    result: Result,
+    kinds: Sequence[Kind],
+    folder: Path,
+    pseudonyms: Pseudonyms | None = None,
+    failed: Callable[[Kind, str], object] = say_left_out,
 ) -> list[Path]:
     """Write the objects of a result as `KIND.dcm`, each read back and checked.
+
+    A kind that fails on a radiograph is left out: the others are worth having without it.
 
     Args:
         result: what to tell; its source has been through `pseudonyms` if there are any.
         kinds: which objects; those that cannot be made for this radiograph are left out.
         folder: created if missing; files of the same names are replaced.
         pseudonyms: given, the objects are marked as de-identified and their dates removed.
+        failed: called with each kind that failed, and with what was wrong: words that name the
+            kind and nothing of the patient.
 
     Raises:
-        OutputError: a file cannot be written, or does not read back as it was meant.
+        OutputError: a file cannot be written.
     """
     paths = []
     for kind in kinds_for(result, kinds):
@@ -81,22 +104,38 @@ def write_objects(
         with warnings.catch_warnings():
             # Names without "^" and the like, which the radiograph has already.
             warnings.simplefilter("ignore")
-            made = _MAKERS[kind](result)
-            _add_context(made, result)
-            if pseudonyms is not None:
-                pseudonyms.mark(made)
-            with atomic_path(path) as temporary:
-                made.save_as(temporary, enforce_file_format=True)
-                problem = check_file(temporary, kind, result)
-        if problem is not None:
+            problem = _write(result, kind, path, pseudonyms)
+        if problem is None:
+            paths.append(path)
+        else:
             path.unlink(missing_ok=True)
-            raise OutputError(
-                f"does not read back as it was written ({problem})",
-                path=path,
-                remedy="check the disk; if it is sound, report this",
-            )
-        paths.append(path)
+            failed(kind, problem)
     return paths
+
+
+def _write(result: Result, kind: Kind, path: Path, pseudonyms: Pseudonyms | None) -> str | None:
+    """Write one object; what is wrong with it, None if nothing is."""
+    try:
+        content = _encoded(result, kind, pseudonyms)
+    except MemoryError:
+        raise
+    except Exception as error:  # Messages can quote values, that is names.
+        return f"{kind} cannot be made ({type(error).__name__})"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+        problem = check_file(temporary, kind, result)
+    return None if problem is None else f"{kind} does not read back as it was meant ({problem})"
+
+
+def _encoded(result: Result, kind: Kind, pseudonyms: Pseudonyms | None) -> bytes:
+    made = _MAKERS[kind](result)
+    _add_context(made, result)
+    if pseudonyms is not None:
+        pseudonyms.mark(made)
+    # Encoded before there is a file: what fails here is the object, what fails later the disk.
+    stream = BytesIO()
+    made.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
 
 
 def _add_context(made: Any, result: Result) -> None:

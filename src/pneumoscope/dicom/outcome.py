@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pneumoscope.bundles import BundleInfo
 from pneumoscope.dicom.deidentify import Pseudonyms
-from pneumoscope.dicom.objects import Kind, write_objects
+from pneumoscope.dicom.objects import Kind, left_out, write_objects
 from pneumoscope.dicom.result import Report, Result
 from pneumoscope.dicom.source import read_source
 from pneumoscope.errors import ImageError
@@ -34,6 +34,7 @@ class Outcome:
             `duplicate` (the same radiograph was read before, from another file).
         reason: why it was not chosen, or what the gate found; None if nothing is the matter.
         objects: paths of the objects, relative to the output folder.
+        left_out: kinds of objects that failed on this radiograph, with what was wrong.
     """
 
     image: str
@@ -41,6 +42,7 @@ class Outcome:
     decided_by: Literal["tags", "reading", "gate", "duplicate"]
     reason: str | None
     objects: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Its line in `selection.jsonl`."""
@@ -75,10 +77,11 @@ def tell(
         predecessor: the report of an earlier reading of this radiograph; None if none is known.
 
     Returns:
-        The outcome, and the finding: an error where the file lacks what objects must refer to.
+        The outcome, and the finding: an error where the file lacks what objects must refer to, a
+        note where an object was left out.
 
     Raises:
-        OutputError: an object cannot be written, or does not read back.
+        OutputError: an object cannot be written.
     """
     finding = item.finding
     if finding.error is not None:
@@ -96,6 +99,11 @@ def tell(
             finding.image, ImageError(error.problem, remedy=error.remedy), finding.model
         )
         return Outcome(finding.image, False, "reading", failed.error), failed
-    written = write_objects(result, kinds, out / folder, pseudonyms)
+    missing: dict[str, str] = {}
+    written = write_objects(result, kinds, out / folder, pseudonyms, missing.__setitem__)
     names = tuple(path.relative_to(out).as_posix() for path in written)
-    return Outcome(finding.image, True, "gate" if gate else "tags", reason, names), finding
+    if missing:
+        notes = (*finding.notes, *map(left_out, missing.values()))
+        finding = finding.model_copy(update={"notes": notes})
+    by: Literal["tags", "gate"] = "gate" if gate else "tags"
+    return Outcome(finding.image, True, by, reason, names, missing), finding

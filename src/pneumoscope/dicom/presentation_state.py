@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pneumoscope.dicom.result import NOT_VERIFIED, Result, series
+from pneumoscope.dicom.tone import tone_of_result, without_tone
 from pneumoscope.findings import Region
 
 _MARGIN = 0.02
@@ -17,16 +18,15 @@ def presentation_state(result: Result) -> Any:
 
     Coordinates are in pixels of the radiograph between pixel edges, as regions are: 0\\0 is the
         top-left
-    corner of the top-left pixel (PS3.3 C.10.5.1.2).
+    corner of the top-left pixel (PS3.3 C.10.5.1.2). The gray is what the model read; see `tone`.
     """
-    from highdicom import PresentationLUTTransformation
     from highdicom.pr import (
         GraphicAnnotation,
         GraphicLayer,
         GrayscaleSoftcopyPresentationState,
     )
 
-    source = result.source.dataset
+    source = without_tone(result.source.dataset)
     layer = GraphicLayer("PNEUMOSCOPE", order=1, description=NOT_VERIFIED)
     annotation = GraphicAnnotation(
         [source],
@@ -34,17 +34,13 @@ def presentation_state(result: Result) -> Any:
         graphic_objects=[_box(region) for region in result.finding.regions] or None,
         text_objects=_texts(result),
     )
-    # The polarity that a viewer would give the radiograph alone (PS3.3 C.11.6).
-    inverse = source.PhotometricInterpretation == "MONOCHROME1"
     return GrayscaleSoftcopyPresentationState(
         [source],
         content_label="PNEUMOSCOPE",
         content_description=NOT_VERIFIED,
         graphic_annotations=[annotation],
         graphic_layers=[layer],
-        presentation_lut_transformation=PresentationLUTTransformation(
-            presentation_lut_shape="INVERSE" if inverse else "IDENTITY"
-        ),
+        **tone_of_result(result),
         **series(result, "gsps", 3, "boxes"),
     )
 

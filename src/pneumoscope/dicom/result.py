@@ -110,7 +110,12 @@ class Result:
             __version__,
             *names,
         )
-        return f"2.25.{uuid5(_NAMESPACE, '/'.join(map(str, said))).int}"
+        return _uid(*said)
+
+    @property
+    def device_uid(self) -> str:
+        """The UID of this version of the program with this model; the same on any radiograph."""
+        return _uid("device", self.model_digest, __version__)
 
     @property
     def flagged(self) -> bool:
@@ -164,6 +169,10 @@ class Result:
                 numbers += f"; indeterminate from {low:.3f} to {high:.3f}"
             found.append(numbers)
         return [*found, *finding.notes, f"Pneumoscope {__version__}, {finding.model}", NOT_VERIFIED]
+
+
+def _uid(*said: object) -> str:
+    return f"2.25.{uuid5(_NAMESPACE, '/'.join(map(str, said))).int}"
 
 
 def series(result: Result, kind: str, number: int, description: str) -> Mapping[str, Any]:

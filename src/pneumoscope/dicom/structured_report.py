@@ -126,7 +126,7 @@ def _observer(result: Result) -> Any:
     from pydicom.sr.codedict import codes
 
     device = DeviceObserverIdentifyingAttributes(
-        uid=result.uid("device"),
+        uid=result.device_uid,
         name=MANUFACTURER,
         manufacturer_name=MANUFACTURER,
         model_name=result.finding.model,

@@ -78,6 +78,8 @@ class Node:
 
     def _problems(self) -> tuple[str, ...]:
         found = [f"the {name} has stopped" for name, loop in self._loops.items() if not loop.alive]
+        if self._server is not None and not self._server.thread.is_alive():
+            found.append("the port is closed: nobody listens")
         if self.queue.free() < self.settings.min_free:
             found.append("the disk is full: radiographs are refused")
         return tuple(found)

@@ -21,6 +21,8 @@ _HANDSHAKE_SECONDS, _TIMEOUT_SECONDS = 30.0, 120.0
 def start_scp(intake: Intake, reported: Callable[[Any], tuple[int, None]] | None = None) -> Any:
     """Listen in a thread; the returned server has `server_address`, and `ae.shutdown()` ends it.
 
+    Its `thread` is alive as long as it listens.
+
     Args:
         intake: the node's.
         reported: given, handles answers about storage commitment.
@@ -45,7 +47,7 @@ def start_scp(intake: Intake, reported: Callable[[Any], tuple[int, None]] | None
     for kind in FILMS:
         entity.add_supported_context(kind, transfer_syntaxes())
     try:
-        server = entity.make_server(
+        server: Any = entity.make_server(
             (settings.host, settings.port),
             ssl_context=None if settings.tls is None else settings.tls.server(),
             evt_handlers=[
@@ -62,7 +64,8 @@ def start_scp(intake: Intake, reported: Callable[[Any], tuple[int, None]] | None
             remedy="choose another port, or stop who has it",
         ) from error
     entity._servers.append(server)
-    Thread(target=server.serve_forever, name="scp", daemon=True).start()
+    server.thread = Thread(target=server.serve_forever, name="scp", daemon=True)
+    server.thread.start()
     return server
 
 

@@ -29,6 +29,10 @@ _IDLE_SECONDS = 5.0
 _AFTER_ERROR_SECONDS = 5.0
 
 
+class _NothingMade(Exception):
+    """Every object of a radiograph failed; the text names kinds, and nothing of the patient."""
+
+
 class Worker(Loop):
     """Reads radiograph after radiograph until told to stop.
 
@@ -55,6 +59,7 @@ class Worker(Loop):
         self._engine = engine
         self._kinds, self._pseudonyms, self._gate = kinds, pseudonyms, gate
         self._tally = tally
+        self._step = ""
 
     def _run(self) -> None:
         for seen in self._looks():
@@ -68,6 +73,7 @@ class Worker(Loop):
 
     def _attempt(self, key: str, path: Path) -> None:
         staged = None
+        self._step = "the queue"
         try:
             times = self._queue.begin(key)
             if times > MOST_ATTEMPTS:
@@ -83,21 +89,24 @@ class Worker(Loop):
                 return
             staged = self._queue.staging(key)
             outcome, film = self._read(key, path, staged)
+            self._step = "the queue"
             self._queue.processed(key, staged, note(outcome), film)
         except Exception as error:  # The radiograph stays where it is.
             say(
                 logging.ERROR,
                 "film.failed",
-                "radiograph {film} failed: {error}",
+                "radiograph {film} failed at {step}: {error}",
                 film=key[:12],
-                error=type(error).__name__,
+                step=self._step,
+                error=_said(error),
             )
             if staged is not None:
                 shutil.rmtree(staged, ignore_errors=True)
-            if isinstance(error, OSError | OutputError):  # Not the radiograph's fault.
+            if _is_of_the_disk(error):  # Not the radiograph's fault.
                 self._queue.begin_again(key)
             self._stop.wait(_AFTER_ERROR_SECONDS)
             return
+        self._tell_left_out(key, outcome)
         self._tally.add("films", "read" if outcome.chosen else outcome.decided_by)
         say(
             logging.INFO,
@@ -111,10 +120,22 @@ class Worker(Loop):
             reason=outcome.reason,
         )
 
+    def _tell_left_out(self, key: str, outcome: Outcome) -> None:
+        for kind, problem in outcome.left_out.items():
+            say(
+                logging.WARNING,
+                "object.left_out",
+                "radiograph {film}: {problem}",
+                film=key[:12],
+                kind=kind,
+                problem=problem,
+            )
+
     def _read(self, key: str, path: Path, staged: Path) -> tuple[Outcome, str | None]:
         """What became of a radiograph, and what identifies it; None where it was not read."""
         from pneumoscope.inference import explain_in
 
+        self._step = "reading"
         try:
             refuse_unless_chest_film(path)
         except ImageError as error:
@@ -127,9 +148,11 @@ class Worker(Loop):
         twin = self._queue.twin(film, key)
         if twin is not None:
             return Outcome(key, False, "duplicate", f"the same radiograph as {twin:.12}"), None
+        self._step = "the model"
         (item,) = explain_in(
             self._engine, [(key, radiograph)], read=_as_read, batch_size=1, gate=self._gate
         )
+        self._step = "the objects"
         outcome, _ = tell(
             item,
             path,
@@ -140,6 +163,8 @@ class Worker(Loop):
             self._pseudonyms,
             self._predecessor(film),
         )
+        if outcome.left_out and not outcome.objects:  # Quarantine keeps the radiograph.
+            raise _NothingMade("; ".join(outcome.left_out.values()))
         self._remember(film, staged / "sr.dcm")
         return outcome, film
 
@@ -165,6 +190,17 @@ def _as_read(radiograph: Radiograph, /, *, model: int | None = None) -> Radiogra
     return radiograph
 
 
+def _said(error: Exception) -> str:
+    """An error for the log; the messages of others can quote values, that is names."""
+    return str(error) if isinstance(error, _NothingMade) else type(error).__name__
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether the system refused to read or write; libraries raise OSError without a number."""
+    cause = error.__cause__ if isinstance(error, OutputError) else error
+    return isinstance(cause, OSError) and cause.errno is not None
+
+
 def note(outcome: Outcome) -> dict[str, Any]:
     """What is kept of an outcome: no names of files, no answer about the patient."""
     return {
@@ -172,4 +208,5 @@ def note(outcome: Outcome) -> dict[str, Any]:
         "decided_by": outcome.decided_by,
         "reason": outcome.reason,
         "objects": len(outcome.objects),
+        **({"left_out": dict(outcome.left_out)} if outcome.left_out else {}),
     }
