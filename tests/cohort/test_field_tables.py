@@ -228,6 +228,127 @@ def test_any_table_by_column_and_words(tmp_path: Path) -> None:
     }
 
 
+def plain(folder: Path, text: str) -> Path:
+    """A plain table of the radiographs a.png to e.png."""
+    return lay(folder, "plain.csv", text, *(f"{name}.png" for name in "abcde"))
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "problem"),
+    [
+        ("Image,Label", "a,PNEUMONIA b, c,NORMAL", "line 3 has no label"),
+        ("filename,label", "a,PNEUMONIA b,nan c,NORMAL", "line 3 has no label"),
+        ("Image,Label", "a,1 b, c,0", "line 3 has no label"),
+        ("Image,Label", "a,1 b,2 c,0", r"3 labels are present \(0, 1, 2\)"),
+        ("Image,Label", "a,1 b,NA c,0", r"3 labels are present \(0, 1, NA\)"),
+        ("Image,Label", "a,NORMAL b,-1 c,PNEUMONIA", "3 labels are present"),
+        ("Image,Label", "a,PNEUMONIA b,-1", "not clear whether '-1' is a label"),
+        ("image,label", "a,PNEUMONIA b,NA", "not clear whether 'NA' is a label"),
+        ("Image,Label", "a,PNEUMONIA b,NORMAL a,NORMAL", "lines 2 and 4 name the same image"),
+        ("Image,Label", "a,1 b,0 ./a,0", "lines 2 and 4 name the same image"),
+        ("Image,Label", "a,1 b,0 a.png,0", r"a and a\.png name the same image"),
+        ("image,label", "a,1 b,0 a.png,0", r"a and a\.png name the same image"),
+    ],
+)
+def test_a_label_that_is_not_clear_is_refused(
+    tmp_path: Path, header: str, rows: str, problem: str
+) -> None:
+    path = plain(tmp_path, "\n".join([header, *rows.split(), ""]))
+    with pytest.raises(CohortError, match=problem):
+        Manifest.read(path)
+    with pytest.raises(CohortError, match=problem):
+        scan(path)
+
+
+def test_a_chosen_column_is_as_strict(tmp_path: Path) -> None:
+    path = plain(tmp_path, "image,label,dx\na,1,sick\nb,,well\nc,0,\n")
+    for column, line in (("label", 3), ("dx", 4)):
+        with pytest.raises(CohortError, match=f"line {line} has no label"):
+            labels(path, Choice(label_column=column))
+    # Of sorted labels a blank is left out and counted, whatever side is named.
+    for positive in ("sick", None):
+        choice = Choice(positive, "well", label_column="dx")
+        assert labels(path, choice) == {"a.png": "PNEUMONIA", "b.png": "NORMAL"}
+        found = cohort_rows(path, choice, tmp_path)
+        assert found is not None and found.left_out == {NEITHER: 1}
+
+
+def test_uncertain_truth_values_are_left_out(tmp_path: Path) -> None:
+    path = plain(tmp_path, "Image,Label\na,1\nb,-1\nc,0\n")
+    known = {"a.png": "PNEUMONIA", "c.png": "NORMAL"}
+    for choice in (Choice(), Choice(positive="1"), Choice(positive="1", negative="0")):
+        assert labels(path, choice) == known
+        found = cohort_rows(path, choice, tmp_path)
+        assert found is not None and found.left_out == {NEITHER: 1}
+    # A third number is of neither side, if somebody says which are which.
+    path = plain(tmp_path, "Image,Label\na,1\nb,2\nc,0\n")
+    assert labels(path, Choice(positive="1", negative="0")) == known
+    every = plain(tmp_path, "Image,Label\na,1\nb,1\n")
+    assert list(Manifest.read(every).targets()) == [1, 1]
+
+
+def test_one_positive_label_says_which_of_two(tmp_path: Path) -> None:
+    path = plain(tmp_path, "Image,Label\na,TB\nb,effusion\n")
+    with pytest.raises(CohortError, match="cannot tell which label is positive"):
+        Manifest.read(path)
+    manifest = Manifest.read(path, choice=Choice(positive="tb"))
+    assert manifest.labels == ("effusion", "TB") and list(manifest.targets()) == [1, 0]
+    with pytest.raises(CohortError, match="no reader 'R1'"):
+        Manifest.read(path, choice=Choice(positive="tb", readers="R1"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # One finding: what has neither box nor label is without it.
+        ("a,mass,1,1,2,2 b,,,,,", {"a.png": "mass", "b.png": "NORMAL"}),
+        ("a,,1,1,2,2 b,,,,,", {"a.png": "PNEUMONIA", "b.png": "NORMAL"}),
+        # Several labels, or numbers: a blank is not known.
+        ("a,sick,1,1,2,2 b,,,,, c,well,,,,", {"a.png": "sick", "c.png": "well"}),
+        ("a,1,1,1,2,2 b,,,,, c,0,,,,", {"a.png": "PNEUMONIA", "c.png": "NORMAL"}),
+        ("a,1,1,1,2,2 a,1,5,5,2,2 b,nan,nan,nan,nan,nan c,0,,,,",
+         {"a.png": "PNEUMONIA", "c.png": "NORMAL"}),
+    ],
+)  # fmt: skip
+def test_blank_labels_of_a_list_of_boxes(
+    tmp_path: Path, rows: str, expected: dict[str, str]
+) -> None:
+    header = "image,Label,x,y,width,height"
+    assert labels(plain(tmp_path, "\n".join([header, *rows.split(), ""]))) == expected
+
+
+def test_blanks_and_repeats_of_published_tables_are_theirs(tmp_path: Path) -> None:
+    films = [line.split(",")[0] for line in CHEXPERT.splitlines()[1:]]
+    path = lay(tmp_path / "c", "train.csv", CHEXPERT, *films)
+    assert labels(path, Choice(label_column="Pneumonia")) == dict.fromkeys(films[1:3], "PNEUMONIA")
+    path = lay(tmp_path / "r", "info.csv", RSNA_CLASSES, "aa-1.dcm", "bb-2.dcm", "cc-3.dcm")
+    assert labels(path, Choice(label_column="class"))["bb-2.dcm"] == "Lung Opacity"
+    path = lay(tmp_path / "r", "labels.csv", RSNA.replace(",,,,0\nbb", ",,,,\nbb"))
+    with pytest.raises(CohortError, match="line 2 has no label"):
+        labels(path)
+
+
+def test_usual_names_of_the_patient(tmp_path: Path) -> None:
+    for image, patient in (("File Name", "PatientID"), ("Image", "subject_id"), ("img", "Patient")):
+        text = f"{image},Diagnosis,{patient},Split\na,sick,P1,train\nb,healthy,P1,valid\n"
+        path = plain(tmp_path, text)
+        with pytest.warns(UserWarning, match=r"plain\.csv: 1 of 1 patients are in two or more"):
+            table = Manifest.read(path).table
+        assert list(table["patient"]) == ["P1", "P1"]
+        assert list(table["split"]) == ["train", "val"]
+    # RSNA calls the image so.
+    alone = plain(tmp_path, "patientId,label\na,sick\nb,healthy\n")
+    assert Manifest.read(alone).patients() == ["file:a.png", "file:b.png"]
+
+
+def test_other_separators(tmp_path: Path) -> None:
+    path = plain(tmp_path, "Image;Diagnosis;note\na;sick;1,5\nb;healthy;2\n")
+    assert labels(path) == {"a.png": "sick", "b.png": "healthy"}
+    path = plain(tmp_path, "Image|Diagnosis\na|sick\n")
+    with pytest.raises(CohortError, match="separated by bars"):
+        labels(path)
+
+
 def test_scan_sorts_and_counts(tmp_path: Path) -> None:
     for number, name in enumerate("abc"):
         save(tmp_path / "films" / f"{name}.png", film(number))

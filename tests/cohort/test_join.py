@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pandas as pd
@@ -54,6 +55,59 @@ def test_a_file_held_by_two_cohorts_counts_once(tmp_path: Path) -> None:
     splits = join([("one", one), ("two", two)]).table["split"].tolist()
     # Only what crosses cohorts: a scan has judged the twins within one.
     assert splits == ["train", "val", "test", "train", "train", "excluded", "test"]
+
+
+def test_a_patient_known_by_a_shared_file_is_in_one_split(tmp_path: Path) -> None:
+    one = _cohort(tmp_path / "one", ("NORMAL", "PNEUMONIA"), "abcd")  # train val test train
+    # The first file is one's P1 (val); P0 and P1 have a further file each, P2 is somebody else.
+    two = _cohort(tmp_path / "two", ("NORMAL", "PNEUMONIA"), "befg")
+    two.table["patient"] = ["P0", "P0", "P1", "P0"]
+    two.table["split"] = ["train", "train", "val", "val"]
+    with pytest.warns(UserWarning, match=r"^1 radiographs are excluded: a shared file shows"):
+        splits = join([("one", one), ("two", two)]).table["split"].tolist()[4:]
+    assert splits == ["excluded", "excluded", "val", "val"]
+
+
+def test_a_third_cohort_may_show_that_two_patients_are_one(tmp_path: Path) -> None:
+    one = _cohort(tmp_path / "one", ("NORMAL", "PNEUMONIA"), "abc")  # train val test
+    two = _cohort(tmp_path / "two", ("NORMAL", "PNEUMONIA"), "def")
+    three = _cohort(tmp_path / "three", ("NORMAL", "PNEUMONIA"), "bfgh")
+    three.table["patient"] = ["P7", "P7", "P7", "P8"]
+    three.table["split"] = ["val", "val", "val", "test"]
+    with pytest.warns(UserWarning, match=r"^1 radiographs are excluded"):
+        joined = join([("one", one), ("two", two), ("three", three)]).table
+    splits = joined.set_index("image")["split"]
+    # By its files b and f, P7 is one's P1 (val) and two's P2 (test).
+    assert splits["two/2.png"] == "excluded" and splits["one/1.png"] == "val"
+    assert splits[["three/2.png", "three/3.png"]].tolist() == ["val", "test"]
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+def test_two_cohorts_of_one_folder_make_a_manifest_that_can_be_read(
+    tmp_path: Path, scanned: bool
+) -> None:
+    one = _cohort(tmp_path / "films", ("NORMAL", "PNEUMONIA"), "abcd")  # train val test train
+    two = _cohort(tmp_path / "films", ("NORMAL", "PNEUMONIA"), "abxy")
+    two.table["image"] = ["0.png", "1.png", "8.png", "9.png"]
+    two.table["patient"] = ["P0", "P1", "P1", "P9"]
+    if not scanned:
+        two.table["sha256"] = ""
+    with pytest.warns(UserWarning, match="excluded: a shared file"):
+        joined = join([("one", one), ("two", two)])
+    # 8.png is a test radiograph of a patient whom the first cohort has in val.
+    assert joined.table["image"].tolist() == [*one.table["image"], "8.png", "9.png"]
+    assert joined.table["split"].tolist() == [*one.table["split"], "excluded", "train"]
+    joined.write(tmp_path / "joint.csv")
+    assert len(Manifest.read(tmp_path / "joint.csv")) == 6
+
+
+def test_no_patient_is_excluded_without_a_shared_file(tmp_path: Path) -> None:
+    one = _cohort(tmp_path / "one", ("NORMAL", "PNEUMONIA"), "aab")
+    two = _cohort(tmp_path / "two", ("NORMAL", "PNEUMONIA"), "ccd")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        joined = join([("one", one), ("two", two)])
+    assert "excluded" not in set(joined.table["split"])
 
 
 def test_unknown_digests_are_no_duplicates(tmp_path: Path) -> None:

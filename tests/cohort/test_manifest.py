@@ -12,6 +12,7 @@ import pytest
 
 from pneumoscope.cohort import Manifest
 from pneumoscope.cohort.formats.choice import Choice
+from pneumoscope.cohort.formats.finding_columns import FindingColumns
 from pneumoscope.cohort.sidecar import portable_root
 from pneumoscope.errors import CohortError, OutputError
 
@@ -188,11 +189,11 @@ def test_labels_of_the_sidecar_and_positive(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         ("{", "cannot be read"),
-        ('{"version": 2}', "version 2"),
-        ('{"version": 1, "labels": ["A"]}', "two labels"),
-        ('{"version": 1, "labels": ["A", "A"]}', "two labels"),
+        ('{"version": 2, "root": "."}', "version 2"),
+        ('{"version": 1, "root": ".", "labels": ["A"]}', "two labels"),
+        ('{"version": 1, "root": ".", "labels": ["A", "A"]}', "two labels"),
         ('{"version": 1, "root": 3}', "needs a root"),
-        ('{"version": 1, "seed": "x"}', "a seed"),
+        ('{"version": 1, "root": ".", "seed": "x"}', "a seed"),
     ],
 )
 def test_a_damaged_sidecar_is_refused(tmp_path: Path, content: str, problem: str) -> None:
@@ -215,10 +216,59 @@ def test_a_scanned_table_copied_without_its_sidecar_is_refused(tmp_path: Path) -
     assert len(Manifest.read(tmp_path / "data" / "edited.csv")) == 5
 
 
-def test_a_json_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"labels": 3}',
+        '{"version": "1.0", "images": []}',
+        '{"version": 2, "images": []}',
+        '{"version": "1.0", "root": "elsewhere"}',
+        '{"version": true, "root": "elsewhere"}',
+        '["root"]',
+    ],
+)
+def test_a_json_file_of_something_else_is_left_alone(tmp_path: Path, content: str) -> None:
     (tmp_path / "c.csv").write_text("image,label,patient\na.png,NORMAL,1\nb.png,PNEUMONIA,2\n")
-    (tmp_path / "c.json").write_text('{"labels": 3}')
+    (tmp_path / "c.json").write_text(content)
     assert Manifest.read(tmp_path / "c.csv").root == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("choice", "lesions", "option"),
+    [
+        (Choice(label_column="age"), True, "--label-column"),
+        (Choice(negative="NORMAL"), True, "--negative"),
+        (Choice(findings=FindingColumns.parse("age")), True, "--findings"),
+        (Choice(readers="majority"), False, "--readers"),
+        (Choice(positive="A|B"), False, "--positive with several labels"),
+    ],
+)
+def test_a_scanned_table_is_not_sorted_again(
+    tmp_path: Path, choice: Choice, lesions: bool, option: str
+) -> None:
+    _manifest(tmp_path).write(tmp_path / "c.csv")
+    problem = rf"c\.csv: was scanned already .*, so {option} changes nothing.*original table again"
+    with pytest.raises(CohortError, match=problem):
+        Manifest.read(tmp_path / "c.csv", choice=choice, lesions=lesions)
+
+
+def test_what_may_be_meant_for_lesions_is_allowed(tmp_path: Path) -> None:
+    _manifest(tmp_path).write(tmp_path / "c.csv")
+    for choice in (Choice(positive="A|B", readers="R1"), Choice(positive="PNEUMONIA")):
+        read = Manifest.read(tmp_path / "c.csv", choice=choice)
+        assert read.labels == ("NORMAL", "PNEUMONIA") and len(read) == 5
+
+
+def test_patients_in_two_splits_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    head = "image,label,patient,split\na.png,NORMAL,1,train\nb.png,PNEUMONIA,2,test\n"
+    path.write_text(head + "c.png,NORMAL,1,excluded\nd.png,PNEUMONIA,2,test\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Manifest.read(path)
+    path.write_text(head + "c.png,NORMAL,1,val\nd.png,PNEUMONIA,3,test\n")
+    with pytest.warns(UserWarning, match=r"c\.csv: 1 of 3 patients are in two or more splits"):
+        Manifest.read(path)
 
 
 def test_bad_sizes_columns_and_roots(tmp_path: Path) -> None:

@@ -35,13 +35,40 @@ def test_paths_are_normalised(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "image;label;note\na.png;0;1,5\n",
+        "\ufeffimage;label;note\na.png;0;1,5\n",
+        "image\tlabel\tnote\na.png\t0\t1,5\n",
+        "sep=;\nimage;label;note\na.png;0;1,5\n",
+        'sep=,\r\n\r\nimage,label,note\r\na.png,0,"1,5"\r\n',
+    ],
+)
+def test_the_header_tells_what_separates_the_columns(tmp_path: Path, content: str) -> None:
+    table = read_table(_write(tmp_path, content))
+    assert list(table.columns) == ["image", "label", "note"]
+    assert table.to_numpy().tolist() == [["a.png", "0", "1,5"]]
+
+
+@pytest.mark.parametrize("name", ["patient_id", "PatientID", "Patient ID", "Patient", "subject_id"])
+def test_usual_names_of_patient_and_split(tmp_path: Path, name: str) -> None:
+    table = read_table(_write(tmp_path, f"image,label,{name},Split\na.png,0,P1,train\n"))
+    assert table["patient"].tolist() == table[name].tolist() == ["P1"]
+    assert table["split"].tolist() == ["train"]
+    both = read_table(_write(tmp_path, f"image,label,{name},patient,split\na.png,0,P1,P2,val\n"))
+    assert both["patient"].tolist() == ["P2"]
+    assert both["split"].tolist() == ["val"]
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         ("", "the table is empty"),
         ("\n \n", "the table is empty"),
         ("image,label\n", "no rows"),
-        ("image;label\na.png;0\n", "separated by semicolons"),
-        ("image\tlabel\na.png\t0\n", "separated by tabs"),
+        ("image|label\na.png|0\n", "separated by bars"),
+        ("image;label;age, years\na.png;0;3\n", "separated by semicolons"),
+        ("image;label\na.png,0\n", "line 2 has 1 fields, the header 2"),
         ("Image,label\na.png,0\n", r"column image is missing \(found: Image, label\)"),
         ("file,class\na.png,0\n", "column image and label is missing"),
         ("image,label,age,age\na.png,0,1,1\n", "column age is there twice"),

@@ -84,7 +84,7 @@ def calibrate(
     chosen = ThresholdRule.parse(rule)
     target = Target.of(bundle, out)
     choice = Choice(positive, negative, readers, label_column)
-    manifest = Manifest.read(cohort, choice=choice, images=images)
+    manifest = Manifest.read(cohort, choice=choice, images=images, lesions=False)
     films = manifest.subset(split)
     runs = load_engine(
         bundle,

@@ -116,7 +116,8 @@ def evaluate(
     from pneumoscope.inference import heatmaps_beside, load_engine, streams_for
 
     choice = Choice(positive, negative, readers, label_column)
-    manifest = Manifest.read(cohort, choice=choice, images=images)
+    drawn = boxes is not None or masks is not None
+    manifest = Manifest.read(cohort, choice=choice, images=images, lesions=drawn)
     annotations = Annotations.read(boxes, masks, lungs, choice)
     if annotations is not None and annotations.drawings is not None:
         console.print(f"[dim]{shown(annotations.drawings.summary())}[/dim]")

@@ -19,8 +19,9 @@ def join(
 ) -> None:
     """Join cohorts into one manifest to train on; every radiograph keeps its split.
 
-    Patients of different cohorts stay apart. The column [bold]cohort[/bold] names the origin. A
-    file that an earlier cohort holds already is excluded.
+    Patients of different cohorts stay apart, unless they share a file. The column
+    [bold]cohort[/bold] names the origin. A file that an earlier cohort holds already is excluded,
+    and so are other radiographs of its patient that are in another split there.
 
     [dim]Examples:[/dim]
       pneumoscope join children.csv adults.csv --out joint.csv
@@ -29,9 +30,12 @@ def join(
     require("evaluate", "join")
     from pneumoscope.cohort.join import join as run
     from pneumoscope.cohort.manifest import Manifest
+    from pneumoscope.cohort.sidecar import sidecar_path
     from pneumoscope.files import new_file
 
-    new_file(out, replace=force)
+    # A JSON file of that name may hold boxes or metrics.
+    for written in (out, sidecar_path(out)):
+        new_file(written, replace=force)
     joined = run([(path.stem, Manifest.read(path)) for path in manifests])
     joined.write(out)
     counts = joined.table.value_counts(["cohort", "split"], sort=False).reset_index()

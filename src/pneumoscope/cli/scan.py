@@ -81,9 +81,12 @@ def scan(
     """
     require("evaluate", "scan")
     from pneumoscope.cohort.scan import ScanSettings
+    from pneumoscope.cohort.sidecar import audit_path, sidecar_path
     from pneumoscope.files import new_file
 
-    new_file(out, replace=force)
+    # A JSON file of that name may hold boxes or metrics.
+    for written in (out, sidecar_path(out), audit_path(out)):
+        new_file(written, replace=force)
     settings = ScanSettings(
         seed=seed,
         keep_official=keep_official,
@@ -104,7 +107,7 @@ def scan(
         f"Next: pneumoscope train {quoted(out)}{learned} --out RUN"
     )
     if json:
-        print_json(out.with_suffix(".audit.json").read_text(encoding="utf-8"))
+        print_json(audit_path(out).read_text(encoding="utf-8"))
 
 
 def run_scan(path: Path, out: Path, settings: ScanSettings) -> ScanResult:

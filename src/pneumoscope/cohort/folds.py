@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pneumoscope.cohort.manifest import Manifest
-from pneumoscope.cohort.split import EXCLUDED, majority, patient_groups
+from pneumoscope.cohort.split import EXCLUDED, groups_of, majority
 from pneumoscope.errors import CohortError, SettingsError
 
 LEAST = 3
@@ -37,7 +37,7 @@ def fold_manifests(manifest: Manifest, count: int) -> list[Manifest]:
         )
     table = manifest.table
     pool = table["split"].isin(["train", "val"])
-    groups = _groups(manifest)
+    groups = groups_of(manifest.patients(), list(table["sha256"]))
     fold_of = _folds(
         [group for group, inside in zip(groups, pool, strict=True) if inside],
         (table["label"] == manifest.labels[1])[pool].tolist(),
@@ -55,17 +55,6 @@ def _part(fold: int, tested: int, count: int) -> str:
     if fold < 0:
         return EXCLUDED
     return {tested: "test", (tested + 1) % count: "val"}.get(fold, "train")
-
-
-def _groups(manifest: Manifest) -> list[str]:
-    """The group of each radiograph: its patient, or several patients that share a file."""
-    owners: dict[str, list[str]] = {}
-    for digest, patient in zip(manifest.table["sha256"], manifest.patients(), strict=True):
-        if digest:
-            owners.setdefault(digest, []).append(patient)
-    together = [sorted(set(patients)) for patients in owners.values()]
-    group_of = patient_groups(manifest.patients(), together)
-    return [group_of[patient] for patient in manifest.patients()]
 
 
 def _folds(

@@ -17,6 +17,10 @@ _POSITIVE = re.compile(
 )
 
 
+# Words for a label that is missing or uncertain.
+_NO_LABEL = frozenset({"-1", "-1.0", "na", "n/a", "nan", "null", "unknown", "uncertain", "?"})
+
+
 def infer_labels(values: Iterable[str], positive: str | None = None) -> tuple[str, str]:
     """Order the two labels of a cohort as (negative, positive).
 
@@ -29,8 +33,8 @@ def infer_labels(values: Iterable[str], positive: str | None = None) -> tuple[st
     one.
 
     Raises:
-        CohortError: there are more than two labels, `positive` is none of them, or the words do
-            not tell which one is positive.
+        CohortError: there are more than two labels, `positive` is none of them, the words do not
+            tell which one is positive, or one of them means a label that is missing.
     """
     found = sorted(set(values))
     if len(found) == 1:
@@ -73,6 +77,11 @@ def _chosen(found: list[str], positive: str) -> str:
 
 
 def _inferred(found: list[str]) -> str:
+    if unclear := [label for label in found if label.casefold() in _NO_LABEL]:
+        raise CohortError(
+            f"it is not clear whether {unclear[0]!r} is a label ({found[0]} or {found[1]})",
+            remedy="remove those lines, or name the positive label with --positive",
+        )
     negative = [label for label in found if _says_negative(label)]
     positive = [label for label in found if label not in negative and _says_positive(label)]
     if len(positive) == 1:

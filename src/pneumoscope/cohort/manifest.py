@@ -13,10 +13,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pneumoscope.cohort.formats.choice import Choice
+from pneumoscope.cohort.formats.choice import UNION, Choice
 from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
 from pneumoscope.cohort.formats.finding_columns import state_of
-from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, truth, without_truth_values
+from pneumoscope.cohort.formats.words import (
+    NEGATIVE,
+    POSITIVE,
+    split_names,
+    truth,
+    without_truth_values,
+)
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.patients import bare_key, dicom_patient_id, identify
 from pneumoscope.cohort.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
@@ -87,6 +93,7 @@ class Manifest:
         *,
         choice: Choice | None = None,
         images: Path | None = None,
+        lesions: bool = True,
     ) -> Manifest:
         """Read a manifest, any CSV with at least `image,label`, or a table of the field.
 
@@ -103,16 +110,21 @@ class Manifest:
                 table of the field that are positive and negative. How many radiographs are left
                 out is a warning.
             images: the folder of the radiographs, if neither sidecar nor table name it.
+            lesions: `choice` also says which lesions of annotations count. Then readers and
+                several positive findings may be meant for those.
 
         Raises:
             CohortError: table or sidecar cannot be used; see `read_table` and `infer_labels`. Or
                 the table was written by a scan, its sidecar is missing, and no radiograph lies
-                where it would without one.
+                where it would without one. Or the sidecar states the labels, and `choice` says
+                how to sort them.
         """
         path = Path(path)
         choice = choice or Choice()
         sidecar = read_sidecar(path)
         root = path.parent / sidecar.root if images is None else Path(images)
+        if sidecar.labels is not None:
+            _check_unsorted(choice, lesions, path)
         # A choice of findings sorts tables of the field; a manifest has been sorted.
         table, is_sorted = _read(path, choice if sidecar.labels is None else Choice(), root)
         labels, positive = sidecar.labels, choice.positive
@@ -132,9 +144,11 @@ class Manifest:
             table["split"] = _splits(table, labels[1], sidecar.seed)
             if images is None and not sidecar_path(path).is_file():
                 _check_scanned(table, root, sidecar_path(path))
-            return cls(ordered_columns(table), root, labels, sidecar.seed)
+            manifest = cls(ordered_columns(table), root, labels, sidecar.seed)
         except CohortError as error:
             raise CohortError(error.problem, path=path, remedy=error.remedy) from error
+        _warn_of_straddlers(manifest.table, path)
+        return manifest
 
     def write(self, path: Path) -> None:
         """Write the CSV and its JSON sidecar, each atomically.
@@ -388,6 +402,37 @@ def _splits(table: pd.DataFrame, positive: str, seed: int) -> list[str]:
         return [split_name(value) or value for value in stated]
     is_positive = [label == positive for label in table["label"]]
     return split_rows(list(table["patient"]), is_positive, seed=seed)
+
+
+def _check_unsorted(choice: Choice, lesions: bool, path: Path) -> None:
+    """Refuse to sort the labels of a table that has been sorted."""
+    several = len(split_names(choice.positive or "")) > 1
+    given = {
+        "--label-column": choice.label_column is not None,
+        "--negative": choice.negative is not None,
+        "--findings": choice.findings is not None,
+        "--readers": not lesions and choice.readers != UNION,
+        "--positive with several labels": not lesions and several,
+    }
+    if unused := [option for option, is_given in given.items() if is_given]:
+        raise CohortError(
+            f"was scanned already and has its labels, so {unused[0]} changes nothing",
+            path=path,
+            remedy=f"leave it out, or scan the original table again with {unused[0]}",
+        )
+
+
+def _warn_of_straddlers(table: pd.DataFrame, path: Path) -> None:
+    """Warn of patients in two splits, as official splits of public sets may have them."""
+    used = table[table["split"].isin(SPLITS)]
+    splits = used.groupby("patient")["split"].nunique()
+    if count := int((splits > 1).sum()):
+        warnings.warn(
+            f"{path.name}: {count:,} of {len(splits):,} patients are in two or more splits, so "
+            "figures of val and test may be too good. `pneumoscope scan` splits by patient",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _check_scanned(table: pd.DataFrame, root: Path, sidecar: Path) -> None:

@@ -22,6 +22,7 @@ from pneumoscope.cohort.layout import OFFICIAL, Listing, list_cohort
 from pneumoscope.cohort.manifest import SEED, Manifest, ordered_columns
 from pneumoscope.cohort.original_sizes import read_sizes
 from pneumoscope.cohort.patients import Identity, compile_pattern, identify, require_matches
+from pneumoscope.cohort.sidecar import audit_path
 from pneumoscope.cohort.split import (
     EXCLUDED,
     FRACTIONS,
@@ -112,7 +113,7 @@ class ScanResult:
             CohortError, OutputError: see `Manifest.write`.
         """
         self.manifest.write(path)
-        self.audit.write(path.with_suffix(".audit.json"))
+        self.audit.write(audit_path(path))
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,16 @@ def sidecar_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
+def audit_path(path: Path) -> Path:
+    """Where `scan` writes the audit of a CSV (`cohort.csv` -> `cohort.audit.json`)."""
+    return path.with_suffix(".audit.json")
+
+
 def read_sidecar(path: Path) -> Sidecar:
     """Read the sidecar of the CSV at `path`; the defaults when there is none.
 
-    A JSON file of that name with neither `version` nor `root` belongs to something else and is
-    not looked at.
+    A JSON file of that name without a `root`, or whose `version` is not a whole number, belongs to
+    something else and is not looked at.
 
     Raises:
         CohortError: it is damaged or of a later version.
@@ -54,7 +59,7 @@ def read_sidecar(path: Path) -> Sidecar:
         raise CohortError(
             "the manifest's JSON file cannot be read", path=beside, remedy="scan the cohort again"
         ) from error
-    if not isinstance(value, dict) or not {"version", "root"} & value.keys():
+    if not _is_sidecar(value):
         return Sidecar()
     if value.get("version", VERSION) != VERSION:
         raise CohortError(
@@ -95,6 +100,14 @@ def portable_root(root: Path, folder: Path) -> str:
     shared = Path(os.path.commonpath([absolute, start]))
     far = relative.parts.count("..") > _NEAR or shared == Path(shared.anchor)
     return (absolute if far else relative).as_posix()
+
+
+def _is_sidecar(value: Any) -> bool:
+    # Many programs write a `version`; `true` is an int for Python.
+    if not isinstance(value, dict) or "root" not in value:
+        return False
+    version = value.get("version", VERSION)
+    return isinstance(version, int) and not isinstance(version, bool)
 
 
 def _checked(value: dict[str, Any], beside: Path) -> Sidecar:

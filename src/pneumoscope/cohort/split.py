@@ -60,6 +60,21 @@ def patient_groups(
     return {patient: root(patient) for patient in parent}
 
 
+def groups_of(patients: Sequence[str], digests: Sequence[str]) -> list[str]:
+    """The group of each radiograph: its patient, or several patients that share a file.
+
+    Args:
+        patients: the patient of each radiograph.
+        digests: the file's digest of each; "" where it is not known.
+    """
+    owners: dict[str, list[str]] = {}
+    for digest, patient in zip(digests, patients, strict=True):
+        if digest:
+            owners.setdefault(digest, []).append(patient)
+    found = patient_groups(patients, [sorted(set(own)) for own in owners.values()])
+    return [found[patient] for patient in patients]
+
+
 def majority(groups: Sequence[str], positive: Sequence[bool]) -> dict[str, bool]:
     """Whether most radiographs of each group are positive; a tie counts as positive."""
     balance: Counter[str] = Counter()

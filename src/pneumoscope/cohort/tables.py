@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TextIO
 
 import pandas as pd
 
+from pneumoscope.cohort.formats.words import finding_key
 from pneumoscope.errors import CohortError
 from pneumoscope.names import is_unicode, meant
 
 COLUMNS = ("image", "label", "patient", "split", "sha256", "width", "height")
 """The columns of a manifest, in their order; others follow them."""
 
+_READ_DELIMITERS = (",", ";", "\t")
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_EXCEL_HINT = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
+_PATIENTS = ("patient", "patient id", "patientid", "subject id", "subjectid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +43,15 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a CSV with a header and at least `image` and `label`.
 
     Args:
-        path: UTF-8 (with or without byte order mark), separated by commas.
+        path: UTF-8 (with or without byte order mark), separated by commas, semicolons or tabs.
 
     Returns:
-        All columns as strings, untouched, but for `image` (normalised by `safe_image_path`) and
-        `label` (stripped).
+        All columns as strings, untouched, but for `image` (normalised by `safe_image_path`),
+        `label` (stripped) and `split` (`Split` is renamed). Without a column `patient`, one that
+        is called `patient_id` or alike is copied to it.
 
     Raises:
-        CohortError: the file is missing, not UTF-8, not separated by commas, empty or ragged; a
+        CohortError: the file is missing, not UTF-8, separated otherwise, empty or ragged; a
             column is missing or named twice; an image is blank, outside the root or named twice;
             a label is blank.
     """
@@ -58,12 +66,47 @@ def read_table(path: Path) -> pd.DataFrame:
     for line, image, label in zip(lines, table["image"], table["label"], strict=True):
         images.append(safe_image_path(image, table=path, line=line))
         if not label:
-            raise CohortError(
-                f"line {line} has no label", path=path, remedy="give one or remove the line"
-            )
-    _check_unique(path, images, lines)
+            raise no_label(path, line)
+    check_unique(path, images, lines)
     table["image"] = images
-    return table
+    patient = patient_column(header)
+    if patient is not None and "patient" not in header:
+        table["patient"] = table[header[patient]]
+    return table.rename(columns=dict(zip(header, with_split(header), strict=True)))
+
+
+def patient_column(header: Sequence[str], image: int | None = None) -> int | None:
+    """The column that names the patient, by its usual names; None if there is none.
+
+    Args:
+        header: names of the columns.
+        image: the column of images, which RSNA calls `patientId`.
+    """
+    keys = [finding_key(name) for name in header]
+    known = [keys.index(name) for name in _PATIENTS if name in keys]
+    return next((column for column in known if column != image), None)
+
+
+def with_split(header: Sequence[str]) -> list[str]:
+    """The names of columns with `split` in lower case, unless there is one already."""
+    if "split" in header:
+        return list(header)
+    return ["split" if name.casefold() == "split" else name for name in header]
+
+
+def no_label(path: Path, line: int) -> CohortError:
+    """Make the error that a line of a table has no label."""
+    return CohortError(f"line {line} has no label", path=path, remedy="give one or remove the line")
+
+
+def other_delimiter(path: Path, header: Sequence[str]) -> CohortError | None:
+    """Make the error that columns are not separated by commas; None if the header says no such."""
+    for delimiter, name in _DELIMITERS.items():
+        if any(delimiter in field for field in header):
+            return CohortError(
+                f"the columns are separated by {name}", path=path, remedy="use commas"
+            )
+    return None
 
 
 def safe_image_path(image: str, *, table: Path, line: int) -> str:
@@ -117,7 +160,7 @@ def unwritable(image: str) -> str | None:
 
 
 def read_rows(path: Path) -> Rows:
-    """Read the rows of a CSV.
+    """Read the rows of a CSV, separated by commas, semicolons or tabs as its header is.
 
     Raises:
         CohortError: the file is missing, not UTF-8, empty or ragged.
@@ -127,15 +170,20 @@ def read_rows(path: Path) -> Rows:
     lines: list[int] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
+            delimiter, hinted = _delimiter(stream)
+            reader = csv.reader(stream, strict=True, delimiter=delimiter)
             for row in reader:
                 if not any(field.strip() for field in row):
+                    continue
+                if hinted:
+                    hinted = False
                     continue
                 if header is None:
                     header = [name.strip() for name in row]
                     continue
                 if len(row) != len(header):
-                    raise CohortError(
+                    other = other_delimiter(path, header) if len(row) == 1 else None
+                    raise other or CohortError(
                         f"line {reader.line_num} has {len(row)} fields, the header {len(header)}",
                         path=path,
                         remedy="put fields that contain commas in double quotes",
@@ -161,15 +209,23 @@ def read_rows(path: Path) -> Rows:
     return Rows(header, rows, lines)
 
 
+def _delimiter(stream: TextIO) -> tuple[str, bool]:
+    """What separates the columns, and whether a first line `sep=;` of Excel says so."""
+    line = next((line for line in stream if line.strip()), "").rstrip("\r\n")
+    stream.seek(0)
+    if stated := _EXCEL_HINT.fullmatch(line):
+        return stated[1], True
+    # Only a header that is one column otherwise is split: names may hold any character.
+    for delimiter in _READ_DELIMITERS:
+        if len(next(csv.reader([line], delimiter=delimiter), [])) > 1:
+            return delimiter, False
+    return ",", False
+
+
 def _check_header(path: Path, header: list[str]) -> None:
     missing = [name for name in ("image", "label") if name not in header]
     if missing:
-        for delimiter, name in _DELIMITERS.items():
-            if any(delimiter in field for field in header):
-                raise CohortError(
-                    f"the columns are separated by {name}", path=path, remedy="use commas"
-                )
-        raise CohortError(
+        raise other_delimiter(path, header) or CohortError(
             f"the column {' and '.join(missing)} is missing (found: {', '.join(header)})",
             path=path,
             remedy="name the columns image and label, in lower case",
@@ -182,7 +238,12 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise CohortError(problem, path=path, remedy="rename or remove it")
 
 
-def _check_unique(path: Path, images: list[str], lines: list[int]) -> None:
+def check_unique(path: Path, images: Sequence[str], lines: Sequence[int]) -> None:
+    """Refuse a table that names an image in two lines.
+
+    Raises:
+        CohortError: it does.
+    """
     first: dict[str, int] = {}
     for line, image in zip(lines, images, strict=True):
         if image in first:

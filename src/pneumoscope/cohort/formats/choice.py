@@ -39,11 +39,18 @@ class Choice:
         return named if self.findings is None else (*named, *self.findings.words)
 
     @property
+    def groups(self) -> bool:
+        """Whether labels are sorted into positive, negative and left out, or into findings.
+
+        One positive label alone only says which of two labels it is.
+        """
+        several = len(split_names(self.positive or "")) > 1
+        return several or self.findings is not None or self.negative is not None
+
+    @property
     def maps_labels(self) -> bool:
-        """Whether labels are sorted into positive, negative and left out."""
-        named = self.positive is not None and len(split_names(self.positive)) > 1
-        several = self.findings is not None
-        return named or several or self.negative is not None or self.label_column is not None
+        """Whether the table needs more than its own column `label`."""
+        return self.groups or self.label_column is not None
 
     def of(self, file: FieldFile) -> Rule:
         """The rule for a file: what was chosen, else what its format proposes.
@@ -73,7 +80,7 @@ class Rule:
     """A choice, made for one file.
 
     Args:
-        positive: keys of findings (see `finding_key`); empty for any.
+        positive: keys of findings (see `finding_key`); empty for any that is not negative.
         negative: likewise; empty where the stated absence of the positive ones is negative.
         readers: `union`, `majority` or a reader.
     """
@@ -84,7 +91,8 @@ class Rule:
 
     def wants(self, mark: Mark) -> bool:
         """Whether a mark is of a positive finding."""
-        return not self.positive or finding_key(mark.finding) in self.positive
+        key = finding_key(mark.finding)
+        return key in self.positive if self.positive else key not in self.negative
 
     def heard(self, marks: Iterable[Mark]) -> list[Mark]:
         """The marks of those readers that count."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,10 +17,10 @@ from pneumoscope.cohort.formats.finding_columns import (
     FindingColumns,
     overall_label,
 )
-from pneumoscope.cohort.formats.marks import FieldFile
+from pneumoscope.cohort.formats.marks import FieldFile, Mark
 from pneumoscope.cohort.formats.names import NameIndex
 from pneumoscope.cohort.formats.tables import read_plain_table, read_table_of_the_field
-from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, finding_key
+from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, UNCERTAIN, finding_key
 from pneumoscope.cohort.patients import from_name
 from pneumoscope.cohort.tables import COLUMNS, read_rows, safe_image_path
 from pneumoscope.errors import CohortError
@@ -69,7 +69,7 @@ def cohort_rows(path: Path, choice: Choice, root: Path) -> CohortRows | None:
             sorted_already = choice.findings is None and labels <= {NEGATIVE, POSITIVE}
             if not choice.maps_labels or sorted_already:
                 return None
-        file = read_plain_table(path, choice)
+        file = read_plain_table(path, choice, cohort=True)
     return _rows(file, choice, root)
 
 
@@ -101,10 +101,15 @@ def found_files(images: Sequence[str], table: Path, root: Path) -> list[str]:
         images: as the table has them.
         table: the table.
         root: the folder of the radiographs.
+
+    Raises:
+        CohortError: two names mean the same file.
     """
     loose = [name for name in images if not Path(name).suffix and not (root / name).is_file()]
     files = dict(zip(loose, find_files(loose, table, root), strict=True))
-    return [files[name][0] if len(files.get(name, ())) == 1 else name for name in images]
+    found = [files[name][0] if len(files.get(name, ())) == 1 else name for name in images]
+    _check_once(images, found, table)
+    return found
 
 
 def _rows(file: FieldFile, choice: Choice, root: Path) -> CohortRows:
@@ -123,6 +128,7 @@ def _rows(file: FieldFile, choice: Choice, root: Path) -> CohortRows:
     _count(left_out, NO_FILE, sum(not files for files in found))
     _count(left_out, "with two files of their name", sum(len(files) > 1 for files in found))
     used = [(name, files[0]) for name, files in zip(named, found, strict=True) if len(files) == 1]
+    _check_once([name for name, _ in used], [image for _, image in used], file.path)
     if not used:
         listed = "; ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise CohortError(
@@ -165,10 +171,13 @@ def _described(file: FieldFile, choice: Choice) -> str:
 
 def _labels(file: FieldFile, choice: Choice) -> dict[str, str]:
     """The label of each image that has one."""
+    if file.labels is not None:
+        replace(choice, positive=None).of(file)  # It checks the reader.
+        return file.labels
     rule, marks = choice.of(file), file.by_image()
     if _words(file, rule):
-        only = {image: {mark.finding for mark in own} for image, own in marks.items()}
-        return {image: next(iter(found)) for image, found in only.items() if len(found) == 1}
+        words = {image: _word(own) for image, own in marks.items()}
+        return {image: word for image, word in words.items() if word is not None}
     said = {image: rule.label(own) for image, own in marks.items()}
     return {
         image: POSITIVE if positive else NEGATIVE
@@ -191,7 +200,7 @@ def _states(file: FieldFile, choice: Choice, wanted: FindingColumns) -> dict[str
         raise file.lacks(name, "--findings")
     marks = file.by_image()
     boxes_alone = bool(file.positive) and not file.negative
-    is_list = all(mark.present for mark in file.marks) and not boxes_alone
+    is_list = all(mark.present for mark in file.marks if not _names_none(mark)) and not boxes_alone
     readers = choice.of(file).readers
     none = frozenset(map(finding_key, (*file.negative, "No Finding")))
     cells: dict[str, dict[str, str]] = {image: {} for image in marks}
@@ -201,15 +210,49 @@ def _states(file: FieldFile, choice: Choice, wanted: FindingColumns) -> dict[str
         for image, own in marks.items():
             said = rule.label(own)
             silent = said is None and not any(rule.wants(mark) for mark in own)
-            if is_list or (silent and nothing.label(own)):
+            listed = is_list and not any(mark.finding in UNCERTAIN for mark in own)
+            if listed or (silent and nothing.label(own)):
                 said = bool(said)
             cells[image][name] = UNKNOWN if said is None else PRESENT if said else ABSENT
     return cells
 
 
+def _names_none(mark: Mark) -> bool:
+    """Whether a mark is of a blank or uncertain cell of a list, which names no finding."""
+    return mark.shape is None and (not mark.finding or mark.finding in UNCERTAIN)
+
+
 def _words(file: FieldFile, rule: Rule) -> bool:
     """Whether the findings are the labels themselves, for nobody said which are positive."""
-    return not (rule.positive or rule.negative) and all(m.finding and m.present for m in file.marks)
+    if rule.positive or rule.negative or file.truths:
+        return False
+    named = [mark.present for mark in file.marks if mark.finding]
+    return bool(named) and all(present is not False for present in named)
+
+
+def _word(marks: Sequence[Mark]) -> str | None:
+    """The label of a radiograph whose findings are labels; None if it has several or none."""
+    names = {mark.finding for mark in marks if mark.finding and mark.present}
+    if names:
+        return names.pop() if len(names) == 1 else None
+    return NEGATIVE if all(mark.present is False for mark in marks) else None
+
+
+def _check_once(names: Sequence[str], files: Sequence[str], table: Path) -> None:
+    """Refuse two names of a table, such as `a` and `a.png`, that are one file.
+
+    Raises:
+        CohortError: there are such.
+    """
+    first: dict[str, str] = {}
+    for name, file in zip(names, files, strict=True):
+        if file in first:
+            raise CohortError(
+                f"{first[file]} and {name} name the same image ({file})",
+                path=table,
+                remedy="keep one of them",
+            )
+        first[file] = name
 
 
 def _patient(image: str, facts: dict[str, str]) -> str:

@@ -99,6 +99,8 @@ class FieldFile:
         left_out: how many radiographs it names that are of no use, by reason.
         sibling: the file of the same set that holds boxes, where this one does not.
         may_be_empty: radiographs without a lesion are all it may hold.
+        labels: the label of each image, of a table that states one for each; None for others.
+        truths: its findings are named after a column, whose cells are truth values.
     """
 
     path: Path
@@ -111,6 +113,8 @@ class FieldFile:
     left_out: dict[str, int] = field(default_factory=dict)
     sibling: str = ""
     may_be_empty: bool = False
+    labels: dict[str, str] | None = None
+    truths: bool = False
 
     def by_image(self) -> dict[str, list[Mark]]:
         """The marks of each image that has any."""

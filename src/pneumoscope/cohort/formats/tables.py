@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,24 @@ import numpy as np
 from pneumoscope.cohort.formats.choice import Choice
 from pneumoscope.cohort.formats.marks import ORIGINAL, Box, FieldFile, Grid, Mark
 from pneumoscope.cohort.formats.siim import IMAGE_COLUMNS, STUDY_COLUMNS, read_siim
-from pneumoscope.cohort.formats.words import UNCERTAIN, finding_key, split_names, truth
-from pneumoscope.cohort.tables import Rows, read_rows
+from pneumoscope.cohort.formats.words import (
+    NEGATIVE,
+    POSITIVE,
+    UNCERTAIN,
+    finding_key,
+    split_names,
+    truth,
+)
+from pneumoscope.cohort.tables import (
+    Rows,
+    check_unique,
+    no_label,
+    other_delimiter,
+    patient_column,
+    read_rows,
+    safe_image_path,
+    with_split,
+)
 from pneumoscope.errors import CohortError
 
 _OPACITIES = ("Pneumonia", "Lung Opacity", "Consolidation", "Infiltration")
@@ -25,7 +41,6 @@ _FINDINGS = (
     "finding labels", "category", "diagnosis", "target",
 )  # fmt: skip
 _READERS = ("reader", "rad id", "annotator", "radiologist", "rater")
-_PATIENTS = ("patient", "patient id")
 _SIDES = (
     ("x", "y", "width", "height"), ("x", "y", "w", "h"), ("bbox [x", "y", "w", "h]"),
     ("left", "top", "width", "height"), ("bbox x", "bbox y", "bbox width", "bbox height"),
@@ -127,20 +142,36 @@ def read_table_of_the_field(path: Path, choice: Choice) -> FieldFile | None:
     keys = frozenset(map(finding_key, rows.header))
     if keys >= STUDY_COLUMNS or keys >= IMAGE_COLUMNS:
         return read_siim(path)
-    known = next((item for item in FORMATS if keys >= item.columns), None)
+    known = _published(rows)
     if known is None or choice.label_column is not None:
         return None
     return _Reading(rows, path, known, choice).file()
 
 
-def read_plain_table(path: Path, choice: Choice) -> FieldFile:
+def read_plain_table(path: Path, choice: Choice, *, cohort: bool = False) -> FieldFile:
     """Read any table with a column of images, and of labels, boxes or both.
 
+    Args:
+        path: the table.
+        choice: which columns and findings count.
+        cohort: it is read for its labels. Unless it has boxes or readers, or is a published table,
+            or its labels are sorted, each radiograph stands in it once and has a label.
+
     Raises:
-        CohortError: a column is missing, or a value is none.
+        CohortError: a column is missing, a value is none, or a label of a cohort is not clear.
     """
     plain = TableFormat("a table of images", frozenset(), (), ())
-    return _Reading(read_rows(path), path, plain, choice).file()
+    rows = read_rows(path)
+    reading = _Reading(rows, path, plain, choice)
+    file = reading.file()
+    if not cohort or choice.groups or _published(rows) is not None:
+        return file
+    return replace(file, labels=reading.labels())
+
+
+def _published(rows: Rows) -> TableFormat | None:
+    keys = frozenset(map(finding_key, rows.header))
+    return next((item for item in FORMATS if keys >= item.columns), None)
 
 
 class _Reading:
@@ -148,10 +179,12 @@ class _Reading:
 
     def __init__(self, rows: Rows, path: Path, known: TableFormat, choice: Choice) -> None:
         self._rows, self._path, self._format = rows, path, known
+        self._chosen = frozenset(choice.words)
         keys = list(map(finding_key, rows.header))
         self._at = {key: column for column, key in reversed(list(enumerate(keys)))}
         self._image = self._first(_IMAGES)
-        self._reader, self._patient = self._first(_READERS), self._first(_PATIENTS)
+        self._reader = self._first(_READERS)
+        self._patient = patient_column(rows.header, self._image)
         self._sides = self._all(_SIDES)
         corners = self._all(_CORNERS)
         self._corners = corners is not None
@@ -162,6 +195,8 @@ class _Reading:
             raise self._lacks("a column of images", "name it image")
         if self._finding is None and not self._wide and self._box is None:
             raise self._lacks("a column of labels", "name it label, or give --label-column")
+        self._words = self._texts()
+        self._truths = self._are_truths(choice)
 
     def file(self) -> FieldFile:
         """Everything the table says.
@@ -174,7 +209,7 @@ class _Reading:
         facts: dict[str, dict[str, str]] = {}
         lateral = 0
         for line, row in zip(self._rows.lines, self._rows.rows, strict=True):
-            image = row[self._image or 0].strip().replace("\\", "/")
+            image = self._named(row)
             if not image:
                 raise CohortError(
                     f"line {line} names no image", path=self._path, remedy="remove the line"
@@ -197,7 +232,52 @@ class _Reading:
             left_out={"that are lateral views": lateral} if lateral else {},
             sibling=self._format.sibling,
             may_be_empty=self._box is not None,
+            truths=self._truths,
         )
+
+    def labels(self) -> dict[str, str] | None:
+        """The label of each image that has one alone; None of a table with boxes or readers.
+
+        Uncertain truth values and lists of several names are no labels.
+
+        Raises:
+            CohortError: a line has no label, or two lines name the same image.
+        """
+        if self._finding is None or self._box is not None or self._reader is not None:
+            return None
+        found: dict[str, str] = {}
+        images = []
+        for line, row in zip(self._rows.lines, self._rows.rows, strict=True):
+            image, text = self._named(row), _text(row[self._finding])
+            images.append(safe_image_path(image, table=self._path, line=line))
+            if not text:
+                raise no_label(self._path, line)
+            said, names = truth(text), split_names(text)
+            if self._truths:
+                if said is not None:
+                    found[image] = POSITIVE if said else NEGATIVE
+            elif len(names) == 1:
+                found[image] = names[0]
+        check_unique(self._path, images, self._rows.lines)
+        return found
+
+    def _named(self, row: Sequence[str]) -> str:
+        return row[self._image or 0].strip().replace("\\", "/")
+
+    def _texts(self) -> frozenset[str]:
+        """The different labels of the table."""
+        if self._finding is None:
+            return frozenset()
+        return frozenset(map(_text, (row[self._finding] for row in self._rows.rows))) - {""}
+
+    def _are_truths(self, choice: Choice) -> bool:
+        """Whether the labels are all truth values or uncertain, and nobody named one as a word."""
+        single = not choice.groups and truth(choice.positive or "")
+        named = () if single else choice.words
+        if any(truth(word) is not None or word in UNCERTAIN for word in named):
+            return False
+        known = [truth(text) for text in self._words if text not in UNCERTAIN]
+        return bool(known) and None not in known
 
     def _marks(self, image: str, row: Sequence[str], line: int, known: str) -> Iterator[Mark]:
         reader = "" if self._reader is None else row[self._reader].strip()
@@ -210,16 +290,29 @@ class _Reading:
         if self._finding is None:
             yield Mark(image, "", shape is not None, reader, shape)
             return
-        text = row[self._finding].strip()
+        text = _text(row[self._finding])
         said = truth(text)
         if self._format.columns and "target" in self._format.columns:
+            if said is None:
+                raise no_label(self._path, line)
             name = known or ("Lung Opacity" if said else "No Lung Opacity")
             yield Mark(image, name, True, reader, shape if said else None)
-        elif said is not None:
+        elif not text:
+            yield Mark(image, "", self._without_label(shape), reader, shape)
+        elif self._truths:
             yield Mark(image, self._rows.header[self._finding], said, reader, shape)
         else:
-            for name in split_names(text) or ("",):
-                yield Mark(image, name, True, reader, shape)
+            for name in split_names(text):
+                present = None if name in UNCERTAIN and name not in self._chosen else True
+                yield Mark(image, name, present, reader, shape)
+
+    def _without_label(self, shape: Box | None) -> bool | None:
+        """Whether a line without a label is of a lesion; None if that is not known."""
+        if shape is not None:
+            return True
+        # In a list of boxes of one finding, such a line names a radiograph without it.
+        is_list = self._box is not None and not self._truths and len(self._words) < 2
+        return False if is_list else None
 
     def _shape(self, row: Sequence[str], line: int) -> Box | None:
         if self._box is None:
@@ -302,7 +395,7 @@ class _Reading:
         taken = {self._image, self._reader, self._finding, *(self._box or ()), *(self._size or ())}
         taken |= set(self._wide.values())
         facts = {} if self._patient is None else {"patient": row[self._patient].strip()}
-        for column, name in enumerate(self._rows.header):
+        for column, name in enumerate(with_split(self._rows.header)):
             if name and column not in taken and column != self._patient:
                 facts[name] = row[column]
         return facts
@@ -321,11 +414,17 @@ class _Reading:
         return None if names is None else tuple(self._at[name] for name in names)
 
     def _lacks(self, what: str, remedy: str) -> CohortError:
-        return CohortError(
+        return other_delimiter(self._path, self._rows.header) or CohortError(
             f"is {self._format.name} without {what} (found: {', '.join(self._rows.header)})",
             path=self._path,
             remedy=remedy,
         )
+
+
+def _text(cell: str) -> str:
+    """A cell's label; "" for one that is blank, also as pandas writes it."""
+    text = cell.strip()
+    return "" if text.casefold() == "nan" else text
 
 
 def _rsna_classes(path: Path) -> dict[str, str]:
