@@ -17,7 +17,7 @@ from pneumoscope.dicom.result import Result
 from pneumoscope.imaging.elements import MalformedElement, code, items, number, printable, text
 from pneumoscope.imaging.layout import Layout
 from pneumoscope.imaging.tables import Table, read_table
-from pneumoscope.imaging.tone import window
+from pneumoscope.imaging.tone import BLOWN_OUT, FUNCTIONS, window
 
 _HEADER = (
     "RescaleSlope",
@@ -30,8 +30,6 @@ _HEADER = (
     "VOILUTSequence",
     "PresentationLUTShape",
 )
-_BLOWN_OUT = "The window of the file leaves the radiograph black or white and was ignored."
-_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _DESCRIPTOR, _DATA = 0x00283002, 0x00283006
 _BITS, _FULL = 16, 65535
 
@@ -57,7 +55,7 @@ def tone_of_result(result: Result) -> Mapping[str, Any]:
     dataset = result.source.dataset
     layout = Layout.read(dataset, Path())
     modality, bounds = _modality(dataset, layout)
-    voi = None if _BLOWN_OUT in result.finding.notes else _voi(dataset, bounds)
+    voi = None if BLOWN_OUT in result.finding.notes else _voi(dataset, bounds)
     # A viewer ignores the photometric interpretation in favour of this (PS3.3 C.11.6).
     inverse = (
         layout.photometric == "MONOCHROME1" or code(dataset, "PresentationLUTShape") == "INVERSE"
@@ -122,7 +120,7 @@ def _window(dataset: Any) -> Any | None:
     except MalformedElement:
         return None
     function = code(dataset, "VOILUTFunction")
-    if function not in _FUNCTIONS:
+    if function not in FUNCTIONS:
         function = "LINEAR"
     if centre is None or width is None or window(np.zeros(1), centre, width, function) is None:
         return None

@@ -22,9 +22,13 @@ from pneumoscope.imaging.tables import read_table
 
 Floats = NDArray[np.float64]
 
+BLOWN_OUT = "The window of the file leaves the radiograph black or white and was ignored."
+"""Note of a radiograph whose window was not used."""
+FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+"""VOI LUT functions that a window may have."""
+
 _PERCENTILES = (0.5, 99.5)
 _MOST_CLIPPED = 0.95
-_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 _CHUNK = 2**22
 # Values between minimum and maximum; more of them are sorted instead of counted.
 _MOST_LEVELS = 2**20
@@ -101,7 +105,7 @@ def tone_of(
     gray = _declared_window(values, bounds, dataset, notes)
     if gray is not None and _is_blown_out(gray, counts):
         gray = None
-        notes.append("The window of the file leaves the radiograph black or white and was ignored.")
+        notes.append(BLOWN_OUT)
     if gray is None:
         if layout.stored <= 8 and is_identity and not layout.signed:
             gray = _stretch(values, 0, layout.highest)
@@ -195,7 +199,7 @@ def _declared_window(
     if centre is None and width is None:
         return None
     function = code(dataset, "VOILUTFunction") or "LINEAR"
-    if function not in _FUNCTIONS:
+    if function not in FUNCTIONS:
         notes.append("The VOI LUT function of the file is unknown and was taken as LINEAR.")
         function = "LINEAR"
     gray = None if centre is None or width is None else window(values, centre, width, function)

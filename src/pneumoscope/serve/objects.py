@@ -59,7 +59,7 @@ def zipped_objects(
         folder: private, where they are until they are zipped.
 
     Raises:
-        OutputError: an object cannot be written, or does not read back.
+        OutputError: none of the objects can be written.
     """
     result = _result(answer, info)
     stream = io.BytesIO()
