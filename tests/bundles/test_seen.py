@@ -109,7 +109,9 @@ def test_a_joined_cohort_has_the_patients_of_its_parts(run_folder: Path) -> None
     table = manifest.table.copy()
     table.loc[0, "patient"] = "file:no one knows.png"
     one = replace(manifest, table=table)
-    joint = join([("a", one), ("b", replace(manifest, table=manifest.table.assign(sha256="")))])
+    # Other files: a file that both hold would show that their patients are one.
+    renamed = manifest.table.assign(sha256="", image="others/" + manifest.table["image"])
+    joint = join([("a", one), ("b", replace(manifest, table=renamed))])
     assert joint.table["patient"].str.startswith(("a:", "b:")).all()
     assert joint.patient_keys() == [*one.patient_keys(), *manifest.patient_keys()]
     assert one.patient_keys()[0] == "" and one.patient_keys()[1] == table.loc[1, "patient"]
