@@ -112,7 +112,7 @@ def test_the_report_counts_each_label_by_itself() -> None:
     )
     found = abstention_report(predictions, 0.5, ReviewBand(0.9, 0.4, 0.7))
     values = {name: figure.value for name, figure in found.items()}
-    # In the band: .5 and .6. Missed for sure: .1; false positive for sure: .9.
+    # In the band are .5 and .6. Of those decided, .1 is missed and .9 is a false positive.
     assert values == pytest.approx(
         {
             "uncertain": 2 / 6,

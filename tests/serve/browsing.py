@@ -21,6 +21,20 @@ _DROP = """([files, type]) => {
     new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
 }"""
 
+_SWIPE = """(canvas) => {
+  canvas.setPointerCapture = () => undefined;
+  const act = (type, clientX) => canvas.dispatchEvent(new PointerEvent(type, {
+    pointerId: 7, pointerType: "touch", clientX, clientY: 400, bubbles: true }));
+  act("pointerdown", 900);
+  for (const x of [850, 780, 700]) act("pointermove", x);
+  act("pointerup", 700);
+}"""
+
+
+def swipe(page: Page) -> None:
+    """Swipe with a finger to the next radiograph."""
+    page.locator(".view canvas").first.evaluate(_SWIPE)
+
 
 def drop(page: Page, named: list[tuple[str, bytes]]) -> None:
     """Drop files on the page."""

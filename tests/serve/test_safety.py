@@ -14,21 +14,13 @@ import pytest
 from PIL import Image
 
 from tests.dicom.films import film
-from tests.serve.browsing import becomes, beside, drop, loaded, positive, saved, settle
+from tests.serve.browsing import becomes, beside, drop, loaded, positive, saved, settle, swipe
 
 if TYPE_CHECKING:
     from playwright.sync_api import Dialog, Page, Route
 
 pytestmark = pytest.mark.slow
 
-_SWIPE = """(canvas) => {
-  canvas.setPointerCapture = () => undefined;
-  const act = (type, clientX) => canvas.dispatchEvent(new PointerEvent(type, {
-    pointerId: 7, pointerType: "touch", clientX, clientY: 400, bubbles: true }));
-  act("pointerdown", 900);
-  for (const x of [850, 780, 700]) act("pointermove", x);
-  act("pointerup", 700);
-}"""
 _WRITTEN = """() => {
   window.written = [];
   const own = CanvasRenderingContext2D.prototype.fillText;
@@ -86,7 +78,7 @@ def test_a_note_stays_with_its_radiograph_when_a_finger_goes_on(
     two(page, films)
     page.click("#note")
     page.keyboard.type("of the first")
-    page.locator(".view canvas").first.evaluate(_SWIPE)
+    swipe(page)
     becomes(page.locator("#rows tr").nth(1)).to_have_attribute("aria-current", "true")
     becomes(page.locator("#note")).to_have_value("")
     page.keyboard.type("!")

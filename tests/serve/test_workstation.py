@@ -20,7 +20,7 @@ from pneumoscope.cohort.formats.reading import read_drawings
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.imaging import Orientation
 from tests.dicom.films import film
-from tests.serve.browsing import becomes, drop, loaded, positive, saved, settle, violations
+from tests.serve.browsing import becomes, drop, loaded, positive, saved, settle, swipe, violations
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -356,16 +356,7 @@ def test_a_finger_goes_to_the_next_film(page: Page, films: list[Path]) -> None:
     current.wait_for()
     assert current.inner_text() == films[0].name
     settle(page)
-    page.locator(".view canvas").first.evaluate(
-        """(canvas) => {
-          canvas.setPointerCapture = () => undefined;
-          const act = (type, clientX) => canvas.dispatchEvent(new PointerEvent(type, {
-            pointerId: 7, pointerType: "touch", clientX, clientY: 400, bubbles: true }));
-          act("pointerdown", 900);
-          for (const x of [850, 780, 700]) act("pointermove", x);
-          act("pointerup", 700);
-        }"""
-    )
+    swipe(page)
     page.locator("tr[aria-current=true] button", has_text=films[1].name).wait_for()
 
 

@@ -58,10 +58,10 @@ class LocalizationStudy:
         self.overlaps: dict[str, float] = {}
         self.others = tuple(others)
         images = part.table["image"]
-        self._groups = {
-            name: dict(zip(images, kinds_of(part.table[name].astype(str).tolist()), strict=True))
-            for name in by
-        }
+        self._groups: dict[str, dict[str, str]] = {}
+        for name in by:
+            kinds = kinds_of(part.table[name].astype(str).tolist()).tolist()
+            self._groups[name] = dict(zip(images, kinds, strict=True))
         self._rows = {row["image"]: row for row in part.table.to_dict("records")}
         self._positive = part.labels[1]
         self.lesions = LocalizationEvaluator()
@@ -132,8 +132,7 @@ class LocalizationStudy:
         explained = method in (self.own, RANDOMISED, *item.others)
         threshold = self._region_threshold if explained else 0.5
         regions = _rows_of(positive_regions(heat, threshold=threshold) if called else [])
-        kinds = {name: str(known[item.name]) for name, known in self._groups.items()}
-        groups = {name: kind for name, kind in kinds.items() if kind}
+        groups = {name: kind for name, kinds in self._groups.items() if (kind := kinds[item.name])}
         common: dict[str, Any] = {
             "image": item.name, "patient": patient, "half": half_of(patient), "positive": called,
             "groups": groups,

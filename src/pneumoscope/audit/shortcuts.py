@@ -75,15 +75,16 @@ def shortcuts(
         reason = "Lungs were not found on radiographs of both labels: nothing could be hidden."
         return Outcome(False, len(known), {}, limits, (), [reason])
     areas = _areas(scores, targets, [film.patient for film, _ in known])
-    warnings = _warnings({name: area["auc"] for name, area in areas.items()})
+    auc = {name: area["auc"] for name, area in areas.items()}
+    warnings = _warnings(auc)
     passed = not warnings
-    warnings += _table_warnings({name: area["auc"] for name, area in areas.items()})
+    warnings += _table_warnings(auc)
     if len(known) < len(films):
         warnings.append(
             f"No lungs were found on {len(films) - len(known)} of {len(films)} radiographs. They "
             "are left out."
         )
-    figures = {key: areas[name]["auc"] for name, key in _FIGURES.items()}
+    figures = {key: auc[name] for name, key in _FIGURES.items()}
     rows = [Row(name, area) for name, area in areas.items()]
     return Outcome(passed, len(known), figures, limits, rows, warnings)
 

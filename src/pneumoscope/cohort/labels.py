@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from pneumoscope.cohort.formats.words import UNCERTAIN
 from pneumoscope.errors import CohortError
 
 _NEGATIVE = re.compile(
@@ -18,7 +19,7 @@ _POSITIVE = re.compile(
 
 
 # Words for a label that is missing or uncertain.
-_NO_LABEL = frozenset({"-1", "-1.0", "na", "n/a", "nan", "null", "unknown", "uncertain", "?"})
+_NO_LABEL = UNCERTAIN | {"na", "n/a", "nan", "null", "unknown", "uncertain", "?"}
 
 
 def infer_labels(values: Iterable[str], positive: str | None = None) -> tuple[str, str]:

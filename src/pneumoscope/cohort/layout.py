@@ -106,21 +106,18 @@ def _grouped(listing: Listing, choice: Choice) -> Listing:
     Raises:
         CohortError: there is no such label folder, or several are left and none is negative.
     """
+    if choice.findings is not None or not (choice.negative or choice.joins_positives):
+        return listing
     named = {
         option: split_names(text or "")
         for option, text in (("--positive", choice.positive), ("--negative", choice.negative))
     }
-    if choice.findings is not None or not (named["--negative"] or len(named["--positive"]) > 1):
-        return listing
     labels = list(listing.table["label"])
     folders = {finding_key(label): label for label in labels}
     for option, words in named.items():
-        if strange := [word for word in words if finding_key(word) not in folders]:
-            raise CohortError(
-                f"holds no label folder {strange[0]!r}",
-                path=listing.root,
-                remedy=f"choose with {option} among {', '.join(sorted(folders.values()))}",
-            )
+        for word in words:
+            if finding_key(word) not in folders:
+                raise _no_folder(listing, word, option)
     positive, negative = (set(map(finding_key, words)) for words in named.values())
     rest = folders.keys() - positive - negative
     if not positive:
@@ -134,12 +131,20 @@ def _grouped(listing: Listing, choice: Choice) -> Listing:
                 path=listing.root,
                 remedy="say with --negative which of them are negative, joined by |",
             )
-    sides = [(key in positive, key in negative) for key in map(finding_key, labels)]
-    kept = [ill or well for ill, well in sides]
-    table = listing.table[kept].reset_index(drop=True)
-    table["label"] = [POSITIVE if ill else NEGATIVE for ill, well in sides if ill or well]
+    sides = {**dict.fromkeys(negative, NEGATIVE), **dict.fromkeys(positive, POSITIVE)}
+    sorted_labels = [sides.get(finding_key(label), "") for label in labels]
+    kept = [label != "" for label in sorted_labels]
+    table = listing.table.assign(label=sorted_labels)[kept].reset_index(drop=True)
     left_out = {NEITHER: kept.count(False)} if False in kept else {}
     return replace(listing, table=table, left_out=left_out, format="label folders")
+
+
+def _no_folder(listing: Listing, name: str, option: str) -> CohortError:
+    return CohortError(
+        f"holds no label folder {name!r}",
+        path=listing.root,
+        remedy=f"choose with {option} among {', '.join(sorted(set(listing.table['label'])))}",
+    )
 
 
 def _worded(listing: Listing, choice: Choice) -> Listing:
@@ -155,11 +160,7 @@ def _with_columns(listing: Listing, wanted: FindingColumns) -> Listing:
     labels = listing.table["label"]
     keys = list(map(finding_key, labels))
     for name in wanted.missing(keys):
-        raise CohortError(
-            f"holds no label folder {name!r}",
-            path=listing.root,
-            remedy=f"choose with --findings among {', '.join(sorted(set(labels)))}",
-        )
+        raise _no_folder(listing, name, "--findings")
     table = listing.table.copy()
     for name in wanted.columns:
         table[name] = [PRESENT if key in wanted.keys(name) else ABSENT for key in keys]

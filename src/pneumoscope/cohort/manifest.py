@@ -16,13 +16,7 @@ from numpy.typing import NDArray
 from pneumoscope.cohort.formats.choice import UNION, Choice
 from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
 from pneumoscope.cohort.formats.finding_columns import state_of
-from pneumoscope.cohort.formats.words import (
-    NEGATIVE,
-    POSITIVE,
-    split_names,
-    truth,
-    without_truth_values,
-)
+from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, truth, without_truth_values
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.patients import bare_key, dicom_patient_id, identify
 from pneumoscope.cohort.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
@@ -406,13 +400,12 @@ def _splits(table: pd.DataFrame, positive: str, seed: int) -> list[str]:
 
 def _check_unsorted(choice: Choice, lesions: bool, path: Path) -> None:
     """Refuse to sort the labels of a table that has been sorted."""
-    several = len(split_names(choice.positive or "")) > 1
     given = {
         "--label-column": choice.label_column is not None,
         "--negative": choice.negative is not None,
         "--findings": choice.findings is not None,
         "--readers": not lesions and choice.readers != UNION,
-        "--positive with several labels": not lesions and several,
+        "--positive with several labels": not lesions and choice.joins_positives,
     }
     if unused := [option for option, is_given in given.items() if is_given]:
         raise CohortError(

@@ -238,18 +238,26 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise CohortError(problem, path=path, remedy="rename or remove it")
 
 
-def check_unique(path: Path, images: Sequence[str], lines: Sequence[int]) -> None:
-    """Refuse a table that names an image in two lines.
+def check_unique(
+    path: Path, images: Sequence[str], places: Sequence[object], what: str = "lines "
+) -> None:
+    """Refuse a table that names an image twice.
+
+    Args:
+        path: the table.
+        images: what it names.
+        places: where each stands, or how it is written there.
+        what: the places are, for the message.
 
     Raises:
         CohortError: it does.
     """
-    first: dict[str, int] = {}
-    for line, image in zip(lines, images, strict=True):
+    first: dict[str, object] = {}
+    for place, image in zip(places, images, strict=True):
         if image in first:
             raise CohortError(
-                f"lines {first[image]} and {line} name the same image ({image})",
+                f"{what}{first[image]} and {place} name the same image ({image})",
                 path=path,
                 remedy="keep one of them",
             )
-        first[image] = line
+        first[image] = place

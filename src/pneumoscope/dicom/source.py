@@ -38,6 +38,19 @@ IDENTITY = (
 )
 """Copied into every derived object: patient and study, as archives match them."""
 
+TONE = (
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "PresentationLUTShape",
+)
+"""How stored values become gray."""
+
 REFERENCE = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -56,15 +69,7 @@ REFERENCE = (
     "LossyImageCompression",
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-    "ModalityLUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
-    "VOILUTSequence",
-    "PresentationLUTShape",
+    *TONE,
 )
 """Needed to refer to the radiograph and to lay objects over its pixels."""
 

@@ -14,22 +14,12 @@ from typing import Any
 import numpy as np
 
 from pneumoscope.dicom.result import Result
+from pneumoscope.dicom.source import TONE
 from pneumoscope.imaging.elements import MalformedElement, code, items, number, printable, text
 from pneumoscope.imaging.layout import Layout
 from pneumoscope.imaging.tables import Table, read_table
 from pneumoscope.imaging.tone import BLOWN_OUT, FUNCTIONS, window
 
-_HEADER = (
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-    "ModalityLUTSequence",
-    "WindowCenter",
-    "WindowWidth",
-    "VOILUTFunction",
-    "VOILUTSequence",
-    "PresentationLUTShape",
-)
 _DESCRIPTOR, _DATA = 0x00283002, 0x00283006
 _BITS, _FULL = 16, 65535
 
@@ -40,7 +30,7 @@ def without_tone(dataset: Any) -> Any:
 
     copy = Dataset()
     for element in dataset:
-        if element.keyword not in _HEADER:
+        if element.keyword not in TONE:
             copy.add(element)
     return copy
 

@@ -138,7 +138,7 @@ def recalibrate(
             len(sample) - positives,
             positives,
             figures["before"]["roc_auc"],
-            reviewed=decided["after"][2] is not None,
+            reviewed=not np.isnan(figures["after"]["uncertain"].value),
         ),
     )
 
@@ -176,19 +176,16 @@ def _weights(targets: NDArray[np.int64], prevalence: float | None) -> NDArray[np
     return np.where(targets == 1, prevalence / share, (1.0 - prevalence) / (1.0 - share))
 
 
-_Decided = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_] | None]
+_Decided = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]
 
 
 def _decided(logits: NDArray[np.float64], point: OperatingPoint) -> _Decided:
-    """Probability, decision and whether it is uncertain, each (n,)."""
+    """Probability, decision, and 1 where it is uncertain or else 0, each (n,)."""
     p = calibrated(logits, point.temperature, point.bias)
-    return p, (p >= point.threshold).astype(np.int64), _uncertain(p, point)
-
-
-def _uncertain(probabilities: NDArray[np.float64], point: OperatingPoint) -> NDArray[np.bool_]:
-    if point.band is None:
-        return np.zeros(probabilities.size, dtype=bool)
-    return point.band.widened(point.threshold).holds(probabilities)
+    uncertain = np.zeros(p.size)
+    if point.band is not None:
+        uncertain[point.band.widened(point.threshold).holds(p)] = 1.0
+    return p, (p >= point.threshold).astype(np.int64), uncertain
 
 
 def _cross_fitted(
@@ -196,21 +193,20 @@ def _cross_fitted(
 ) -> _Decided:
     """As `_decided`, each radiograph by a fit on other patients.
 
-    The third is None where a fold leaves too few radiographs of a label for the band's limit and
+    The third is NaN where a fold leaves too few radiographs of a label for the band's limit and
     the whole sample does not: the fold's fit leaves far more to people than the fit on all does.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     logits, y = sample.logits, sample.targets
     p, decisions = np.empty(y.size), np.empty(y.size, dtype=np.int64)
-    uncertain, alike = np.empty(y.size, dtype=bool), True
+    uncertain, alike = np.empty(y.size), True
     folds = StratifiedGroupKFold(LEAST, shuffle=True, random_state=seed)
     for rest, own in folds.split(logits, y, sample.patients):
         point = _fit(logits[rest], y[rest], rule, prevalence)
-        p[own], decisions[own], _ = _decided(logits[own], point)
-        uncertain[own] = _uncertain(p[own], point)
+        p[own], decisions[own], uncertain[own] = _decided(logits[own], point)
         alike &= _limits(y[rest]) == _limits(y)
-    return p, decisions, uncertain if alike else None
+    return p, decisions, uncertain if alike else np.full(y.size, np.nan)
 
 
 def _limits(targets: NDArray[np.int64]) -> list[bool]:
@@ -222,29 +218,17 @@ def _statistic(
     sample: Predictions,
     probabilities: NDArray[np.float64],
     decisions: NDArray[np.int64],
-    uncertain: NDArray[np.bool_] | None,
+    uncertain: NDArray[np.float64],
     prevalence: float | None,
 ) -> Statistic:
     """The figures for `bootstrap_patients`; ROC-AUC is that of the logits.
 
-    Without `uncertain` the figures of the review band are undefined.
+    Where `uncertain` is NaN, those of the review band are undefined.
     """
     y = sample.targets
     ranking = _weighted.Ranking(y, sample.logits)
     shares = _weights(y, prevalence)
-
-    def reviewed(
-        weights: NDArray[np.float64], site: NDArray[np.float64]
-    ) -> Mapping[str, NDArray[np.float64]]:
-        if uncertain is None:
-            undefined = np.full(len(weights), np.nan)
-            return dict.fromkeys(("uncertain", "kept_positive", "kept_negative"), undefined)
-        kept = uncertain | (decisions == y)
-        return {
-            "uncertain": _weighted.ratio(site @ uncertain.astype(np.float64), site.sum(axis=1)),
-            "kept_positive": _among(weights, y == 1, kept),
-            "kept_negative": _among(weights, y == 0, kept),
-        }
+    kept = np.maximum(uncertain, decisions == y)
 
     def figures(weights: NDArray[np.float64]) -> Mapping[str, NDArray[np.float64]]:
         site = weights if shares is None else weights * shares
@@ -258,16 +242,19 @@ def _statistic(
             "brier": _weighted.brier(site, probabilities, y),
             "calibration_slope": slope,
             "calibration_intercept": intercept,
-            **reviewed(weights, site),
+            "uncertain": _weighted.ratio(site @ uncertain, site.sum(axis=1)),
+            "kept_positive": _among(weights, y == 1, kept),
+            "kept_negative": _among(weights, y == 0, kept),
         }
 
     return figures
 
 
 def _among(
-    weights: NDArray[np.float64], chosen: NDArray[np.bool_], values: NDArray[np.bool_]
+    weights: NDArray[np.float64], chosen: NDArray[np.bool_], values: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    return _weighted.ratio(weights @ (chosen & values), weights @ chosen.astype(np.float64))
+    share = chosen.astype(np.float64)
+    return _weighted.ratio(weights @ (share * values), weights @ share)
 
 
 def _intervals(

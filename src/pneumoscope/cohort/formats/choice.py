@@ -39,13 +39,17 @@ class Choice:
         return named if self.findings is None else (*named, *self.findings.words)
 
     @property
+    def joins_positives(self) -> bool:
+        """Whether several labels are positive."""
+        return len(split_names(self.positive or "")) > 1
+
+    @property
     def groups(self) -> bool:
         """Whether labels are sorted into positive, negative and left out, or into findings.
 
         One positive label alone only says which of two labels it is.
         """
-        several = len(split_names(self.positive or "")) > 1
-        return several or self.findings is not None or self.negative is not None
+        return self.joins_positives or self.findings is not None or self.negative is not None
 
     @property
     def maps_labels(self) -> bool:

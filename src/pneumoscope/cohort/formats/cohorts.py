@@ -22,7 +22,7 @@ from pneumoscope.cohort.formats.names import NameIndex
 from pneumoscope.cohort.formats.tables import read_plain_table, read_table_of_the_field
 from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, UNCERTAIN, finding_key
 from pneumoscope.cohort.patients import from_name
-from pneumoscope.cohort.tables import COLUMNS, read_rows, safe_image_path
+from pneumoscope.cohort.tables import COLUMNS, check_unique, read_rows, safe_image_path
 from pneumoscope.errors import CohortError
 from pneumoscope.files import is_made_here
 from pneumoscope.imaging import is_radiograph_file
@@ -108,7 +108,8 @@ def found_files(images: Sequence[str], table: Path, root: Path) -> list[str]:
     loose = [name for name in images if not Path(name).suffix and not (root / name).is_file()]
     files = dict(zip(loose, find_files(loose, table, root), strict=True))
     found = [files[name][0] if len(files.get(name, ())) == 1 else name for name in images]
-    _check_once(images, found, table)
+    # Two names, such as `a` and `a.png`, may be one file.
+    check_unique(table, found, images, "")
     return found
 
 
@@ -128,7 +129,7 @@ def _rows(file: FieldFile, choice: Choice, root: Path) -> CohortRows:
     _count(left_out, NO_FILE, sum(not files for files in found))
     _count(left_out, "with two files of their name", sum(len(files) > 1 for files in found))
     used = [(name, files[0]) for name, files in zip(named, found, strict=True) if len(files) == 1]
-    _check_once([name for name, _ in used], [image for _, image in used], file.path)
+    check_unique(file.path, [image for _, image in used], [name for name, _ in used], "")
     if not used:
         listed = "; ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise CohortError(
@@ -236,23 +237,6 @@ def _word(marks: Sequence[Mark]) -> str | None:
     if names:
         return names.pop() if len(names) == 1 else None
     return NEGATIVE if all(mark.present is False for mark in marks) else None
-
-
-def _check_once(names: Sequence[str], files: Sequence[str], table: Path) -> None:
-    """Refuse two names of a table, such as `a` and `a.png`, that are one file.
-
-    Raises:
-        CohortError: there are such.
-    """
-    first: dict[str, str] = {}
-    for name, file in zip(names, files, strict=True):
-        if file in first:
-            raise CohortError(
-                f"{first[file]} and {name} name the same image ({file})",
-                path=table,
-                remedy="keep one of them",
-            )
-        first[file] = name
 
 
 def _patient(image: str, facts: dict[str, str]) -> str:
