@@ -11,6 +11,7 @@ mirrored and smoothed, on the model's square, on the scale of the radiograph's p
 Regions are looked for on radiographs that were called positive.
 
     python results/levers/smoothing.py joint.csv --boxes rsna=rsna.csv siim=siim.csv --out it.json
+    python results/levers/smoothing.py ... --bundle RUN --maps product --cells 3   # of one map
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +134,10 @@ def regions(
     return found
 
 
-def run(manifest: Path, boxes: dict[str, Path], bundle: str) -> dict[str, Any]:
-    """Figures of heat and of regions, by way and reach."""
+def run(
+    manifest: Path, boxes: dict[str, Path], bundle: str, names: Sequence[str], reach: Sequence[int]
+) -> dict[str, Any]:
+    """Figures of heat and of regions, by map (of `POWERS`) and reach (of `CELLS`)."""
     cohort, stages = Manifest.read(manifest), Stages(bundle)
     splits = cohort.subset("all").table["split"].to_numpy(np.str_)
     held = Radiographs(cohort, np.isin(splits, ["val", "test"]), stages.size)
@@ -151,11 +155,11 @@ def run(manifest: Path, boxes: dict[str, Path], bundle: str) -> dict[str, Any]:
     _, info = read_bundle(Path(bundle), weights=True)
     chances = calibrated(odds, info.temperature, info.bias)
     result: dict[str, Any] = {"reach": {}, "regions": {}}
-    for cells in CELLS:
-        for name, power in POWERS.items():
+    for cells in reach:
+        for name in names:
             raw, within = dense if name == "density" else plain, name != "blurred"
             maps = [
-                relative(heat, lung, cells, within=within) ** power * np.float32(chance)
+                relative(heat, lung, cells, within=within) ** POWERS[name] * np.float32(chance)
                 for heat, lung, chance in zip(raw, lungs, chances, strict=True)
             ]
             result["reach"].setdefault(name, {})[str(cells)] = measured(maps, marks, films.sets)
@@ -170,6 +174,8 @@ def main() -> int:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--boxes", nargs="+", required=True, metavar="SET=FILE")
     parser.add_argument("--bundle", default="default")
+    parser.add_argument("--maps", nargs="+", choices=list(POWERS), default=list(POWERS))
+    parser.add_argument("--cells", nargs="+", type=int, choices=CELLS, default=list(CELLS))
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -177,7 +183,8 @@ def main() -> int:
     pairs = (pair.split("=", 1) for pair in arguments.boxes)
     try:
         boxes = {name: Path(path) for name, path in pairs}
-        result = run(arguments.manifest, boxes, arguments.bundle)
+        bundle, names = arguments.bundle, arguments.maps
+        result = run(arguments.manifest, boxes, bundle, names, arguments.cells)
     except PneumoscopeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
