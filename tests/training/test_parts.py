@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,8 +58,21 @@ def test_the_heatmap_follows_from_the_settings() -> None:
     assert plain.heatmap == "regional+mirror+lungs" and plain.region_level == 0.15
     assert smooth.heatmap == "regional+mirror+lungs+density+smooth" and smooth.region_level == 0.2
     assert make_settings(smooth=True, region_threshold=0.3).region_level == 0.3
-    assert make_settings(smooth=True, lung_prior=False).heatmap == "regional+mirror"
-    assert make_settings(smooth=True, head="linear").heatmap == "gradcam+mirror+lungs+density"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"smooth": True, "lung_prior": False},
+        {"smooth": True, "head": "linear"},
+        {"hide_outside": 0.5, "head": "linear"},
+        {"hide_outside": 0.5, "augmentation": "none"},
+        {"hide_outside": 0.5, "preset": "paper"},
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"(smooth|hide_outside).*is of head=regional"):
+        make_settings(**values)
 
 
 def test_settings_survive_yaml(tmp_path: Path) -> None:

@@ -147,6 +147,21 @@ class TrainingSettings(BaseModel):
             raise ValueError("is of augmentation=default alone")
         return value
 
+    @field_validator("hide_outside")
+    @classmethod
+    def _where_lungs_are(cls, value: float, others: ValidationInfo) -> float:
+        told = others.data.get("head"), others.data.get("augmentation")
+        if value > 0 and told != ("regional", "default"):
+            raise ValueError("is of head=regional with augmentation=default alone")
+        return value
+
+    @field_validator("smooth")
+    @classmethod
+    def _where_cells_are(cls, value: bool | None, others: ValidationInfo) -> bool | None:
+        if value and not (others.data.get("head") == "regional" and others.data.get("lung_prior")):
+            raise ValueError("is of head=regional with lung_prior=true alone")
+        return value
+
     @property
     def heads(self) -> int:
         """How many findings the backbone learns, each with a head of its own."""
