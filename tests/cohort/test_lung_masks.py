@@ -47,7 +47,7 @@ def test_a_table_is_read_with_its_extra_columns(tmp_path: Path) -> None:
     first, second = read_lung_table(path)
     assert (first.image, first.mask, first.patient) == ("a/1.png", tmp_path / "m/1.png", "p1")
     assert (second.image, second.extra, second.original) == ("2.png", {"view": "AP"}, None)
-    path.write_text("image,mask,patient,orig_width,orig_height\n1.png,1.png,p,300,200\n")
+    path.write_text("image;mask;patient;orig_width;orig_height\n1.png;1.png;p;300;200\n")
     (only,) = read_lung_table(path)
     assert (only.original, only.extra) == ((200, 300), {})
 
@@ -55,7 +55,8 @@ def test_a_table_is_read_with_its_extra_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image,patient\n1.png,p\n", "lacks the columns mask"),
+        ("image,patient\n1.png,p\n", "column mask is missing"),
+        ("image,mask,mask,patient\n1.png,m.png,m.png,p\n", "column mask is there twice"),
         ("image,mask,patient\n", "has no rows"),
         ("image,mask,patient\n1.png,m.png, \n", "line 2"),
         ("image,mask,patient\n1.png,m.png,p\n1.png\n", "line 3"),

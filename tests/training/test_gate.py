@@ -119,11 +119,19 @@ def test_names_of_kinds_and_their_chances(others: OtherPictures) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "image,kind\n", "image,what\na.png,ct\n", "image,kind\na.png,\n"]
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("image,kind\n", "no rows"),
+        ("image;what\na.png;ct\n", "column kind is missing"),
+        ("image;kind\na.png; \n", "line 2 lacks"),
+    ],
 )
-def test_a_table_without_images_or_kinds_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_table_without_images_or_kinds_is_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "list.csv").write_text(text)
-    with pytest.raises(CohortError, match="no rows, or lacks"):
+    with pytest.raises(CohortError, match=message):
         read_others(tmp_path / "list.csv")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from pneumoscope.cohort.annotations import read_mask
 from pneumoscope.cohort.original_sizes import SIZE_COLUMNS, original_size, unsquashed
-from pneumoscope.cohort.tables import safe_image_path
+from pneumoscope.cohort.tables import read_rows, safe_image_path
 from pneumoscope.errors import CohortError, ImageError
 from pneumoscope.imaging import Letterbox, read_radiograph
 
@@ -49,26 +48,14 @@ def read_lung_table(path: Path) -> list[LungCase]:
         CohortError: it cannot be read, has no rows, lacks a column or leaves one blank.
     """
     path = Path(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CohortError("cannot be read", path=path, remedy="give a CSV in UTF-8") from error
-    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
-    if missing:
-        raise CohortError(
-            f"has no rows or lacks the columns {', '.join(missing)}",
-            path=path,
-            remedy="give image,mask,patient and any other columns",
-        )
-    return [_case(row, path, line) for line, row in enumerate(rows, start=2)]
+    table = read_rows(path)
+    rows = zip(table.records(COLUMNS, path), table.lines, strict=True)
+    return [_case(row, path, line) for row, line in rows]
 
 
 def _case(row: dict[str, str], path: Path, line: int) -> LungCase:
-    if None in row.values() or not row["patient"].strip():
-        raise CohortError(
-            f"line {line} is cut short or names no patient", path=path, remedy="complete it"
-        )
+    if not row["patient"].strip():
+        raise CohortError(f"line {line} names no patient", path=path, remedy="name one")
     known = (*COLUMNS, *SIZE_COLUMNS)
     return LungCase(
         image=safe_image_path(row["image"], table=path, line=line),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from pneumoscope.cohort.tables import read_rows
 from pneumoscope.errors import CohortError
 from pneumoscope.imaging import Letterbox, Radiograph, read_radiograph
 
@@ -23,18 +23,7 @@ def read_sizes(path: Path) -> dict[str, tuple[int, int]]:
     Raises:
         CohortError: it cannot be read, a column is missing, or a size is no positive number.
     """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CohortError("cannot be read", path=path, remedy="give a CSV in UTF-8") from error
-    columns = ("image", *SIZE_COLUMNS)
-    if not rows or any(name not in rows[0] for name in columns):
-        raise CohortError(
-            f"lacks rows or one of the columns {', '.join(columns)}",
-            path=path,
-            remedy="give one row per image with its original size in pixels",
-        )
+    rows = read_rows(Path(path)).records(("image", *SIZE_COLUMNS), path)
     return {row["image"]: original_size(row, path) for row in rows}
 
 

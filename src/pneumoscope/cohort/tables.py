@@ -38,6 +38,28 @@ class Rows:
     rows: list[list[str]]
     lines: list[int]
 
+    def records(self, needed: Sequence[str], path: Path) -> list[dict[str, str]]:
+        """Each row by the names of its columns.
+
+        Args:
+            needed: columns that must be there, each once.
+            path: the table, for the error.
+
+        Raises:
+            CohortError: one is missing or there twice, or there are no rows.
+        """
+        for name in needed:
+            if (count := self.header.count(name)) != 1:
+                raise CohortError(
+                    f"the column {name} is {'there twice' if count else 'missing'} "
+                    f"(found: {', '.join(self.header)})",
+                    path=path,
+                    remedy=f"give the columns {', '.join(needed)}",
+                )
+        if not self.rows:
+            raise no_rows(path)
+        return [dict(zip(self.header, row, strict=True)) for row in self.rows]
+
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a CSV with a header and at least `image` and `label`.
@@ -59,7 +81,7 @@ def read_table(path: Path) -> pd.DataFrame:
     header, lines = read.header, read.lines
     _check_header(path, header)
     if not read.rows:
-        raise CohortError("the table has no rows", path=path, remedy="list radiographs in it")
+        raise no_rows(path)
     table = pd.DataFrame(read.rows, columns=pd.Index(header), dtype=str)
     table["label"] = [label.strip() for label in table["label"]]
     images = []
@@ -92,6 +114,11 @@ def with_split(header: Sequence[str]) -> list[str]:
     if "split" in header:
         return list(header)
     return ["split" if name.casefold() == "split" else name for name in header]
+
+
+def no_rows(path: Path) -> CohortError:
+    """Make the error that a table lists nothing."""
+    return CohortError("the table has no rows", path=path, remedy="list images in it")
 
 
 def no_label(path: Path, line: int) -> CohortError:

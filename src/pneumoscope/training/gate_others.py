@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pneumoscope.cohort.duplicates import near_pairs, thumbnail
+from pneumoscope.cohort.tables import read_rows
 from pneumoscope.errors import CohortError
 from pneumoscope.files import sha256_file
 from pneumoscope.gate import KINDS
@@ -108,17 +108,11 @@ def read_others(table: Path) -> OtherPictures:
         CohortError: it cannot be read, lacks a column or a value, or has no rows.
         ImageError: a picture cannot be read.
     """
-    try:
-        with Path(table).open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CohortError("cannot be read", path=table, remedy="give a CSV in UTF-8") from error
-    if not rows or not all(row.get(name) for row in rows for name in _COLUMNS):
-        raise CohortError(
-            "has no rows, or lacks an image or a kind",
-            path=table,
-            remedy="give one row per picture with the columns image and kind",
-        )
+    read = read_rows(Path(table))
+    rows = read.records(_COLUMNS, table)
+    for row, line in zip(rows, read.lines, strict=True):
+        if not all(row[name].strip() for name in _COLUMNS):
+            raise CohortError(f"line {line} lacks an image or a kind", path=table, remedy="give it")
     paths = tuple(Path(table).parent / row["image"] for row in rows)
     films = tuple(read_radiograph(path) for path in paths)
     names = tuple(row["kind"].strip().lower() for row in rows)
