@@ -295,6 +295,13 @@ def test_one_positive_label_says_which_of_two(tmp_path: Path) -> None:
     assert manifest.labels == ("effusion", "TB") and list(manifest.targets()) == [1, 0]
     with pytest.raises(CohortError, match="no reader 'R1'"):
         Manifest.read(path, choice=Choice(positive="tb", readers="R1"))
+    # Also against what the words mean; a column of findings has no labels of its own.
+    path = plain(tmp_path, "Image,Label\na,NORMAL\nb,PNEUMONIA\n")
+    for choice, order in ((Choice(), 1), (Choice(positive="normal"), -1)):
+        assert Manifest.read(path, choice=choice).labels == ("NORMAL", "PNEUMONIA")[::order]
+    path = plain(tmp_path, "Image,Normal,Mass\na,1,0\nb,0,1\n")
+    manifest = Manifest.read(path, choice=Choice(positive="Normal"))
+    assert manifest.labels == ("NORMAL", "PNEUMONIA") and list(manifest.targets()) == [1, 0]
 
 
 @pytest.mark.parametrize(

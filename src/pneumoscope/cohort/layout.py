@@ -53,6 +53,7 @@ class Listing:
         left_out: how many radiographs of the table or of label folders are not used, by reason.
         format: what the table was recognised as, or `label folders` if their labels were grouped;
             "" for others and for a CSV with `image,label`.
+        sorted: labels are NORMAL and PNEUMONIA, made of findings, truth values or label folders.
     """
 
     root: Path
@@ -60,6 +61,7 @@ class Listing:
     ignored: tuple[str, ...] = field(default=())
     left_out: dict[str, int] = field(default_factory=dict)
     format: str = ""
+    sorted: bool = False
 
     @property
     def official(self) -> list[str] | None:
@@ -136,7 +138,7 @@ def _grouped(listing: Listing, choice: Choice) -> Listing:
     kept = [label != "" for label in sorted_labels]
     table = listing.table.assign(label=sorted_labels)[kept].reset_index(drop=True)
     left_out = {NEITHER: kept.count(False)} if False in kept else {}
-    return replace(listing, table=table, left_out=left_out, format="label folders")
+    return replace(listing, table=table, left_out=left_out, format="label folders", sorted=True)
 
 
 def _no_folder(listing: Listing, name: str, option: str) -> CohortError:
@@ -191,7 +193,7 @@ def _from_csv(path: Path, choice: Choice, images: Path | None) -> Listing:
         table[OFFICIAL] = parts
     if rows is None:
         return Listing(root, table)
-    return Listing(root, table, left_out=rows.left_out, format=rows.format)
+    return Listing(root, table, left_out=rows.left_out, format=rows.format, sorted=rows.sorted)
 
 
 def _from_folder(root: Path) -> Listing:

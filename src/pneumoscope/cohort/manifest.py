@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from pneumoscope.cohort.formats.choice import UNION, Choice
 from pneumoscope.cohort.formats.cohorts import cohort_rows, found_files
 from pneumoscope.cohort.formats.finding_columns import state_of
-from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE, truth, without_truth_values
+from pneumoscope.cohort.formats.words import (
+    NEGATIVE,
+    POSITIVE,
+    finding_key,
+    truth,
+    without_truth_values,
+)
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.patients import bare_key, dicom_patient_id, identify
 from pneumoscope.cohort.sidecar import Sidecar, read_sidecar, sidecar_path, write_sidecar
@@ -125,7 +131,8 @@ class Manifest:
         if labels is None and (positive is None or truth(positive)):
             table["label"] = without_truth_values(table["label"])
         named = set(labels or table["label"])
-        if is_sorted or ((labels or named <= {NEGATIVE, POSITIVE}) and positive not in named):
+        unnamed = finding_key(positive or "") not in map(finding_key, named)
+        if is_sorted or ((labels or named <= {NEGATIVE, POSITIVE}) and unnamed):
             positive = None
         try:
             if labels is None or positive is not None:
@@ -354,7 +361,7 @@ def _read(path: Path, choice: Choice, root: Path) -> tuple[pd.DataFrame, bool]:
         warnings.warn(
             f"{path.name}: {count:,} radiographs {reason} are left out", UserWarning, stacklevel=3
         )
-    return rows.table, set(rows.table["label"]) <= {NEGATIVE, POSITIVE}
+    return rows.table, rows.sorted
 
 
 def ordered_columns(table: pd.DataFrame) -> pd.DataFrame:

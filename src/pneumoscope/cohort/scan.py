@@ -16,7 +16,7 @@ from pneumoscope.cohort.duplicates import equal_bytes, near_pairs, thumbnail
 from pneumoscope.cohort.evidence import Evidence, make_audit
 from pneumoscope.cohort.formats.choice import UNION, Choice
 from pneumoscope.cohort.formats.finding_columns import FindingColumns
-from pneumoscope.cohort.formats.words import NEGATIVE, NONE_FOUND, POSITIVE, SOME_FOUND
+from pneumoscope.cohort.formats.words import NONE_FOUND, SOME_FOUND
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.layout import OFFICIAL, Listing, list_cohort
 from pneumoscope.cohort.manifest import SEED, Manifest, ordered_columns
@@ -194,9 +194,7 @@ def _labels(listing: Listing, settings: ScanSettings, path: Path) -> tuple[str, 
     found, positive = set(listing.table["label"]), settings.positive
     try:
         # Findings and truth values that became NORMAL and PNEUMONIA are no labels themselves.
-        return infer_labels(
-            found, None if found <= {NEGATIVE, POSITIVE} and listing.format else positive
-        )
+        return infer_labels(found, None if listing.sorted else positive)
     except CohortError as error:
         raise CohortError(error.problem, path=path, remedy=error.remedy) from error
 

@@ -42,11 +42,14 @@ class CohortRows:
         table: strings; `image`, `label`, `patient` ("" where the table does not say) and the
             table's other columns.
         left_out: how many radiographs of the table are not in it, by reason.
+        sorted: labels are NORMAL and PNEUMONIA, made of findings or truth values, and no words of
+            the table's own.
     """
 
     format: str
     table: pd.DataFrame
     left_out: dict[str, int]
+    sorted: bool
 
 
 def cohort_rows(path: Path, choice: Choice, root: Path) -> CohortRows | None:
@@ -150,7 +153,9 @@ def _rows(file: FieldFile, choice: Choice, root: Path) -> CohortRows:
     ]
     columns = ["image", "label", "patient", *dict.fromkeys(key for row in rows for key in row)]
     table = pd.DataFrame(rows, columns=pd.Index(list(dict.fromkeys(columns)))).fillna("")
-    return CohortRows(_described(file, choice), table.astype(str), left_out)
+    own = file.labels is not None and not file.truths
+    sides = not own and set(table["label"]) <= {NEGATIVE, POSITIVE}
+    return CohortRows(_described(file, choice), table.astype(str), left_out, sides)
 
 
 def _described(file: FieldFile, choice: Choice) -> str:
