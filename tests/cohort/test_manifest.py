@@ -207,9 +207,12 @@ def test_a_scanned_table_copied_without_its_sidecar_is_refused(tmp_path: Path) -
     save(tmp_path / "data" / "NORMAL" / "0,é.png", film(1))
     _manifest(tmp_path / "data").write(tmp_path / "out" / "cohort.csv")
     shutil.copy(tmp_path / "out" / "cohort.csv", tmp_path / "out" / "edited.csv")
-    with pytest.raises(CohortError, match=r"edited\.json, which says where") as caught:
-        Manifest.read(tmp_path / "out" / "edited.csv")
-    assert caught.value.path == tmp_path / "out" / "edited.csv"
+    for foreign in (None, '{"images": []}'):
+        if foreign is not None:
+            (tmp_path / "out" / "edited.json").write_text(foreign)
+        with pytest.raises(CohortError, match=r"edited\.json of the scan") as caught:
+            Manifest.read(tmp_path / "out" / "edited.csv")
+        assert caught.value.path == tmp_path / "out" / "edited.csv"
     assert Manifest.read(tmp_path / "out" / "edited.csv", images=tmp_path / "data").root
     # Beside its radiographs, of which one is left, it needs no sidecar.
     shutil.copy(tmp_path / "out" / "cohort.csv", tmp_path / "data" / "edited.csv")

@@ -143,7 +143,7 @@ class Manifest:
             if "sha256" not in table.columns:
                 table["sha256"] = ""
             table["split"] = _splits(table, labels[1], sidecar.seed)
-            if images is None and not sidecar_path(path).is_file():
+            if images is None and sidecar == Sidecar():
                 _check_scanned(table, root, sidecar_path(path))
             manifest = cls(ordered_columns(table), root, labels, sidecar.seed)
         except CohortError as error:
@@ -440,8 +440,8 @@ def _check_scanned(table: pd.DataFrame, root: Path, sidecar: Path) -> None:
     scanned = (table["sha256"] != "").any()
     if scanned and not any((root / image).is_file() for image in table["image"]):
         raise CohortError(
-            f"none of its radiographs lies in {root}, and {sidecar.name}, which says where they "
-            "are, is missing",
+            f"none of its radiographs lies in {root}, and the {sidecar.name} of the scan, which "
+            "says where they are, is not beside it",
             remedy=f"copy the manifest's JSON file, too, as {sidecar}",
         )
 
