@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from pneumoscope.training.devices import (
 )
 from pneumoscope.training.gpu_memory import check_memory
 from pneumoscope.training.history import Row, read_history
+from pneumoscope.training.known import known_before
 from pneumoscope.training.launch import launch
 from pneumoscope.training.listener import RunListener
 from pneumoscope.training.loss import balanced_alpha
@@ -131,6 +133,8 @@ def start_run(
             # behind.
             start = _start(settings, processes)
             if world.leads:
+                if known := known_before(manifest, settings):
+                    warnings.warn(known, stacklevel=2)
                 new_folder(out)
                 write_settings(out / CONFIG, settings)
                 manifest.write(out / MANIFEST)
