@@ -121,7 +121,7 @@ def start_run(
     """
     manifest = relabelled(manifest, settings)
     for split in ("train", "val"):
-        for view in _views(manifest, settings):
+        for view in views_of(manifest, settings):
             check_split(view, split)
     processes = _processes(devices, manifest, settings)
     if processes.local_rank is None:
@@ -250,7 +250,7 @@ def relabelled(manifest: Manifest, settings: TrainingSettings) -> Manifest:
     return manifest.of_finding(settings.findings[0])
 
 
-def _views(manifest: Manifest, settings: TrainingSettings) -> list[Manifest]:
+def views_of(manifest: Manifest, settings: TrainingSettings) -> list[Manifest]:
     """The manifest as each finding labels it."""
     if not settings.several:
         return [manifest]
@@ -406,7 +406,7 @@ def _finish(
     targets = val.targets.numpy().reshape(len(val), -1)
     parts, infos = _folders(folder, settings), []
     for part, view, classifier, own, stated in zip(
-        parts, _views(manifest, settings), module.classifiers, logits.T, targets.T, strict=True
+        parts, views_of(manifest, settings), module.classifiers, logits.T, targets.T, strict=True
     ):
         if part != folder:
             part.mkdir(parents=True, exist_ok=True)
