@@ -421,6 +421,7 @@ def _finish(
                 selected_epoch=int(checkpoint["epoch"]),
                 val_logits=own[stated >= 0],
                 val_targets=stated[stated >= 0],
+                cohort=manifest,
             )
         )
     return _result(folder, parts, infos)
