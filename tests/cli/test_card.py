@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from pneumoscope.bundles import read_bundle
 from pneumoscope.bundles.info import INFO_FILE
 from pneumoscope.cli.app import app
 from pneumoscope.errors import EvaluationError, SettingsError
+from pneumoscope.files import write_json
 from pneumoscope.report.card_tables import card_tables
 
 RESULTS = Path(__file__).parents[2] / "results"
 SIIM = RESULTS / "siim" / "efficientnet_lite0-regional"
 RSNA = RESULTS / "rsna" / "efficientnet_lite0-regional"
+AUDIT = RESULTS / "self_taught"
 
 
 def run(*arguments: object) -> Result:
@@ -30,13 +33,22 @@ def bundle(run_folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run_folder / "bundle", tmp_path / "bundle"))
 
 
+def of_bundle(bundle: Path, folder: Path, out: Path) -> Path:
+    """A folder with the metrics of another one, as if they were measured of this bundle."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    model = read_bundle(bundle)[1].model_id
+    write_json(out / "metrics.json", {**metrics, "model": model})
+    return out
+
+
 def test_card_holds_what_was_measured(bundle: Path, tmp_path: Path) -> None:
     words = tmp_path / "words.yaml"
     words.write_text(
         "cohort: Two sets.\nhistory: [Best on val.]\ncommands: [pneumoscope train x]\n"
     )
+    siim, rsna = (of_bundle(bundle, one, tmp_path / one.parent.name) for one in (SIIM, RSNA))
     result = run(
-        bundle, "--evaluation", f"siim={SIIM}", "--evaluation", f"rsna={RSNA}",
+        bundle, "--evaluation", f"siim={siim}", "--evaluation", f"rsna={rsna}",
         "--other", f"siim:rsna={RSNA}", "--words", words,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
@@ -90,6 +102,9 @@ def test_subgroups_and_shortcuts_have_their_tables() -> None:
     [
         (["--evaluation", "siim"], SettingsError),
         (["--evaluation", "siim=nowhere"], EvaluationError),
+        # Of another model.
+        (["--evaluation", f"siim={SIIM}"], EvaluationError),
+        (["--audit-before", f"a={AUDIT}", "--audit-before", f"a={AUDIT}"], SettingsError),
         (["--other", f"siim={RSNA}"], SettingsError),
         (["--words", "nowhere.yaml"], SettingsError),
     ],

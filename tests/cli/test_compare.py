@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -60,6 +61,14 @@ def test_mistakes_are_found_before_anything_is_written(manifest_file: Path, tmp_
         compare(manifest_file, out=out, backbones="resnet18,lenet")
     with pytest.raises(SettingsError, match="is not a list of seeds"):
         compare(manifest_file, out=out, seeds=["one"])
+    with pytest.raises(SettingsError, match=r"--seeds has two values for all backbones: 1 and 2"):
+        compare(manifest_file, out=out, seeds=["1", "2"])
+    with pytest.raises(SettingsError, match="--weights has two values for resnet18"):
+        compare(manifest_file, out=out, weights=["resnet18=none", "resnet18=auto"])
+    of_training: list[dict[str, Any]] = [{"preset": "paper"}, {"from_scratch": True}, {"epochs": 2}]
+    for training in of_training:
+        with pytest.raises(SettingsError, match="trains nothing"):
+            compare(manifest_file, out=out, model=["a=default", "b=default"], **training)
     with pytest.raises(SettingsError, match="--backbones"):
         compare(manifest_file, out=out, set_=["backbone=resnet18"])
     with pytest.raises(SettingsError, match="name=value"):

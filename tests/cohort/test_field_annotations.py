@@ -196,6 +196,11 @@ def test_yolo(tmp_path: Path) -> None:
         np.testing.assert_allclose(on_film(drawings), [BOX])
         assert on_film(drawings, "b.png") is None
         path.unlink()
+    for text in ("names:\n", "names: {opacity: 0}\n"):
+        path = write(tmp_path, "data.yaml", text)
+        # Classes without a name are called by their numbers.
+        np.testing.assert_allclose(on_film(read_drawings(folder, Choice(positive="0"))), [BOX])
+        path.unlink()
     write(folder, "a.txt", "0 .2 .125 .6 .125 .6 .5 .2 .5\n")
     outline = on_film(read_drawings(folder))
     np.testing.assert_array_equal(outline, filled((10, 5, 20, 15)))

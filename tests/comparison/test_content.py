@@ -20,7 +20,7 @@ from pneumoscope.comparison.plan import PlannedRun, bundle_digest
 from pneumoscope.comparison.session import Outcome, Task
 from pneumoscope.evaluate import ModelScores, compare_models
 from pneumoscope.files import write_json
-from pneumoscope.training.settings import read_settings
+from pneumoscope.training.settings import make_settings, read_settings
 
 COSTS = {
     "parameters": 10,
@@ -82,6 +82,15 @@ def test_content_says_what_was_done(run: PlannedRun, manifest_file: Path) -> Non
     assert written["rows"][0]["name"] == "resnet18" and written["cohort"]["digest"]
 
 
+def test_a_seed_that_failed_is_told_from_its_backbone_whatever_its_name() -> None:
+    settings = make_settings(backbone="hf-hub:owner/name")
+    outcome = Outcome(
+        [PlannedRun(settings, Path("hf-hub-owner-name-seed1"))],
+        {"hf-hub-owner-name-seed2": "diverged"},
+    )
+    assert absent(outcome) == {"hf-hub-owner-name-seed2": "diverged"}
+
+
 def test_a_backbone_that_failed_with_every_seed_is_said_once() -> None:
     outcome = Outcome([], {"vit_b_16-seed1": "no weights", "vit_b_16-seed2": "no weights"})
     assert absent(outcome) == {"vit_b_16": "no weights"}
@@ -92,6 +101,8 @@ def test_a_backbone_that_failed_with_every_seed_is_said_once() -> None:
     [
         ("none", "random (from scratch)", "from scratch"),
         ("auto", "timm/resnet18.tv_in1k", "ImageNet (timm/resnet18.tv_in1k)"),
+        ("auto", "timm/resnet34.a1_in1k", "ImageNet (timm/resnet34.a1_in1k)"),
+        ("auto", "microsoft/rad-dino", "its own weights (microsoft/rad-dino)"),
         ("my.pth", "my.pth", "weights file (my.pth)"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,16 @@ def test_films_are_drawn_one_of_a_patient(manifest_file: Path) -> None:
     assert chosen == choose_films(part, images)
     left = choose_films(part, images[:3])
     assert set(left) <= set(images[:3])
+
+
+def test_squashed_radiographs_are_explained_in_their_own_proportions(
+    manifest_file: Path, run_folder: Path
+) -> None:
+    part = Manifest.read(manifest_file).subset("test")
+    images = part.table["image"].tolist()[:1]
+    squashed = replace(part, table=part.table.assign(orig_width="400", orig_height="200"))
+    one, other = (heatmap_sheet(each, images, {"one": run_folder}, "") for each in (part, squashed))
+    assert one != other
 
 
 def test_the_sheet_shows_film_and_heatmap_side_by_side(

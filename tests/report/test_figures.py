@@ -103,6 +103,8 @@ def test_scores_count_the_wrong_side(sample: tuple[Floats, NDArray[np.int64]]) -
     missed = int((probabilities[targets == 1] < 0.4).sum())
     assert f"ill: {(targets == 1).sum()}, of which {missed} on the wrong side" in text
     assert "Probability of ill" in text
+    # Bars are drawn lower than their counts would be.
+    assert text.count("√ scale") == 2
 
 
 def test_confusion_shows_counts_and_shares() -> None:

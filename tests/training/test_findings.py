@@ -142,6 +142,9 @@ def test_a_run_has_a_bundle_for_each(cohort: Manifest, tmp_path: Path) -> None:
         seen = Manifest.read(folder / "manifest.csv")
         assert seen.labels == info.labels and seen.digest() == info.training.data_digest
         assert info.training.splits["val"]["patients"] > 0
+        # The backbone has seen the radiographs of which this finding is not known, too.
+        assert info.seen is not None
+        assert info.seen.splits_of_radiographs(cohort.digests()) == cohort.table["split"].tolist()
     clear = infos[1].training.splits["train"]
     known = cohort.subset("train").states(["Clear"])[:, 0]
     assert clear["Clear"] == (known == 1).sum() and clear["no Clear"] == (known == 0).sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,29 @@ def test_the_loss_falls_where_it_says(manifest_file: Path) -> None:
     place = int(np.flatnonzero(found.rates == found.fastest)[0])
     slopes = np.gradient(found.losses, np.log(found.rates))
     assert place >= 10 and slopes[place] == slopes[10:].min() < 0
+
+
+@pytest.mark.slow
+def test_the_loss_is_that_of_a_batch_however_many_a_step_collects(
+    manifest_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_test, "STEPS", 2)
+    monkeypatch.setattr(rate_test, "_judged", lambda rates, losses: losses)
+    manifest = Manifest.read(manifest_file)
+    found: list[Any] = [find_learning_rate(manifest, small(accumulate=n)) for n in (1, 3)]
+    one, three = found
+    assert np.mean(three) == pytest.approx(np.mean(one), rel=0.5)
+
+
+def test_each_finding_needs_both_labels_and_the_cohort_s_label_does_not(
+    manifest_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_test, "prepare_run", lambda *_: pytest.fail("went on"))
+    manifest = Manifest.read(manifest_file)
+    rows = np.arange(len(manifest.table))
+    table = manifest.table.assign(A=(rows % 2).astype(str), B="1", label=manifest.labels[1])
+    with pytest.raises(RunError, match=r"holds one class only \(B\)"):
+        find_learning_rate(replace(manifest, table=table), small(findings=("A", "B")))
 
 
 @pytest.mark.slow

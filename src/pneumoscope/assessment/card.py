@@ -55,8 +55,8 @@ def write_card(
         The card's path, and all that was measured.
 
     Raises:
-        SettingsError: a pair has another form, or the words are none.
-        EvaluationError: a folder or file holds no figures.
+        SettingsError: a pair has another form or a name twice, or the words are none.
+        EvaluationError: a folder or file holds no figures, or those of another model.
     """
     folder, info = read_bundle(bundle, weights=True)
     if folder.is_file():
@@ -64,10 +64,10 @@ def write_card(
     measured = {
         "cohorts": {
             name: {key: metrics[key] for key in _OF_METRICS if key in metrics}
-            for name, metrics in _contents(evaluations, "metrics.json").items()
+            for name, metrics in _contents(evaluations, "metrics.json", info.model_id).items()
         },
         "cross": _cross(others),
-        "audits": _contents(audits, "audit.json"),
+        "audits": _contents(audits, "audit.json", info.model_id),
         "audits_before": _contents(audits_before, "audit.json"),
         "gate": {} if gate is None else _json(gate),
     }
@@ -146,9 +146,20 @@ def card_of(bundle: Path, info: BundleInfo) -> str:
     return render_model_card(info.model_dump(mode="json"), **words)
 
 
-def _contents(pairs: Sequence[str], file: str) -> dict[str, Any]:
-    """The file of each folder, by name."""
-    return {name: _json(folder / file) for name, folder in map(_pair, pairs)}
+def _contents(pairs: Sequence[str], file: str, model: str | None = None) -> dict[str, Any]:
+    """The file of each folder, by name; `model` is the one that it must be of."""
+    found: dict[str, Any] = {}
+    for name, folder in map(_pair, pairs):
+        if name in found:
+            raise SettingsError(f"'{name}' is given twice", remedy="give each folder its own name")
+        found[name] = _json(folder / file)
+        if model is not None and found[name].get("model") != model:
+            raise EvaluationError(
+                f"is of another model ({found[name].get('model')}) than the bundle ({model})",
+                path=folder / file,
+                remedy="measure this bundle and give that output",
+            )
+    return found
 
 
 def _cross(pairs: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -62,7 +62,7 @@ def diagrams(found: Assessment) -> dict[str, Picture]:
     )
     figures["scores"] = (
         "Probabilities by label",
-        "Where the two labels overlap, decisions are doubtful.",
+        "Where the two labels overlap, decisions are doubtful. Counts are on a square-root scale.",
         figure_png(score_figure(probabilities, targets, threshold=threshold, names=names)),
     )
     figures["risk"] = (

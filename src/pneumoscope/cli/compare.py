@@ -112,7 +112,8 @@ def compare(
       pneumoscope compare cohort.csv --model old=run-1 --model new=run-2 --boxes boxes.csv
     """
     if model:
-        if backbones or seeds or weights or set_ or epochs is not None or show_plan:
+        training = (backbones, seeds, weights, set_, epochs is not None, from_scratch, show_plan)
+        if any(training) or preset != "default":
             raise SettingsError(
                 "--model trains nothing", remedy="leave out the options of training"
             )
@@ -128,12 +129,13 @@ def compare(
     manifest = Manifest.read(cohort)
     session.check_cohort(manifest, split)
     annotations = Annotations.read(boxes, masks, lungs)
+    own_seeds = {"": "42", **_by_backbone("--seeds", seeds or [])}
     runs = plan.make_plan(
         out,
         options.names(backbones),
-        {name: _numbers(text) for name, text in {"": "42", **_by_backbone(seeds or [])}.items()},
+        {name: _numbers(text) for name, text in own_seeds.items()},
         preset=preset,
-        weights=_by_backbone(weights or []),
+        weights=_by_backbone("--weights", weights or []),
         overrides=overrides,
     )
     task = session.Task(
@@ -217,12 +219,22 @@ def _numbers(text: str) -> list[int]:
         ) from None
 
 
-def _by_backbone(given: Sequence[str]) -> dict[str, str]:
-    """Backbone to the value given for it; "" stands for those not named."""
+def _by_backbone(option: str, given: Sequence[str]) -> dict[str, str]:
+    """Backbone to the value given for it; "" stands for those not named.
+
+    Raises:
+        SettingsError: one is given two values.
+    """
     found: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
-        found[name if equals else ""] = value if equals else text
+        key, value = (name, value) if equals else ("", text)
+        if key in found:
+            raise SettingsError(
+                f"{option} has two values for {key or 'all backbones'}: {found[key]} and {value}",
+                remedy="give one; --seeds 1,2 for two seeds",
+            )
+        found[key] = value
     return found
 
 

@@ -101,7 +101,7 @@ def by_backbone(runs: Sequence[PlannedRun]) -> dict[str, list[PlannedRun]]:
 
 def absent(outcome: Outcome) -> dict[str, str]:
     """What is not in the comparison, and why: backbones, and single runs of those that are."""
-    present = set(by_backbone(outcome.finished))
+    present = {run.name.rpartition("-seed")[0] for run in outcome.finished}
     found: dict[str, str] = {}
     for name, problem in outcome.failures.items():
         backbone = name.rpartition("-seed")[0]

@@ -20,6 +20,7 @@ from pneumoscope.errors import EvaluationError, SettingsError
 from pneumoscope.evaluate.bootstrap import figures_json
 from pneumoscope.files import new_folder, write_json
 from pneumoscope.inference import load_engine
+from pneumoscope.models.registry import BACKBONES
 from pneumoscope.report.comparison import write_comparison
 from pneumoscope.report.comparison_content import ComparisonContent
 
@@ -27,6 +28,7 @@ Stage = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 MODELS = "models"
 _NAME = re.compile(r"\w[\w.+-]*")
+_REGISTERED = {record.automatic.name for record in BACKBONES.values()}
 
 
 def compare_finished(
@@ -117,7 +119,11 @@ def start_of(info: BundleInfo) -> str:
     weights = info.training.weights
     if weights["choice"] == "none":
         return "from scratch"
-    kind = "ImageNet" if weights["choice"] == "auto" else "weights file"
+    kind = "weights file"
+    if weights["choice"] == "auto":
+        # timm names a network's weights by what they were trained on last.
+        on_imagenet = weights["name"] in _REGISTERED or str(weights["name"]).endswith("in1k")
+        kind = "ImageNet" if on_imagenet else "its own weights"
     return f"{kind} ({weights['name']})"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from pneumoscope.files import write_json, write_text
 from pneumoscope.inference import load_engine
 from pneumoscope.training.cache import Progress
 from pneumoscope.training.history import read_history
+from pneumoscope.training.known import known_before
 from pneumoscope.training.listener import RunListener
 from pneumoscope.training.runner import HISTORY, relabelled, resume_run, start_run
 from pneumoscope.training.settings import TrainingSettings
@@ -78,7 +79,8 @@ def cross_validate(
         started: called with each fold's number, from 1, and its stage.
 
     Raises:
-        SettingsError, CohortError: see `fold_manifests`.
+        SettingsError, CohortError: see `fold_manifests`; or the teacher or the start weights know
+            radiographs of the folds.
         RunError: a folder holds a run with other settings or data; or see `start_run`.
         OutputError: `out` holds something else, or another process is at work there.
     """
@@ -88,6 +90,9 @@ def cross_validate(
         )
     manifest = relabelled(manifest, settings)
     parts = fold_manifests(manifest, count)
+    tested = manifest.table[manifest.table["split"].isin(["train", "val"])].assign(split="test")
+    if known := known_before(replace(manifest, table=tested), settings):
+        raise SettingsError(known, remedy="give --folds a teacher or weights of other radiographs")
     check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     found = []

@@ -105,7 +105,7 @@ def survey(runs: Sequence[PlannedRun], task: Task) -> list[Standing]:
     pretrained = {one.run.backbone for one in found if _on_disk(one) and not _is_scratch(one.run)}
     if task.from_scratch and scratch & pretrained:
         raise RunError(
-            f"some runs of {sorted(scratch & pretrained)[0]} started from ImageNet weights and "
+            f"some runs of {sorted(scratch & pretrained)[0]} started from its own weights and "
             "some from random ones",
             path=runs[0].folder.parent,
             remedy="give --weights none or leave --from-scratch-if-missing, with another --out",

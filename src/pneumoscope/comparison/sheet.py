@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from pneumoscope.assessment.own_model import OwnModel
+from pneumoscope.assessment.subject import films_of
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.files import write_bytes
-from pneumoscope.inference import Explained, explain_in, load_engine
+from pneumoscope.inference import Explained, load_engine
 from pneumoscope.report.overlay import overlay, with_colour_bar
 from pneumoscope.report.pages import RESEARCH_ONLY
 from pneumoscope.report.sheet import contact_sheet, shortened
@@ -95,13 +97,13 @@ def heatmap_sheet(
     Raises:
         BundleError: a bundle cannot be loaded.
     """
-    paths = dict(zip(part.table["image"], part.paths(), strict=True))
     labels = dict(zip(part.table["image"], part.table["label"], strict=True))
-    files = [(image, paths[image]) for image in images]
+    sources = dict(films_of(part))
+    chosen = [(image, sources[image]) for image in images]
     films: dict[str, tuple[Picture, str]] = {}
     drawn: dict[tuple[str, str], tuple[Picture, str]] = {}
     for done, (backbone, bundle) in enumerate(bundles.items(), start=1):
-        for item in explain_in(load_engine(bundle), files):
+        for item in OwnModel(load_engine(bundle)).explain(chosen):
             if not isinstance(item, Explained):
                 continue
             bare = np.zeros_like(item.heatmap)

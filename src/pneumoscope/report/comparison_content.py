@@ -46,7 +46,8 @@ class ComparisonContent:
         title: of the page.
         comparison: of the models, at least one.
         costs: by backbone; ensembles are absent, and so is what was not measured.
-        starts: by backbone: `ImageNet (...)` or `from scratch`.
+        starts: by backbone: `ImageNet (...)`, `its own weights (...)`, `weights file (...)` or
+            `from scratch`.
         localization: by backbone, figures of its heatmaps on its own true positives, means over
             its seeds; may be empty.
         settings: the protocol, as names and values.

@@ -124,7 +124,7 @@ def score_figure(
         )
         axes.grid(visible=False, axis="x")
         axes.set_xlim(0, 1)
-        name_axes(axes, None, "Radiographs")
+        name_axes(axes, None, "Radiographs (√ scale)")
     name_axes(panels[1], f"Probability of {names[1]} (dashed: threshold {threshold:.3g})", None)
     return figure
 

@@ -44,6 +44,7 @@ def make_bundle(
     val_logits: NDArray[np.float64],
     val_targets: NDArray[np.int64],
     members: Sequence[MemberInfo] = (),
+    cohort: Manifest | None = None,
 ) -> BundleInfo:
     """Write the bundle of a trained classifier.
 
@@ -53,14 +54,15 @@ def make_bundle(
     Args:
         folder: the bundle's folder.
         classifier: on the CPU, in eval mode.
-        manifest: the cohort it was trained on; which radiographs and patients it holds is kept as
-            digests.
+        manifest: the cohort it was trained on.
         settings, weights: of the run.
         selected_epoch: zero-based epoch whose weights these are.
         val_logits: (N,) log-odds on val, from which calibration, threshold and review band are
             fitted.
         val_targets: (N,) 1 = positive.
         members: of an ensemble, its networks.
+        cohort: whose radiographs and patients are kept as digests, where the network has seen more
+            than `manifest` holds: those of which other findings are known. None for `manifest`.
     """
     digest = manifest.digest()
     sets = _cohorts(manifest)
@@ -100,7 +102,7 @@ def make_bundle(
                 "versions": _versions(settings.guided),
             },
             "members": tuple(members),
-            "seen": SeenInfo.of(digest, *manifest.keys_by_split()),
+            "seen": SeenInfo.of(digest, *(cohort or manifest).keys_by_split()),
         },
         [WEIGHTS_FILE],
     )

@@ -27,7 +27,7 @@ from pneumoscope.training.cache import Progress
 from pneumoscope.training.data_parallel import World
 from pneumoscope.training.devices import Processes
 from pneumoscope.training.listener import RunListener
-from pneumoscope.training.runner import check_split, prepare_run, relabelled
+from pneumoscope.training.runner import check_split, prepare_run, relabelled, views_of
 from pneumoscope.training.settings import TrainingSettings
 
 LOWEST, HIGHEST, STEPS = 1e-6, 1e-1, 100
@@ -66,7 +66,8 @@ def find_learning_rate(
         RunError: train holds one class only, or the loss never falls.
     """
     listener = listener or RunListener()
-    check_split(relabelled(manifest, settings), "train")
+    for view in views_of(relabelled(manifest, settings), settings):
+        check_split(view, "train")
     settings = settings.model_copy(update={"schedule": "constant", "learning_rate": LOWEST})
     ready = prepare_run(manifest, settings, listener, World(Processes()))
     raising = _Raising(listener.step)
@@ -122,7 +123,9 @@ class _Raising(Callback):
         """
         if trainer.global_step == len(self.rates):  # Gradients are still being collected.
             return
-        self._mean = _MOMENTUM * self._mean + (1 - _MOMENTUM) * float(outputs["loss"])
+        # Lightning divides the loss by how many batches a step collects.
+        loss = float(outputs["loss"]) * trainer.accumulate_grad_batches
+        self._mean = _MOMENTUM * self._mean + (1 - _MOMENTUM) * loss
         factor = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
         self.rates.append(LOWEST * factor ** len(self.rates))
         for group in trainer.optimizers[0].param_groups:

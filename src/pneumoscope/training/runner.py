@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from pneumoscope.training.devices import (
 )
 from pneumoscope.training.gpu_memory import check_memory
 from pneumoscope.training.history import Row, read_history
+from pneumoscope.training.known import known_before
 from pneumoscope.training.launch import launch
 from pneumoscope.training.listener import RunListener
 from pneumoscope.training.loss import balanced_alpha
@@ -119,7 +121,7 @@ def start_run(
     """
     manifest = relabelled(manifest, settings)
     for split in ("train", "val"):
-        for view in _views(manifest, settings):
+        for view in views_of(manifest, settings):
             check_split(view, split)
     processes = _processes(devices, manifest, settings)
     if processes.local_rank is None:
@@ -131,6 +133,8 @@ def start_run(
             # behind.
             start = _start(settings, processes)
             if world.leads:
+                if known := known_before(manifest, settings):
+                    warnings.warn(known, stacklevel=2)
                 new_folder(out)
                 write_settings(out / CONFIG, settings)
                 manifest.write(out / MANIFEST)
@@ -246,7 +250,7 @@ def relabelled(manifest: Manifest, settings: TrainingSettings) -> Manifest:
     return manifest.of_finding(settings.findings[0])
 
 
-def _views(manifest: Manifest, settings: TrainingSettings) -> list[Manifest]:
+def views_of(manifest: Manifest, settings: TrainingSettings) -> list[Manifest]:
     """The manifest as each finding labels it."""
     if not settings.several:
         return [manifest]
@@ -402,7 +406,7 @@ def _finish(
     targets = val.targets.numpy().reshape(len(val), -1)
     parts, infos = _folders(folder, settings), []
     for part, view, classifier, own, stated in zip(
-        parts, _views(manifest, settings), module.classifiers, logits.T, targets.T, strict=True
+        parts, views_of(manifest, settings), module.classifiers, logits.T, targets.T, strict=True
     ):
         if part != folder:
             part.mkdir(parents=True, exist_ok=True)
@@ -417,6 +421,7 @@ def _finish(
                 selected_epoch=int(checkpoint["epoch"]),
                 val_logits=own[stated >= 0],
                 val_targets=stated[stated >= 0],
+                cohort=manifest,
             )
         )
     return _result(folder, parts, infos)

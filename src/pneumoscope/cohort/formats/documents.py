@@ -250,11 +250,11 @@ def _class_names(folder: Path) -> dict[int, str]:
             if path.suffix not in (".yaml", ".yml"):
                 return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
             try:
-                names = (yaml.safe_load(text) or {}).get("names", {})
-            except (yaml.YAMLError, AttributeError):
+                names = (yaml.safe_load(text) or {}).get("names") or {}
+                pairs = names.items() if isinstance(names, dict) else enumerate(names)
+                return {int(number): str(label) for number, label in pairs}
+            except (yaml.YAMLError, AttributeError, TypeError, ValueError):
                 continue
-            pairs = names.items() if isinstance(names, dict) else enumerate(names)
-            return {int(number): str(label) for number, label in pairs}
     return {}
 
 
