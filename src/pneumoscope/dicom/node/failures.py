@@ -64,7 +64,8 @@ _ABORTED = Failure(
 _NO_CONTEXT = Failure(
     "no_context",
     "the destination accepts none of the kinds of objects",
-    "allow Secondary Capture and Comprehensive SR there, or change --dicom-output",
+    "allow Secondary Capture and Comprehensive SR there, in Explicit or Implicit VR Little Endian, "
+    "or change --dicom-output",
 )
 _CONGESTED = Failure(
     "congested", "the destination has no free association now", "raise its limit if this persists"
