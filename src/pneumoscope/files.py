@@ -106,6 +106,22 @@ def new_folder(path: Path) -> Path:
     return path
 
 
+@contextmanager
+def filling(path: Path) -> Iterator[Path]:
+    """Yield a new folder for files; if they cannot all be written, none of them stays.
+
+    Raises:
+        OutputError: as of `new_folder`.
+    """
+    folder = new_folder(path)
+    try:
+        yield folder
+    except BaseException:
+        for file in folder.iterdir():
+            file.unlink(missing_ok=True)
+        raise
+
+
 def new_file(path: Path, *, replace: bool = False) -> Path:
     """Return the path of an output file, refusing one that exists unless it may be replaced.
 

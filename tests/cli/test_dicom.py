@@ -106,12 +106,14 @@ def test_nothing_tells_the_patient_when_deidentified(
 def test_unknown_outputs_and_options_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="names no DICOM output"):
         predict([], tmp_path / "out", "pdf")
-    runner = CliRunner()
+    runner, files = CliRunner(), ["--tls-certificate", "node.pem", "--tls-key", "key.pem"]
     for arguments in (
         ["dicom-node", "--to", "nobody"],
         ["dicom-node", "--tls-to"],
         ["dicom-node", "--tls-key", "key.pem"],
         ["dicom-node", "--allow-address", "everywhere"],
+        ["dicom-node", "--to", "https://pacs/dicom-web", "--tls-to", *files],
+        ["dicom-fetch", "https://pacs/dicom-web/studies/1.2.3", *files],
     ):
         failed = runner.invoke(app, arguments).exception
         assert isinstance(failed, SettingsError), arguments

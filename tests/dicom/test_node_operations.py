@@ -22,7 +22,7 @@ from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from pneumoscope.cli.app import app
-from pneumoscope.dicom.node import Node, TlsFiles
+from pneumoscope.dicom.node import Node, Peer, TlsFiles
 from pneumoscope.dicom.node.log import JsonLines
 from pneumoscope.dicom.node.settings import NodeSettings, parse_network
 from pneumoscope.errors import SettingsError
@@ -212,6 +212,39 @@ class TestWhyNothingArrives:
         with receiving() as receiver:
             label, words = failure(tmp_path, receiver.port, tls_out=certificates(tmp_path))
         assert (label, "TLS" in words) == ("tls", True)
+
+    @needs("openssl")
+    def test_its_certificate_is_for_another_host(self, tmp_path: Path) -> None:
+        theirs = certificates(tmp_path / "theirs", "DNS:elsewhere.example")
+        with receiving(ssl_context=theirs.server()) as receiver:
+            label, words = failure(tmp_path, receiver.port, tls_out=theirs)
+        assert (label, "not valid for '127.0.0.1'" in words) == ("tls", True)
+
+    def test_its_host_has_no_address(self, tmp_path: Path) -> None:
+        with running(tmp_path, destination=Peer("DEST", "pacs.invalid", 104)) as node:
+            send(node.port, *films(tmp_path / "in", 1))
+            eventually(lambda: node.tally.trouble)
+            trouble = node.tally.trouble
+        assert trouble is not None
+        assert trouble.failure.label == "unknown_host"
+
+    def test_it_aborts_while_it_is_sent_an_object(self, tmp_path: Path) -> None:
+        from pynetdicom import evt
+
+        with receiving() as receiver:
+            receiver.server.bind(evt.EVT_C_STORE, lambda event: event.assoc.abort() or 0)
+            assert failure(tmp_path, receiver.port)[0] == "ended"
+
+
+@needs("openssl")
+def test_a_pem_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    tls = certificates(tmp_path)
+    missing = tmp_path / "missing.pem"
+    with pytest.raises(SettingsError, match=r"missing\.pem: no such PEM file"):
+        TlsFiles(tls.certificate, tls.key, missing).client()
+    other = certificates(tmp_path / "other")
+    with pytest.raises(SettingsError, match="KEY_VALUES_MISMATCH"):
+        TlsFiles(tls.certificate, other.key).server()
 
 
 def command(*arguments: object) -> tuple[int, str]:

@@ -67,12 +67,13 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path) -> None:
     assert len(receiver.uids) == 2 * len(paths)
 
 
-def certificates(folder: Path) -> TlsFiles:
-    """A certificate for 127.0.0.1 that signs itself."""
+def certificates(folder: Path, name: str = "IP:127.0.0.1") -> TlsFiles:
+    """A certificate for a name that signs itself."""
+    folder.mkdir(exist_ok=True)
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
-         "/CN=node", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+         "/CN=node", "-addext", f"subjectAltName={name}", "-keyout", key, "-out", certificate],
         check=True,
         capture_output=True,
     )  # fmt: skip
@@ -94,6 +95,25 @@ def test_tls_in_and_out(tmp_path: Path) -> None:
         read(node, 1)
         assert len(receiver.got) == 2
         silent.close()
+
+
+@needs("openssl")
+def test_a_caller_without_tls_or_with_another_certificate_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    tls, other = certificates(tmp_path / "a"), certificates(tmp_path / "b")
+    stranger = TlsFiles(other.certificate, other.key, tls.certificate).client()
+    with running(tmp_path, tls=tls) as node:
+        where = ("127.0.0.1", node.port)
+        socket.create_connection(where).close()  # A look whether it listens is no failure.
+        assert send(node.port, *films(tmp_path / "in", 1)) == []
+        with socket.create_connection(where) as plain:
+            stranger.wrap_socket(plain, server_hostname="127.0.0.1").close()
+        eventually(lambda: node.tally.counts()["rejected"] == {"tls": 2})
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert "TLS with 127.0.0.1 failed: WRONG_VERSION_NUMBER" in said
+    assert "TLS with 127.0.0.1 failed: self-signed certificate" in said
 
 
 def test_no_log_no_note_and_no_file_name_tells_who_it_is(

@@ -72,15 +72,19 @@ def dicom_fetch(
     from pneumoscope.dicom.web import fetch_study
 
     hush()
-    peer = parse_destination(source)
+    peer, tls = parse_destination(source), TlsFiles.of(tls_certificate, tls_key, tls_ca)
     if isinstance(peer, WebPeer):
         if study is not None or accession is not None:
             raise SettingsError(
                 "a URL names its study itself", remedy="leave out --study and --accession"
             )
+        if tls is not None:
+            raise SettingsError(
+                "the --tls options are not for a URL",
+                remedy="leave them out; name an authority in REQUESTS_CA_BUNDLE",
+            )
         paths = fetch_study(source, out)
     else:
-        tls = TlsFiles.of(tls_certificate, tls_key, tls_ca)
         archive = Archive(peer, parse_title(ae_title), way, port, tls)
         paths = retrieve_study(archive, out, study=study, accession=accession)
     console.print(f"{len(paths)} radiographs: [bold]{shown(out)}[/bold]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,22 +10,24 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from pneumoscope.dicom.node.destinations import associate, end
-from pneumoscope.dicom.node.failures import DestinationError
+from pneumoscope.dicom.node.destinations import associate, end, watched
+from pneumoscope.dicom.node.failures import ENDED, DestinationError
 from pneumoscope.dicom.node.intake import FILMS, name_of
 from pneumoscope.dicom.node.scp import transfer_syntaxes
 from pneumoscope.dicom.node.settings import Peer, TlsFiles
 from pneumoscope.dicom.node.statuses import MISMATCH, OUT_OF_RESOURCES, SUCCESS
+from pneumoscope.dicom.web import MODALITIES
 from pneumoscope.errors import OutputError, PneumoscopeError, SettingsError
-from pneumoscope.files import new_folder, write_bytes
+from pneumoscope.files import filling, write_bytes
 
 Way = Literal["auto", "get", "move"]
 _FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 _MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 _GET = "1.2.840.10008.5.1.4.1.2.2.3"
-_MODALITIES = ("CR", "DX", "DR")
 _PENDING = (0xFF00, 0xFF01)
 _UNKNOWN_TITLE = 0xA801
+# Between two answers: an archive may first fetch the images from a slower store.
+_TRANSFER_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def retrieve_study(
 
     Args:
         archive: where from.
-        folder: new; files are named by number.
+        folder: new; files are named by number. If not all of them come, it stays empty.
         study: its UID.
         accession: its accession number, instead of the UID.
 
@@ -61,27 +64,27 @@ def retrieve_study(
         The files.
 
     Raises:
-        SettingsError: neither or both are given.
+        SettingsError: neither or both are given, or the UID is none.
         OutputError: the folder holds something, or cannot be written.
         PneumoscopeError: the archive does not answer, refuses, or has no such radiograph.
     """
-    if (study is None) == (accession is None):
-        raise SettingsError("no study is named", remedy="give either --study or --accession")
+    if (not study) == (not accession):
+        raise SettingsError("name one study", remedy="give either --study or --accession")
+    if study and not re.fullmatch(r"[0-9.]{1,64}", study):  # Archives take others for wildcards.
+        raise SettingsError(f"{study!r} is no UID", remedy="give the study's UID, or --accession")
     try:
-        series = _series(archive, _study(archive, accession) if study is None else study)
-        new_folder(folder)
-        store = _Store(folder, {study for study, _ in series})
-        _retrieve(archive, series, store)
+        series = _series(archive, study or _study(archive, str(accession)))
+        with filling(folder):
+            store = _Store(folder, {study for study, _ in series})
+            _retrieve(archive, series, store)
     except DestinationError as error:
         failure = error.failure
         words = failure.problem.replace("the destination", "the archive")
         raise PneumoscopeError(words, remedy=failure.remedy) from None
-    if store.problem is not None:
-        raise store.problem
     return store.paths
 
 
-def _study(archive: Archive, accession: str | None) -> str:
+def _study(archive: Archive, accession: str) -> str:
     from pydicom import Dataset
 
     query = Dataset()
@@ -90,7 +93,8 @@ def _study(archive: Archive, accession: str | None) -> str:
     found = {
         str(item.StudyInstanceUID)
         for item in _find(archive, query)
-        if str(item.get("AccessionNumber", "")).strip() == accession
+        if str(item.get("AccessionNumber", "")).strip() == accession.strip()
+        and item.get("StudyInstanceUID")
     }
     if len(found) != 1:
         raise PneumoscopeError(
@@ -110,7 +114,7 @@ def _series(archive: Archive, study: str) -> list[tuple[str, str]]:
     found = [
         (study, str(item.SeriesInstanceUID))
         for item in _find(archive, query)
-        if str(item.get("Modality", "")) in _MODALITIES
+        if str(item.get("Modality", "")) in MODALITIES and item.get("SeriesInstanceUID")
     ]
     if not found:
         raise PneumoscopeError(
@@ -121,7 +125,9 @@ def _series(archive: Archive, study: str) -> list[tuple[str, str]]:
 
 def _find(archive: Archive, query: Any) -> Iterator[Any]:
     with _association(archive, [_FIND]) as association:
-        for answer, item in association.send_c_find(query, _FIND):
+        with watched(association):
+            answers = association.send_c_find(query, _FIND)
+        for answer, item in answers:
             status = answer.get("Status")
             if status in _PENDING and item is not None:
                 yield item
@@ -138,9 +144,11 @@ def _retrieve(archive: Archive, series: Sequence[tuple[str, str]], store: _Store
     fetch = _get if way == "get" else _move
     for study, uid in series:
         before = len(store.paths)
-        failed = fetch(archive, _request(study, uid), store)
-        if store.problem is not None:
-            return
+        try:
+            failed = fetch(archive, _request(study, uid), store)
+        finally:  # It explains what the archive says of the transfer.
+            if store.problem is not None:
+                raise store.problem
         if failed or len(store.paths) == before:
             raise PneumoscopeError(
                 f"the archive did not send {failed or 'the'} images of a series by C-{way.upper()}",
@@ -164,7 +172,10 @@ def _get(archive: Archive, request: Any, store: _Store) -> int:
     roles = [build_role(kind, scp_role=True) for kind in FILMS]
     handlers = [(evt.EVT_C_STORE, store.keep)]
     with _association(archive, [_GET, *FILMS], handlers, ext_neg=roles) as association:
-        return _outcome("C-GET", association.send_c_get(request, _GET))
+        association.dimse_timeout = _TRANSFER_SECONDS
+        with watched(association):
+            answers = association.send_c_get(request, _GET)
+        return _outcome("C-GET", answers)
 
 
 def _move(archive: Archive, request: Any, store: _Store) -> int:
@@ -189,7 +200,10 @@ def _move(archive: Archive, request: Any, store: _Store) -> int:
         ) from error
     try:
         with _association(archive, [_MOVE]) as association:
-            return _outcome("C-MOVE", association.send_c_move(request, archive.title, _MOVE))
+            association.dimse_timeout = _TRANSFER_SECONDS
+            with watched(association):
+                answers = association.send_c_move(request, archive.title, _MOVE)
+            return _outcome("C-MOVE", answers)
     finally:
         server.shutdown()
 
@@ -207,7 +221,10 @@ def _outcome(what: str, answers: Any) -> int:
 
 def _refusal(what: str, status: int | None) -> PneumoscopeError:
     if status is None:
-        return PneumoscopeError(f"the archive did not answer {what}", remedy="try again later")
+        return PneumoscopeError(
+            f"the archive did not answer {what}, or ended the association",
+            remedy="see the archive's log, or try again later",
+        )
     if status == _UNKNOWN_TITLE:
         return PneumoscopeError(
             "the archive does not know where to send to (status A801)",
@@ -216,6 +233,13 @@ def _refusal(what: str, status: int | None) -> PneumoscopeError:
         )
     return PneumoscopeError(
         f"the archive refuses {what} with status {status:04X}", remedy="see the archive's log"
+    )
+
+
+def _not_offered() -> PneumoscopeError:
+    return PneumoscopeError(
+        "the archive does not offer this service to the caller",
+        remedy="allow query and retrieve for the title of --ae-title there",
     )
 
 
@@ -229,14 +253,18 @@ def _association(
         build_context(kind, transfer_syntaxes() if kind in FILMS else None) for kind in kinds
     ]
     tls = None if archive.tls is None else archive.tls.client()
-    association = associate(archive.title, archive.peer, contexts, tls, handlers, **options)
+    try:
+        association = associate(archive.title, archive.peer, contexts, tls, handlers, **options)
+    except DestinationError as error:
+        if error.failure.label == "no_context":
+            raise _not_offered() from error
+        raise
     try:
         yield association
     except ValueError as error:  # No context.
-        raise PneumoscopeError(
-            "the archive does not offer this service to the caller",
-            remedy="allow query and retrieve for the title of --ae-title there",
-        ) from error
+        raise _not_offered() from error
+    except RuntimeError as error:
+        raise DestinationError(ENDED) from error
     finally:
         end(association)
 

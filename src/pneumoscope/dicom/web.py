@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from pneumoscope.errors import OutputError, PneumoscopeError, SettingsError
-from pneumoscope.files import atomic_path, new_folder
+from pneumoscope.errors import PneumoscopeError, SettingsError
+from pneumoscope.files import atomic_path, filling
 
-_MODALITIES = ("CR", "DX", "DR")
+MODALITIES = ("CR", "DX", "DR")
+"""Of series that are fetched."""
 
 
 def fetch_study(url: str, folder: Path) -> list[Path]:
@@ -17,7 +20,7 @@ def fetch_study(url: str, folder: Path) -> list[Path]:
     Args:
         url: of the study, `https://HOST/dicom-web/studies/UID`. Names and passwords come from
             `~/.netrc`, never from the URL.
-        folder: new; files are named by number.
+        folder: new; files are named by number. If not all of them come, it stays empty.
 
     Returns:
         The files.
@@ -27,8 +30,6 @@ def fetch_study(url: str, folder: Path) -> list[Path]:
         OutputError: the folder holds something, or cannot be written.
         PneumoscopeError: the server does not answer, or has no radiograph of the study.
     """
-    from requests import RequestException
-
     from pneumoscope.dicom.node.destinations import web_client
 
     found = re.fullmatch(r"(https?://[^@]+?)/studies/([0-9.]{1,64})/?", url)
@@ -37,21 +38,18 @@ def fetch_study(url: str, folder: Path) -> list[Path]:
             "the URL names no study", remedy="give https://HOST/dicom-web/studies/UID"
         )
     client, study = web_client(found[1]), found[2]
-    new_folder(folder)
-    paths: list[Path] = []
     try:
-        for modality in _MODALITIES:
-            filters = {"Modality": modality}
-            for series in client.search_for_series(study, search_filters=filters):
-                uid = series["0020000E"]["Value"][0]
-                for dataset in client.iter_series(study, uid):
-                    path = folder / f"film-{len(paths) + 1:04d}.dcm"
-                    with atomic_path(path) as temporary:
-                        dataset.save_as(temporary, enforce_file_format=True)
-                    paths.append(path)
-    except OutputError:
+        # Some servers ignore a filter, and others list a series twice.
+        series = dict.fromkeys(
+            _value(item, "0020000E")
+            for item in client.search_for_series(study)
+            if _value(item, "00080060") in MODALITIES
+        )
+        with filling(folder):
+            paths = _fetch(client, study, [uid for uid in series if uid], folder)
+    except PneumoscopeError:
         raise
-    except (RequestException, KeyError, IndexError, ValueError, OSError) as error:
+    except Exception as error:  # Of any library that reads an answer.
         problem, remedy = why_failed(error)
         raise PneumoscopeError(problem, remedy=remedy) from None
     if not paths:
@@ -59,6 +57,25 @@ def fetch_study(url: str, folder: Path) -> list[Path]:
             "the study has no CR or DX radiograph", remedy="check the study's UID"
         )
     return paths
+
+
+def _value(item: Mapping[str, Any], tag: str) -> str:
+    """The first value of an element in DICOM JSON; "" if it has none."""
+    return str(next(iter(item.get(tag, {}).get("Value", ())), ""))
+
+
+def _fetch(client: Any, study: str, series: Iterable[str], folder: Path) -> list[Path]:
+    """Fetch each radiograph of some series once."""
+    paths: dict[str, Path] = {}
+    for uid in series:
+        for dataset in client.iter_series(study, uid):
+            if dataset.SOPInstanceUID in paths:
+                continue
+            path = folder / f"film-{len(paths) + 1:04d}.dcm"
+            with atomic_path(path) as temporary:
+                dataset.save_as(temporary, enforce_file_format=True)
+            paths[dataset.SOPInstanceUID] = path
+    return list(paths.values())
 
 
 _STATUS = {

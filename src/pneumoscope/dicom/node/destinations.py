@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 import threading
 import time
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from pneumoscope.dicom.node.failures import (
     ENDED,
     NO_ANSWER,
     DestinationError,
     Failure,
+    from_system,
     why_no_association,
 )
+from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.settings import NodeSettings, Peer, WebPeer
-from pneumoscope.dicom.node.statuses import PROCESSING_FAILURE, SUCCESS, UNKNOWN_CLASS
+from pneumoscope.dicom.node.statuses import (
+    NOT_UNDERSTOOD,
+    PROCESSING_FAILURE,
+    SUCCESS,
+    UNKNOWN_CLASS,
+)
 from pneumoscope.errors import PneumoscopeError
 
 _CLASSES = (
@@ -31,6 +41,26 @@ _CLASSES = (
 _TIMEOUT_SECONDS = 30.0
 _PATIENCE_SECONDS = 3 * _TIMEOUT_SECONDS
 _LOOK_SECONDS = 0.5
+# What a server says of the object, not of itself; with 500 one object may bring it down.
+_ABOUT_ONE_OBJECT = {
+    400: NOT_UNDERSTOOD,
+    409: PROCESSING_FAILURE,
+    413: NOT_UNDERSTOOD,
+    415: NOT_UNDERSTOOD,
+    422: NOT_UNDERSTOOD,
+    500: PROCESSING_FAILURE,
+}
+_XML_REASON = ".//{*}DicomAttribute[@tag='00081198']//{*}DicomAttribute[@tag='00081197']/{*}Value"
+_REDIRECTED = Failure(
+    "http_redirect",
+    "the DICOMweb server redirects to another address",
+    "give the address that it redirects to, often https:// instead of http://",
+)
+_NOT_DICOMWEB = Failure(
+    "http_answer",
+    "the server's answer to STOW-RS is neither DICOM JSON nor DICOM XML",
+    "check the URL, and whether a proxy asks for a login",
+)
 
 
 class Line(Protocol):
@@ -79,6 +109,7 @@ class AssociationLine:
             end(association)
 
     def _store(self, association: Any, path: Path) -> int:
+        began = time.monotonic()
         try:
             with watched(association):
                 status = association.send_c_store(path).get("Status")
@@ -87,7 +118,8 @@ class AssociationLine:
         except RuntimeError as error:
             raise DestinationError(ENDED) from error
         if status is None:
-            raise DestinationError(NO_ANSWER)
+            waited = time.monotonic() - began >= _TIMEOUT_SECONDS
+            raise DestinationError(NO_ANSWER if waited else ENDED)
         return int(status)
 
 
@@ -119,20 +151,25 @@ def associate(
     entity.connection_timeout = _TIMEOUT_SECONDS
     opened: list[bool] = []
     began = time.monotonic()
-    association = entity.associate(
-        peer.host,
-        peer.port,
-        contexts=list(contexts),
-        ae_title=peer.title,
-        tls_args=None if tls is None else (tls, peer.host),
-        evt_handlers=[(evt.EVT_CONN_OPEN, lambda _: opened.append(True)), *handlers],
-        **options,
-    )
+    try:
+        association = entity.associate(
+            peer.host,
+            peer.port,
+            contexts=list(contexts),
+            ae_title=peer.title,
+            tls_args=None if tls is None else (tls, peer.host),
+            evt_handlers=[(evt.EVT_CONN_OPEN, lambda _: opened.append(True)), *handlers],
+            **options,
+        )
+    except OSError as error:  # The host has no address.
+        raise DestinationError(from_system(error)) from error
     if not association.is_established:
         if opened and time.monotonic() - began >= _TIMEOUT_SECONDS:
             raise DestinationError(NO_ANSWER)
         connected = bool(opened)
-        raise DestinationError(why_no_association(association, peer, title, connected=connected))
+        raise DestinationError(
+            why_no_association(association, peer, title, tls, connected=connected)
+        )
     return association
 
 
@@ -171,29 +208,55 @@ class WebLine:
     """STOW-RS, one request for each file."""
 
     def __init__(self, peer: WebPeer) -> None:
-        self._url = peer.url
+        self._url = f"{peer.url}/studies"
 
     def send(self, paths: Sequence[Path]) -> Iterator[tuple[Path, int]]:
         """As `Line.send`."""
-        client = web_client(self._url)
-        for path in paths:
-            yield path, self._store(client, path)
+        from requests import Session
 
-    def _store(self, client: Any, path: Path) -> int:
-        from pydicom import dcmread
-        from requests import HTTPError, RequestException
+        with Session() as session:
+            for path in paths:
+                yield path, self._store(session, path)
 
+    def _store(self, session: Any, path: Path) -> int:
+        from requests import RequestException
+
+        content, boundary = path.read_bytes(), uuid4().hex
+        start = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        headers = {
+            "Content-Type": f'multipart/related; type="application/dicom"; boundary="{boundary}"',
+            "Accept": "application/dicom+json",
+        }
         try:
-            answer = client.store_instances([dcmread(path)])
-        except HTTPError as error:
-            # 409: stored nothing of what was sent; others mean the server, not the object.
-            if error.response is not None and error.response.status_code == 409:
-                return _reason(error.response)
-            raise DestinationError(_web_failure(error)) from error
+            answer = session.post(
+                self._url,
+                data=start + content + f"\r\n--{boundary}--\r\n".encode(),
+                headers=headers,
+                timeout=_TIMEOUT_SECONDS,
+            )
+            if answer.request.method != "POST":  # A redirection; nothing was stored.
+                raise DestinationError(_REDIRECTED)
+            if answer.status_code in _ABOUT_ONE_OBJECT:
+                self._tell(path, answer.status_code)
+                return _reason(answer) or _ABOUT_ONE_OBJECT[answer.status_code]
+            answer.raise_for_status()
         except RequestException as error:
             raise DestinationError(_web_failure(error)) from error
-        failed = answer.get("FailedSOPSequence")
-        return int(failed[0].get("FailureReason", PROCESSING_FAILURE)) if failed else SUCCESS
+        reason = _reason(answer)
+        if reason is None:
+            raise DestinationError(_NOT_DICOMWEB)
+        return reason
+
+    def _tell(self, path: Path, code: int) -> None:
+        say(
+            logging.WARNING,
+            "object.http",
+            "{destination} answers HTTP {code} to {film}/{kind}",
+            destination=self._url,
+            code=code,
+            film=path.parent.name[:12],
+            kind=path.stem,
+        )
 
 
 def _web_failure(error: Exception) -> Failure:
@@ -203,13 +266,26 @@ def _web_failure(error: Exception) -> Failure:
     return Failure("http" if status is None else f"http_{status}", *why_failed(error))
 
 
-def _reason(response: Any) -> int:
-    """The DICOM status in an answer that stored nothing (PS3.18 10.5.3), as far as it is JSON."""
+def _reason(answer: Any) -> int | None:
+    """The DICOM status of an object in an answer of STOW-RS (PS3.18 10.5.3).
+
+    Returns:
+        0 if the answer names no failure, None if it is no such answer.
+    """
+    if not answer.content:
+        return SUCCESS
     try:
-        failed = response.json()["00081198"]["Value"][0]
-        return int(failed["00081197"]["Value"][0])
-    except (ValueError, LookupError, TypeError):
-        return PROCESSING_FAILURE
+        if "xml" in answer.headers.get("Content-Type", ""):
+            told = ET.fromstring(answer.content)
+            if not told.tag.endswith("NativeDicomModel"):  # A page in XHTML.
+                return None
+            return int(told.findtext(_XML_REASON) or SUCCESS)
+        failures = answer.json().get("00081198", {}).get("Value")
+        if not failures:
+            return SUCCESS
+        return int(failures[0].get("00081197", {}).get("Value", [PROCESSING_FAILURE])[0])
+    except (ValueError, LookupError, TypeError, AttributeError, ET.ParseError):
+        return None
 
 
 def web_client(url: str) -> Any:
@@ -244,5 +320,5 @@ def _require_closed(response: Any, **_: Any) -> None:
     if f"--{boundary}--".encode("utf-8", "replace") not in response.content:
         raise PneumoscopeError(
             "the DICOMweb server's answer is cut off: it lacks its closing boundary",
-            remedy="fetch the study again, into a new folder",
+            remedy="fetch the study again",
         )

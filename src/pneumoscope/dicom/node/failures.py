@@ -38,9 +38,7 @@ class DestinationError(ConnectionError):
         self.failure = failure
 
 
-ENDED = Failure(
-    "ended", "the destination ended the association", "see the destination's log; objects are kept"
-)
+ENDED = Failure("ended", "the destination ended the association", "see its log")
 NO_ANSWER = Failure(
     "timeout", "the destination does not answer in time", "check its load and the network"
 )
@@ -48,7 +46,7 @@ _REFUSED = Failure(
     "refused", "the destination refuses the connection", "check that it runs, and its port"
 )
 _UNKNOWN_HOST = Failure(
-    "unknown_host", "the destination's host name is unknown", "check --to and the name server"
+    "unknown_host", "the destination's host name is unknown", "check it, and the name server"
 )
 _UNREACHABLE = Failure(
     "unreachable", "the destination's host cannot be reached", "check address, route and firewall"
@@ -56,15 +54,18 @@ _UNREACHABLE = Failure(
 _TLS = Failure(
     "tls", "TLS with the destination fails", "check certificates, and whether it speaks TLS"
 )
+_CERTIFICATE = "check the dates and names in it, and that --tls-ca holds its authority"
 _ABORTED = Failure(
     "aborted",
     "the destination takes the connection, but ends it without an answer",
-    "check that a DICOM service listens on its port, and whether it expects TLS",
+    "check that a DICOM service listens on its port, and whether it expects TLS or another "
+    "certificate",
 )
 _NO_CONTEXT = Failure(
     "no_context",
     "the destination accepts none of the kinds of objects",
-    "allow Secondary Capture and Comprehensive SR there, or change --dicom-output",
+    "allow Secondary Capture and Comprehensive SR there, in Explicit or Implicit VR Little Endian, "
+    "or change --dicom-output",
 )
 _CONGESTED = Failure(
     "congested", "the destination has no free association now", "raise its limit if this persists"
@@ -74,17 +75,20 @@ _REJECTED = Failure(
 )
 
 
-def why_no_association(association: Any, peer: Peer, title: str, *, connected: bool) -> Failure:
+def why_no_association(
+    association: Any, peer: Peer, title: str, tls: ssl.SSLContext | None, *, connected: bool
+) -> Failure:
     """Why an association was not established.
 
     Args:
         association: pynetdicom's.
         peer: whom it was asked of.
         title: of the node.
+        tls: given, TLS was wanted.
         connected: whether the connection, with TLS if that was wanted, was opened.
     """
     if not connected:
-        return _probe(peer)
+        return _probe(peer, tls)
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         return _rejection(answer.result_source, answer.diagnostic, peer, title)
@@ -99,22 +103,30 @@ def _rejection(source: int, reason: int, peer: Peer, title: str) -> Failure:
         return Failure(
             "unknown_called_ae",
             f"the destination does not know itself as {peer.title} (called AE title)",
-            "correct the title in --to",
+            f"correct the title in {peer}",
         )
     if (source, reason) == (1, 3):
         return Failure(
             "unknown_calling_ae",
-            f"the destination does not know the node's title {title} (calling AE title)",
-            "register the node there, or change --ae-title",
+            f"the destination does not know the title {title} of its caller (calling AE title)",
+            "register it there, or change --ae-title",
         )
     return _CONGESTED if source == 3 else _REJECTED
 
 
-def _probe(peer: Peer) -> Failure:
-    """What the system says of a plain connection; the library keeps it to itself."""
+def _probe(peer: Peer, tls: ssl.SSLContext | None) -> Failure:
+    """What the system says of a connection; the library keeps it to itself."""
     try:
-        with socket.create_connection((peer.host, peer.port), timeout=_PROBE_SECONDS):
-            return _TLS
+        with socket.create_connection((peer.host, peer.port), timeout=_PROBE_SECONDS) as plain:
+            if tls is None:  # It listens now.
+                return _REFUSED
+            with tls.wrap_socket(plain, server_hostname=peer.host):
+                return _TLS
+    except ssl.SSLCertVerificationError as error:
+        words = error.verify_message.rstrip(".")
+        return Failure(
+            "tls", f"the destination's certificate cannot be verified: {words}", _CERTIFICATE
+        )
     except OSError as error:
         return from_system(error)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import ssl
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Literal
@@ -113,6 +114,16 @@ class Intake:
         text = "refused a connection from {caller}: not on the list"
         say(logging.WARNING, "connection.refused", text, caller=caller)
         return False
+
+    def tls_failed(self, caller: str, error: OSError) -> None:
+        """Count and log why TLS with a caller failed, unless it only looked whether we listen."""
+        if isinstance(error, (ssl.SSLEOFError, ConnectionError)):
+            return
+        self.tally.add("rejected", "tls")
+        words = getattr(error, "verify_message", None) or getattr(error, "reason", None)
+        text = "TLS with {caller} failed: {reason}"
+        reason = words or error.strerror or type(error).__name__
+        say(logging.WARNING, "tls.failed", text, caller=caller, reason=reason)
 
     def refuse(self, status: int, reason: str, caller: str) -> int:
         """Count and log that an object is not taken, and give its status."""

@@ -91,6 +91,16 @@ def _server_class(intake: Intake) -> Any:
                 )
             return caller, address
 
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            if self.ssl_context is not None:
+                try:
+                    request.do_handshake()
+                except OSError as error:
+                    intake.tls_failed(client_address[0], error)
+                    self.shutdown_request(request)
+                    return
+            super().finish_request(request, client_address)
+
     return Server
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -90,17 +92,36 @@ class TlsFiles:
     def _context(self, protocol: int) -> ssl.SSLContext:
         context = ssl.SSLContext(protocol)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
+        with _loading(self.certificate, self.key):
             context.load_cert_chain(self.certificate, self.key)
-            if self.authority is not None:
+        if self.authority is not None:
+            with _loading(self.authority):
                 context.load_verify_locations(self.authority)
-            elif protocol == ssl.PROTOCOL_TLS_CLIENT:
-                context.load_default_certs()
-        except OSError as error:  # ssl.SSLError is one.
-            raise SettingsError(
-                "TLS cannot start with it", path=self.certificate, remedy="check the PEM files"
-            ) from error
+        elif protocol == ssl.PROTOCOL_TLS_CLIENT:
+            context.load_default_certs()
         return context
+
+
+@contextmanager
+def _loading(*files: Path) -> Iterator[None]:
+    """Name the PEM file that is missing, or the first one if they cannot be used.
+
+    Raises:
+        SettingsError: either.
+    """
+    for file in files:
+        if not file.is_file():
+            raise SettingsError("no such PEM file", path=file, remedy="check its name")
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one.
+        words = getattr(error, "reason", None) or error.strerror
+        with_key = f" with the key {files[1]}" if len(files) > 1 else ""
+        raise SettingsError(
+            f"TLS cannot start with it{with_key} ({words})",
+            path=files[0],
+            remedy="check the PEM files",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +189,11 @@ class NodeSettings:
             raise SettingsError(
                 f"HTTP on {self.http_host} answers any machine",
                 remedy="give --allow-address, or leave --http-host at 127.0.0.1",
+            )
+        if self.tls_out is not None and not isinstance(self.destination, Peer):
+            raise SettingsError(
+                "--tls-to needs a DICOM destination",
+                remedy="give --to TITLE@HOST:PORT, or a URL of https:// without --tls-to",
             )
         if self.commit and not isinstance(self.destination, Peer):
             raise SettingsError(
