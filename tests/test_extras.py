@@ -145,4 +145,6 @@ def test_extras_are_those_of_the_package() -> None:
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8")
     extras = tomllib.loads(text)["project"]["optional-dependencies"]
     assert LIBRARIES.keys() <= extras.keys()
+    # `multipart` is the name of another package, too.
+    assert "python_multipart" in LIBRARIES["serve"] and "multipart" not in LIBRARIES["serve"]
     assert "'.[serve]'" in how_to_install("serve")

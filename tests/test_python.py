@@ -20,6 +20,7 @@ from pneumoscope.bundles import BundleInfo
 from pneumoscope.errors import EvaluationError, ImageError, SettingsError
 from pneumoscope.findings import Finding, Region
 from pneumoscope.imaging import Radiograph
+from pneumoscope.inference import heatmaps_beside
 from pneumoscope.phantom import PhantomSettings, write_cohort
 from tests.test_docs import ROOT, blocks
 
@@ -151,3 +152,37 @@ def test_mistakes_in_python_are_said(manifest_file: Path, phantoms: Path, tmp_pa
         pneumoscope.assess({"a.png": 1.5}, manifest_file)
     with pytest.raises(SettingsError, match=r"'sede'.*Choose among seed"):
         pneumoscope.scan(phantoms, sede=1)
+
+
+def test_an_engine_or_a_precision_that_does_not_exist_is_refused() -> None:
+    for choice, words in (
+        ({"engine": "tensorrt"}, "no engine 'tensorrt'. Choose among auto, onnxruntime"),
+        ({"precision": "fp16"}, "no precision 'fp16'. Choose among auto, float32"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            pneumoscope.load(**choice)  # type: ignore[arg-type]
+
+
+def test_one_name_may_be_given_as_a_text(phantoms: Path, manifest_file: Path) -> None:
+    reader = pneumoscope.load()
+    path = sorted((phantoms / "images").glob("*.png"))[0]
+    assert list(reader.find(path, methods="regional").others) == ["regional"]
+    with pytest.raises(SettingsError, match=r"not by gradcam\. Load .* \(extra 'train'\)"):
+        reader.find(path, methods="gradcam")
+    # Nor by a baseline that only torch can make.
+    with pytest.raises(SettingsError, match=r"Choose among regional, or .* extra 'train'"):
+        heatmaps_beside(reader.engine, "randomised_weights")
+    with pytest.raises(EvaluationError, match="no column hospital"):
+        pneumoscope.assess(reader, manifest_file, by="hospital")
+
+
+def test_the_description_of_a_model_fits_on_a_screen() -> None:
+    assert len(repr(pneumoscope.load().info)) < 10_000
+
+
+def test_a_table_of_localization_that_does_not_exist_is_refused(manifest_file: Path) -> None:
+    images = pneumoscope.read_cohort(manifest_file).subset("test").table["image"]
+    found = pneumoscope.assess(dict.fromkeys(images, 0.5), manifest_file)
+    assert found.localization_table("annotated").empty
+    with pytest.raises(SettingsError, match=r"'annoted'\. Choose among true_positives"):
+        found.localization_table("annoted")  # type: ignore[arg-type]

@@ -208,9 +208,14 @@ class Reader:
             read=_radiograph,
             threshold=threshold,
             batch_size=batch_size,
-            others=methods,
+            others=several(methods),
             gate=self._gate,
         )
+
+
+def several(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names as a tuple; a text is one name, not one for each of its letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _good(item: Explained | Failed) -> Explained:

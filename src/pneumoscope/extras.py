@@ -23,7 +23,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
         "highdicom", "pynetdicom", "dicomweb_client", "starlette", "uvicorn", "python_multipart",
         "prometheus_client",
     ),
-    "serve": ("fastapi", "uvicorn", "multipart", "prometheus_client", "markdown_it"),
+    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "markdown_it"),
     "annotations": ("pycocotools", "nibabel"),
 }  # fmt: skip
 

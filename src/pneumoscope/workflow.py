@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from pneumoscope.api import Film, Reader
+from pneumoscope.api import Film, Reader, several
 from pneumoscope.bundles import DEFAULT, HeatmapSpec
 from pneumoscope.errors import SettingsError
 from pneumoscope.extras import require
@@ -229,7 +229,13 @@ def assess(
     else:
         subject = OwnModel(load_engine(Path(str(model)), every_method=annotations is not None))
     return measure(
-        subject, manifest, annotations, split=split, methods=methods, by=by, progress=progress
+        subject,
+        manifest,
+        annotations,
+        split=split,
+        methods=several(methods),
+        by=several(by),
+        progress=progress,
     )
 
 
@@ -285,11 +291,7 @@ def explain(
         model if isinstance(model, Reader) else Reader(load_engine(Path(model), every_method=True))
     )
     own = str(HeatmapSpec.parse(reader.info.heatmap))
-    names = (
-        reader.methods
-        if methods == "all"
-        else ((methods,) if isinstance(methods, str) else tuple(methods))
-    )
+    names = reader.methods if methods == "all" else several(methods)
     wanted = [name for name in dict.fromkeys(names) if name != own]
     return reader.find(films, methods=wanted)
 

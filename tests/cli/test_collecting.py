@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,42 @@ def test_what_predict_and_explain_wrote_is_no_radiograph(
     assert len(collect([str(folder / "findings" / "heatmaps")])) == 1
     with pytest.raises(PneumoscopeError, match="no radiograph there, but what predict or explain"):
         collect([str(folder / "findings")])
+
+
+def test_linked_folders_are_followed_each_place_once(folder: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    (archive / "study").symlink_to(folder)
+    (archive / "twice").symlink_to(folder)
+    (folder / "deep" / "back").symlink_to(archive)
+    assert len(collect([str(archive)])) == 3
+
+
+def test_folders_that_cannot_be_read_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scandir = os.scandir
+
+    def locked(place: str) -> object:
+        if Path(place).name == "deep":
+            raise PermissionError(errno.EACCES, "Permission denied", place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    assert len(collect([str(folder)])) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.endswith("deep: the folder cannot be read")
+    with pytest.raises(PneumoscopeError, match=r"no radiograph there, and .*deep cannot be read"):
+        collect([str(folder / "deep")])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    done = run("predict", tmp_path / "a.png", "--out", tmp_path / "out")
+    assert done.exit_code == 3
+    (line,) = (tmp_path / "out" / "findings.jsonl").read_text().splitlines()
+    assert json.loads(line)["error"] == "is not a regular file. Give an image file"
 
 
 def test_predicting_a_folder_twice_gives_the_same(phantoms: Path, tmp_path: Path) -> None:

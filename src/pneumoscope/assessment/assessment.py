@@ -16,6 +16,7 @@ from pneumoscope.assessment.gallery import gallery, rule
 from pneumoscope.assessment.pictures import diagrams
 from pneumoscope.assessment.subject import Subject
 from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.errors import SettingsError
 from pneumoscope.evaluate import Predictions
 from pneumoscope.evaluate.classification import one_label
 from pneumoscope.evaluate.localization import LocalizationEvaluator
@@ -87,7 +88,15 @@ class Assessment:
 
         Args:
             radiographs: of the reported half those called positive, all with lesions, or all.
+
+        Raises:
+            SettingsError: another choice was asked for.
         """
+        if radiographs not in (known := ("true_positives", "annotated", "all")):
+            raise SettingsError(
+                f"there are no radiographs {radiographs!r}",
+                remedy=f"choose among {', '.join(known)}",
+            )
         key = {"true_positives": "localization"}.get(radiographs, f"localization_{radiographs}")
         rows = [
             {"heatmap": heatmap, "figure": name, **figure}

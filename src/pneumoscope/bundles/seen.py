@@ -41,8 +41,9 @@ class SeenInfo(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     salt: _Digest
-    radiographs: dict[Split, str]
-    patients: dict[Split, str]
+    # A page of Base64 that nobody reads.
+    radiographs: dict[Split, str] = Field(repr=False)
+    patients: dict[Split, str] = Field(repr=False)
 
     @field_validator("radiographs", "patients")
     @classmethod

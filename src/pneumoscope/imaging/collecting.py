@@ -22,7 +22,7 @@ def collect(paths: Iterable[str]) -> tuple[list[tuple[str, Path]], str]:
     Returns:
         (name, path) pairs, with names as `names.written` gives them; and sentences that count what
         was passed over in the folders, empty if nothing was: files that are no radiographs, and
-        folders that `predict` or `explain` wrote.
+        folders that `predict` or `explain` wrote or that cannot be read.
 
     Raises:
         PneumoscopeError: a path matches nothing.
@@ -30,18 +30,20 @@ def collect(paths: Iterable[str]) -> tuple[list[tuple[str, Path]], str]:
     found: dict[str, Path] = {}
     passed_over: list[Path] = []
     made_here: list[Path] = []
+    closed: list[Path] = []
     for text in paths:
         path = Path(text)
         meant = [path] if path.exists() else sorted(map(Path, glob(text, recursive=True)))  # noqa: PTH207
         inside: list[Path] = []
         for member in meant:
             if member.is_dir():
-                inside += _searched(member, passed_over, made_here)
+                inside += _searched(member, passed_over, made_here, closed)
             else:
                 inside.append(member)
         if not inside:
             kinds = f" among {len(passed_over)} files" if passed_over else ""
             kinds += ", but what predict or explain wrote" if made_here else ""
+            kinds += f", and {_listed(closed)} cannot be read" if closed else ""
             raise PneumoscopeError(
                 f"no radiograph there{kinds}" if meant else "no such file or folder",
                 path=path,
@@ -51,17 +53,33 @@ def collect(paths: Iterable[str]) -> tuple[list[tuple[str, Path]], str]:
     sentences = [_words(passed_over)] if passed_over else []
     if made_here:
         sentences.append(f"Passed over {_listed(made_here)}: predict or explain wrote it")
+    if closed:
+        sentences.append(f"Passed over {_listed(closed)}: the folder cannot be read")
     return list(found.items()), ". ".join(sentences)
 
 
-def _searched(folder: Path, passed_over: list[Path], made_here: list[Path]) -> list[Path]:
-    """The radiographs below a folder; its other files, and folders made here, join the lists."""
+def _searched(
+    folder: Path, passed_over: list[Path], made_here: list[Path], closed: list[Path]
+) -> list[Path]:
+    """The radiographs below a folder; linked folders are followed, each place once, as by `scan`.
+
+    Its other files, and folders that were made here or cannot be read, join the lists.
+    """
     films: list[Path] = []
-    for place, inner, files in os.walk(folder):
-        if is_made_here(Path(place)):
-            made_here.append(Path(place))
+    seen: set[str] = set()
+
+    def refused(error: OSError) -> None:
+        closed.append(Path(error.filename))
+
+    for place, inner, files in os.walk(folder, onerror=refused, followlinks=True):
+        known = os.path.realpath(place)
+        if known in seen or is_made_here(Path(place)):
+            if known not in seen:
+                made_here.append(Path(place))
             inner.clear()
             continue
+        seen.add(known)
+        inner.sort()
         for path in (Path(place, name) for name in files):
             if path.is_file():
                 (films if is_radiograph_file(path) else passed_over).append(path)

@@ -217,10 +217,9 @@ def _decode(
 
 
 def _digest(source: object) -> str | None:
-    if not isinstance(source, Path):
-        return None
-    with suppress(OSError):  # Reading it will say what is wrong.
-        return sha256_file(source)
+    # Reading it will say what is wrong. A pipe would be waited for.
+    with suppress(OSError):
+        return sha256_file(source) if isinstance(source, Path) and source.is_file() else None
     return None
 
 

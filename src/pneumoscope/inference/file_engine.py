@@ -103,7 +103,7 @@ class FileEngine(ABC):
             if name != self._own.method:
                 raise SettingsError(
                     f"{self._path.name} explains by {self._own.method} alone, not by {name}",
-                    remedy="give the bundle's folder, whose engine is torch",
+                    remedy="load the bundle's folder with the engine torch (extra 'train')",
                 )
         answer = self.explain(pixels, np.ones(len(pixels), dtype=np.int64))
         mirrored = _output(answer["logit"], answer["heatmap"], methods)

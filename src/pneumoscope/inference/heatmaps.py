@@ -254,11 +254,13 @@ def heatmaps_beside(engine: Engine, text: str) -> list[str]:
     own = str(HeatmapSpec.parse(engine.info.heatmap))
     wanted = engine.methods if text.strip() == "all" else text.split(",") if text.strip() else ()
     specs = [HeatmapSpec.parse(name) for name in wanted]
-    known = (*engine.methods, RANDOMISED)
+    torch = engine.runtime.engine == "torch"
+    known = (*engine.methods, RANDOMISED) if torch else tuple(engine.methods)
     for spec in specs:
         if spec.method not in known:
             raise SettingsError(
                 f"'{spec.method}' is not a method for this bundle with {engine.runtime.engine}",
-                remedy=f"choose among {', '.join(known)}",
+                remedy=f"choose among {', '.join(known)}"
+                + ("" if torch else ", or give the bundle's folder and install the extra 'train'"),
             )
     return [name for name in dict.fromkeys(map(str, specs)) if name != own]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from pneumoscope.bundles import BundleInfo, OnnxBundle, find_bundle, read_bundle, read_onnx
 from pneumoscope.bundles.info import ONNX_FILE
 from pneumoscope.errors import BundleError, SettingsError
 from pneumoscope.extras import how_to_install
-from pneumoscope.inference.engine import Engine
+from pneumoscope.inference.engine import Engine, EngineName, Precision
 from pneumoscope.inference.selection import EngineChoice, PrecisionChoice, Wanted, file_engine
 
 
@@ -48,6 +49,15 @@ def load_engine(
         BundleError: it is missing or altered, or a library is needed and not installed.
         SettingsError: there is no such engine for it, or no such precision.
     """
+    # From Python it may be any text, and would run as if nobody had asked.
+    for what, name, known in (
+        ("engine", engine, ("auto", *get_args(EngineName))),
+        ("precision", precision, ("auto", *get_args(Precision))),
+    ):
+        if name not in known:
+            raise SettingsError(
+                f"there is no {what} {name!r}", remedy=f"choose among {', '.join(known)}"
+            )
     if threads is not None and threads < 1:
         raise SettingsError(f"{threads} threads", remedy="give 1 or more")
     in_every_way = every_method and (engine, precision) == ("auto", "auto")
