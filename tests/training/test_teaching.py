@@ -92,6 +92,22 @@ def test_a_teacher_speaks_of_places_in_the_lungs(phantoms: Path, tmp_path: Path)
     assert not told
 
 
+@pytest.mark.parametrize("side", [192, 320])
+def test_a_student_may_have_another_size_than_its_teacher(
+    phantoms: Path, tmp_path: Path, side: int
+) -> None:
+    manifest = Manifest.read(phantoms / "cohort.csv")
+    ill = manifest.table[manifest.table["label"] == "PNEUMONIA"].head(2)
+    taught = []
+    for size in (256, side):
+        pixels = cached_pixels(replace(manifest, table=ill), size, folder=tmp_path)
+        lungs = cached_lungs(pixels, folder=tmp_path)
+        maps = cached_teaching(DEFAULT, pixels, lungs, folder=tmp_path)
+        taught.append([on_grid(film.astype(np.float32)) for film in maps])
+    for one, other in zip(*taught, strict=True):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
+
+
 def test_a_teacher_that_was_taught_is_smoothed_and_not_multiplied_by_density(
     phantoms: Path, tmp_path: Path
 ) -> None:

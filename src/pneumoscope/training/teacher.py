@@ -79,12 +79,23 @@ def _taught(
 ) -> Iterator[NDArray[np.uint8]]:
     own = HeatmapSpec.parse(engine.info.heatmap)
     for start in range(0, len(pixels), _AT_ONCE):
-        batch = np.ascontiguousarray(pixels[start : start + _AT_ONCE])
-        maps = run_heatmaps(engine, batch, (own,), None).maps[own]
+        batch = np.array(pixels[start : start + _AT_ONCE])
+        maps = run_heatmaps(engine, _in_its_size(batch, engine), (own,), None).maps[own]
         for film, heat, lung in zip(batch, maps, lungs[start:], strict=False):
             yield _fused(film, heat, np.asarray(lung), None if own.smooth else shipped_prior())
         if progress is not None:
             progress(start + len(batch), len(pixels))
+
+
+def _in_its_size(pixels: NDArray[np.uint8], engine: Engine) -> NDArray[np.uint8]:
+    """The student's radiographs in the square that the teacher takes, which may be another."""
+    side = engine.info.architecture.size
+    if pixels.shape[1] == side:
+        return pixels
+    films = [
+        Image.fromarray(film).resize((side, side), Image.Resampling.BILINEAR) for film in pixels
+    ]
+    return np.stack([np.asarray(film) for film in films])
 
 
 def _fused(
