@@ -175,12 +175,14 @@ def test_a_multipart_answer_without_its_end_is_refused(tmp_path: Path, cut: int)
         if "/series/" in path:
             kind = 'multipart/related; type="application/dicom"; boundary="B0und"'
             return 200, kind, body
-        found = [{"0020000E": {"vr": "UI", "Value": ["1.2.3"]}}] if "=CR" in path else []
+        own = {"vr": "UI", "Value": ["1.2.3"]}
+        found = [{"0020000E": own, "00080060": {"vr": "CS", "Value": ["CR"]}}]
         return 200, "application/dicom+json", json.dumps(found).encode()
 
     with answering(answer) as url:
         if cut == 0:
-            assert len(fetch_study(f"{url}/studies/1.2", tmp_path / "out")) == 2
+            # Both parts are the same radiograph.
+            assert len(fetch_study(f"{url}/studies/1.2", tmp_path / "out")) == 1
             return
         with pytest.raises(PneumoscopeError, match="cut off"):
             fetch_study(f"{url}/studies/1.2", tmp_path / "out")
