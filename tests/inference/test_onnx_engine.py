@@ -108,7 +108,7 @@ def test_streams_compute_batches_side_by_side_and_find_the_same(
 def test_other_methods_are_refused_with_the_remedy(engine: OnnxEngine, method: str) -> None:
     assert engine.methods == ("regional",)
     size = engine.info.architecture.size
-    with pytest.raises(SettingsError, match=r"by regional alone.*engine is torch"):
+    with pytest.raises(SettingsError, match=r"by regional alone.*engine torch"):
         engine.run(np.zeros((1, size, size), dtype=np.uint8), [method])
 
 
