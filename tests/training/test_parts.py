@@ -33,6 +33,7 @@ from pneumoscope.training.data import (
 from pneumoscope.training.module import ClassifierModule, warmup_cosine
 from pneumoscope.training.settings import (
     make_settings,
+    parse_settings,
     read_settings,
     write_settings,
 )
@@ -73,6 +74,15 @@ def test_the_heatmap_follows_from_the_settings() -> None:
 def test_a_setting_that_would_do_nothing_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=r"(smooth|hide_outside).*is of head=regional"):
         make_settings(**values)
+
+
+def test_a_setting_is_given_once() -> None:
+    pairs = ["size=128", "augmentation.rotate=7", "augmentation.scale=0.1"]
+    found = parse_settings(pairs, {"epochs": 3, "seed": None})
+    assert found == {"epochs": 3, "size": 128, "amounts": {"rotate": 7, "scale": 0.1}}
+    for twice in (["epochs=4"], ["size=96", "size=64"], ["augmentation.shift=0"] * 2):
+        with pytest.raises(SettingsError, match="is given twice"):
+            parse_settings(twice, {"epochs": 3})
 
 
 def test_settings_survive_yaml(tmp_path: Path) -> None:

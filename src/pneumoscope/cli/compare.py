@@ -203,11 +203,11 @@ def _checked(backbones: str, preset: str, epochs: int | None, pairs: list[str]) 
     from pneumoscope.bundles import check_backbone
     from pneumoscope.training.settings import make_settings, parse_settings
 
-    shared = parse_settings(pairs)
+    shared = parse_settings(pairs, {"epochs": epochs})
     for name in options.names(backbones):
         check_backbone(name)
     make_settings(preset, **shared)
-    return shared if epochs is None else {"epochs": epochs, **shared}
+    return shared
 
 
 def _numbers(text: str) -> list[int]:

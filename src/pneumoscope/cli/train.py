@@ -158,21 +158,20 @@ def train(
     """
     from pneumoscope.training.settings import parse_settings, settings_text
 
-    overrides = {
+    own = {
         "backbone": backbone,
         "weights": weights,
         "epochs": epochs,
         "seed": seed,
         "findings": None if findings is None else options.names(findings),
         "teacher": None if teacher is None else str(teacher),
-        **parse_settings(set_ or []),
     }
+    overrides = parse_settings(set_ or [], own)
     if show_config:
         text = settings_text(_checked(preset, overrides))
         console.print(text, end="", markup=False, soft_wrap=True)
         return
-    changed = preset != "default" or any(value is not None for value in overrides.values())
-    if resume and (cohort is not None or changed):
+    if resume and (cohort is not None or preset != "default" or overrides):
         raise SettingsError(
             "a resumed run keeps its cohort and settings", remedy="give --out and --resume alone"
         )

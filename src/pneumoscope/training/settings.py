@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -284,14 +284,18 @@ def settings_text(settings: TrainingSettings) -> str:
     return yaml.safe_dump(settings.model_dump(), sort_keys=False)
 
 
-def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_settings(pairs: Sequence[str], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Settings by name, of `NAME=VALUE` pairs; values are read as YAML.
 
+    Args:
+        pairs: with a name each.
+        given: settings that have options of their own; None for those that were not given.
+
     Raises:
-        SettingsError: a pair has no '=' or no valid value, or names the preset, which the others
-            build on.
+        SettingsError: a pair has no '=' or no valid value, a setting is given twice, or a pair
+            names the preset, which the others build on.
     """
-    settings: dict[str, Any] = {}
+    settings = {name: value for name, value in (given or {}).items() if value is not None}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
@@ -303,10 +307,12 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
                 f"'{pair}' has a value that is not YAML", remedy="write --set name=value"
             ) from error
         whole, dot, part = name.strip().replace("-", "_").partition(".")
-        if dot and whole == "augmentation":
-            settings.setdefault("amounts", {})[part] = read
-        else:
-            settings[whole + dot + part] = read
+        amount = bool(dot) and whole == "augmentation"
+        group = settings.setdefault("amounts", {}) if amount else settings
+        key = part if amount else whole + dot + part
+        if key in group:
+            raise SettingsError(f"'{name.strip()}' is given twice", remedy="give one of them")
+        group[key] = read
     if "preset" in settings:
         raise SettingsError("the preset is not a setting", remedy="write --preset NAME")
     return settings
