@@ -183,8 +183,7 @@ def main() -> int:
     pairs = (pair.split("=", 1) for pair in arguments.boxes)
     try:
         boxes = {name: Path(path) for name, path in pairs}
-        bundle, names = arguments.bundle, arguments.maps
-        result = run(arguments.manifest, boxes, bundle, names, arguments.cells)
+        result = run(arguments.manifest, boxes, arguments.bundle, arguments.maps, arguments.cells)
     except PneumoscopeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

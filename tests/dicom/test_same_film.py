@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ from pneumoscope.errors import PneumoscopeError
 from tests.dicom.films import film
 from tests.dicom.node_process import engine
 from tests.dicom.nodes import destination, films, read, running
-from tests.dicom.peers import PATIENCE, eventually, receiving, send
+from tests.dicom.peers import PATIENCE, eventually, receiving, send, serving
 
 
 def transcoded(path: Path) -> list[Path]:
@@ -156,13 +155,8 @@ def answering(answer: Callable[[str], tuple[int, str, bytes]]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/dicom-web"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}/dicom-web"
 
 
 @pytest.mark.parametrize("cut", [0, 4, 300])

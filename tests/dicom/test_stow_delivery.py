@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from pneumoscope.dicom.node.destinations import WebLine
 from pneumoscope.dicom.node.failures import DestinationError
 from tests.dicom.films import film
 from tests.dicom.nodes import films, running
-from tests.dicom.peers import eventually, send
+from tests.dicom.peers import eventually, send, serving
 
 _JSON = "application/dicom+json; charset=utf-8"
 _FAILED = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0xA700]}}]}}
@@ -63,13 +62,8 @@ class Server:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{listening.server_port}/dicom-web"
-        finally:
-            listening.shutdown()
-            listening.server_close()
+        with serving(Handler) as port:
+            yield f"http://127.0.0.1:{port}/dicom-web"
 
 
 def status(server: Server, path: Path) -> int:

@@ -48,14 +48,7 @@ class Rows:
         Raises:
             CohortError: one is missing or there twice, or there are no rows.
         """
-        for name in needed:
-            if (count := self.header.count(name)) != 1:
-                raise CohortError(
-                    f"the column {name} is {'there twice' if count else 'missing'} "
-                    f"(found: {', '.join(self.header)})",
-                    path=path,
-                    remedy=f"give the columns {', '.join(needed)}",
-                )
+        _check_columns(path, self.header, needed, needed)
         if not self.rows:
             raise no_rows(path)
         return [dict(zip(self.header, row, strict=True)) for row in self.rows]
@@ -79,7 +72,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     read = read_rows(path)
     header, lines = read.header, read.lines
-    _check_header(path, header)
+    _check_columns(path, header, ("image", "label"), header)
     if not read.rows:
         raise no_rows(path)
     table = pd.DataFrame(read.rows, columns=pd.Index(header), dtype=str)
@@ -249,16 +242,19 @@ def _delimiter(stream: TextIO) -> tuple[str, bool]:
     return ",", False
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    missing = [name for name in ("image", "label") if name not in header]
+def _check_columns(
+    path: Path, header: Sequence[str], needed: Sequence[str], once: Sequence[str]
+) -> None:
+    """Refuse a header that lacks a needed column, or has one of `once` twice or without a name."""
+    missing = [name for name in needed if name not in header]
     if missing:
         raise other_delimiter(path, header) or CohortError(
             f"the column {' and '.join(missing)} is missing (found: {', '.join(header)})",
             path=path,
-            remedy="name the columns image and label, in lower case",
+            remedy=f"name the columns {', '.join(needed[:-1])} and {needed[-1]}, in lower case",
         )
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice or "" in header:
+    twice = sorted({name for name in once if header.count(name) > 1})
+    if twice or "" in once:
         problem = (
             f"the column {twice[0]} is there twice" if twice[:1] > [""] else "a column has no name"
         )

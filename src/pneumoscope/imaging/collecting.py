@@ -73,12 +73,14 @@ def _searched(
 
     for place, inner, files in os.walk(folder, onerror=refused, followlinks=True):
         known = os.path.realpath(place)
-        if known in seen or is_made_here(Path(place)):
-            if known not in seen:
-                made_here.append(Path(place))
+        if known in seen:
             inner.clear()
             continue
         seen.add(known)
+        if is_made_here(Path(place)):
+            made_here.append(Path(place))
+            inner.clear()
+            continue
         inner.sort()
         for path in (Path(place, name) for name in files):
             if path.is_file():

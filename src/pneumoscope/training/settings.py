@@ -214,7 +214,7 @@ class TrainingSettings(BaseModel):
     @property
     def _smoothed(self) -> bool:
         wanted = self.taught if self.smooth is None else self.smooth
-        return wanted and self.lung_prior and self.head == "regional"
+        return wanted and self.lung_prior
 
 
 # arXiv 2511.00456, section "Training": the paper's protocol to the letter, including its

@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Any
 
-from pneumoscope.dicom.node.settings import Peer
+from pneumoscope.dicom.node.settings import Peer, tls_reason
 
 _PROBE_SECONDS = 5.0
 
@@ -123,7 +123,7 @@ def _probe(peer: Peer, tls: ssl.SSLContext | None) -> Failure:
             with tls.wrap_socket(plain, server_hostname=peer.host):
                 return _TLS
     except ssl.SSLCertVerificationError as error:
-        words = error.verify_message.rstrip(".")
+        words = tls_reason(error).rstrip(".")
         return Failure(
             "tls", f"the destination's certificate cannot be verified: {words}", _CERTIFICATE
         )

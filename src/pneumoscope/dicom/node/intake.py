@@ -15,7 +15,7 @@ from typing import Literal
 
 from pneumoscope.dicom.node.log import say
 from pneumoscope.dicom.node.queue import Queue
-from pneumoscope.dicom.node.settings import NodeSettings
+from pneumoscope.dicom.node.settings import NodeSettings, tls_reason
 from pneumoscope.dicom.node.statuses import (
     MISMATCH,
     NOT_UNDERSTOOD,
@@ -120,10 +120,8 @@ class Intake:
         if isinstance(error, (ssl.SSLEOFError, ConnectionError)):
             return
         self.tally.add("rejected", "tls")
-        words = getattr(error, "verify_message", None) or getattr(error, "reason", None)
         text = "TLS with {caller} failed: {reason}"
-        reason = words or error.strerror or type(error).__name__
-        say(logging.WARNING, "tls.failed", text, caller=caller, reason=reason)
+        say(logging.WARNING, "tls.failed", text, caller=caller, reason=tls_reason(error))
 
     def refuse(self, status: int, reason: str, caller: str) -> int:
         """Count and log that an object is not taken, and give its status."""

@@ -102,6 +102,12 @@ class TlsFiles:
         return context
 
 
+def tls_reason(error: OSError) -> str:
+    """Why TLS failed, in OpenSSL's or the system's words."""
+    words = getattr(error, "verify_message", None) or getattr(error, "reason", None)
+    return str(words or error.strerror or type(error).__name__)
+
+
 @contextmanager
 def _loading(*files: Path) -> Iterator[None]:
     """Name the PEM file that is missing, or the first one if they cannot be used.
@@ -115,10 +121,9 @@ def _loading(*files: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # ssl.SSLError is one.
-        words = getattr(error, "reason", None) or error.strerror
         with_key = f" with the key {files[1]}" if len(files) > 1 else ""
         raise SettingsError(
-            f"TLS cannot start with it{with_key} ({words})",
+            f"TLS cannot start with it{with_key} ({tls_reason(error)})",
             path=files[0],
             remedy="check the PEM files",
         ) from error
