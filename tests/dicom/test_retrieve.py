@@ -118,7 +118,7 @@ def test_an_archive_that_refuses_is_told_why(tmp_path: Path) -> None:
         eventually(lambda: "know itself as WRONG" in told(wrong, tmp_path / "b", uid))
     with pytest.raises(PneumoscopeError, match="archive refuses the connection"):
         retrieve_study(known, tmp_path / "c", study=uid)
-    with pytest.raises(SettingsError, match="no study is named"):
+    with pytest.raises(SettingsError, match="name one study"):
         retrieve_study(known, tmp_path / "d")
 
 
