@@ -84,7 +84,41 @@ def test_half_of_each_label_as_far_as_there_are(
     negatives: int, positives: int, n: int, expected: tuple[int, int]
 ) -> None:
     targets = [0] * negatives + [1] * positives
-    drawn = _balanced(targets, n, 0)
+    drawn = _balanced(targets, [""] * len(targets), n, 0)
     assert len(set(drawn)) == len(drawn)
     found = [targets[index] for index in drawn]
     assert (found.count(0), found.count(1)) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n", "expected"),
+    [
+        # As many of each set, half of each label; by prevalence b would give two positives.
+        ({"a": (20, 180), "b": (90, 10)}, 40, {"a": (10, 10), "b": (10, 10)}),
+        # What a small set or a rare label lacks the others make up for.
+        ({"a": (2, 2), "b": (50, 50), "c": (50, 3)}, 40, {"a": (2, 2), "b": (9, 9), "c": (15, 3)}),
+        ({"a": (3, 4), "b": (2, 1)}, 40, {"a": (3, 4), "b": (2, 1)}),
+    ],
+)
+def test_each_set_gives_as_many_of_both_labels(
+    sizes: dict[str, tuple[int, int]], n: int, expected: dict[str, tuple[int, int]]
+) -> None:
+    rows = [
+        (name, label)
+        for name, counts in sizes.items()
+        for label in (0, 1)
+        for _ in range(counts[label])
+    ]
+    sets, targets = [name for name, _ in rows], [label for _, label in rows]
+    drawn = [rows[index] for index in _balanced(targets, sets, n, 0)]
+    found = {name: (drawn.count((name, 0)), drawn.count((name, 1))) for name in sizes}
+    assert found == expected
+
+
+def test_films_know_their_set(phantoms: Path) -> None:
+    manifest = Manifest.read(phantoms / "cohort.csv")
+    manifest.table["cohort"] = ["one" if index % 3 else "two" for index in range(len(manifest))]
+    films, _ = cohort_films(manifest.subset("all"), 8, 0, 64)
+    told = dict(zip(manifest.table["image"], manifest.table["cohort"], strict=True))
+    assert [film.cohort for film in films] == [told[film.name] for film in films]
+    assert {film.cohort for film in films} == {"one", "two"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,62 @@ def test_the_table_is_a_shortcut_too() -> None:
     assert any("'view' alone" in sentence for sentence in outcome.warnings)
     # It is a fault of the cohort and not of the model.
     assert outcome.passed
+
+
+def of_two_sets() -> list[AuditFilm]:
+    """In each set the lungs alone tell the label; the edge tells the set, of which one is ill."""
+    made = []
+    for index, film in enumerate(films(80, marked=False)):
+        ill = index < 40
+        # Every other radiograph of one label is left out.
+        if film.target != ill and index % 4 in (1, 2):
+            continue
+        pixels = film.pixels.copy()
+        pixels[:3] = 200 if ill else 90
+        made.append(replace(film, pixels=pixels, cohort="ill" if ill else "well"))
+    return made
+
+
+def test_an_edge_that_tells_the_set_alone_is_no_shortcut_within_it() -> None:
+    sample = of_two_sets()
+    share = {
+        name: np.mean([film.target for film in sample if film.cohort == name])
+        for name in ("ill", "well")
+    }
+    assert share["ill"] > 0.6 > 0.4 > share["well"]
+
+    def both(x: Films) -> NDArray[np.float64]:
+        return np.asarray(lungs_score(x) + 0.2 * edge_score(x))
+
+    probe = Probe(KnownEngine(both, lambda x: x))
+    outcome = shortcuts(probe, sample, None, {})
+    rows = {row.label: row.figures["auc"].value for row in outcome.rows}
+    assert outcome.passed and rows["edge alone"] == pytest.approx(0.5, abs=0.1)
+    assert rows["edge alone"] == pytest.approx(
+        (rows["ill: edge alone"] + rows["well: edge alone"]) / 2
+    )
+    # The same radiographs, their sets unknown.
+    pooled = shortcuts(probe, [replace(film, cohort="") for film in sample], None, {})
+    assert not pooled.passed and pooled.figures["auc_edge"].value > 0.65
+    assert not any(":" in row.label for row in pooled.rows)
+
+
+def test_an_edge_that_tells_the_label_within_a_set_is_found() -> None:
+    sample = [replace(film, cohort="ab"[index // 20]) for index, film in enumerate(films())]
+    outcome = shortcuts(Probe(KnownEngine(edge_score, lambda x: x)), sample, None, {})
+    assert not outcome.passed and outcome.figures["auc_edge"].value == 1
+
+
+def test_sets_of_one_label_are_left_out_or_named() -> None:
+    probe = Probe(KnownEngine(lungs_score, lambda x: x))
+    sample = films()
+    more = [replace(film, cohort="ill") for film in films(8) if film.target]
+    outcome = shortcuts(probe, sample + more, None, {})
+    assert outcome.n == len(sample) and any("Left out: ill" in text for text in outcome.warnings)
+    apart = [replace(film, cohort=f"{film.target}") for film in sample]
+    outcome = shortcuts(probe, apart, None, {})
+    assert outcome.n == len(sample) and outcome.figures["auc_whole"].value == 1
+    assert any("Each set holds one label" in text for text in outcome.warnings)
 
 
 def test_films_of_one_label_or_without_lungs_say_nothing() -> None:

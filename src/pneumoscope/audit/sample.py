@@ -42,6 +42,7 @@ class AuditFilm:
         letterbox: of the radiograph as it stands in `pixels`, at scale one: an audit measures on
             the model's own pixels, so that large radiographs cost no more than small ones.
         lungs: (height, width) bool on the letterbox's radiograph, if they are known.
+        cohort: the set that it is of, as `Manifest.cohorts` says.
     """
 
     name: str
@@ -50,6 +51,7 @@ class AuditFilm:
     pixels: NDArray[np.uint8]
     letterbox: Letterbox
     lungs: NDArray[np.bool_] | None = None
+    cohort: str = ""
 
     @property
     def content(self) -> tuple[slice, slice]:
@@ -69,6 +71,7 @@ def make_film(
     patient: str,
     target: int,
     lungs: NDArray[np.bool_] | None = None,
+    cohort: str = "",
 ) -> AuditFilm:
     """A radiograph as an audit needs it; `lungs` (height, width) on the radiograph's own pixels."""
     pixels, letterbox = model_input(radiograph, size)
@@ -78,7 +81,7 @@ def make_film(
         square = letterbox.apply(lungs.astype(np.float32))
         rows = slice(content.top, content.top + content.height)
         reduced = square[rows, content.left : content.left + content.width] >= 0.5
-    return AuditFilm(name, patient, target, pixels, content, reduced)
+    return AuditFilm(name, patient, target, pixels, content, reduced, cohort)
 
 
 def phantom_films(
@@ -117,6 +120,9 @@ def cohort_films(
 ) -> tuple[list[AuditFilm], list[tuple[str, str]]]:
     """Draw up to `n` radiographs of a split, half of them positive as far as there are.
 
+    Of a cohort joined of several sets as many of each are drawn, again as far as there are: else
+    which set a radiograph is of would tell its label.
+
     Args:
         part: the split's radiographs.
         n: radiographs.
@@ -132,8 +138,8 @@ def cohort_films(
     """
     targets = part.targets()
     images, paths, patients = part.table["image"].tolist(), part.paths(), part.patients()
-    sizes = stated_sizes(part.table)
-    drawn = _balanced(targets.tolist(), n, seed)
+    sizes, sets = stated_sizes(part.table), part.cohorts().tolist()
+    drawn = _balanced(targets.tolist(), sets, n, seed)
     films: list[AuditFilm] = []
     unreadable: list[tuple[str, str]] = []
     for done, index in enumerate(drawn, start=1):
@@ -142,7 +148,7 @@ def cohort_films(
         except ImageError as error:
             unreadable.append((images[index], error.problem))
         else:
-            names = {"name": images[index], "patient": patients[index]}
+            names = {"name": images[index], "patient": patients[index], "cohort": sets[index]}
             films.append(make_film(radiograph, size, target=int(targets[index]), **names))
         if progress is not None:
             progress(done, len(drawn))
@@ -155,11 +161,25 @@ def cohort_films(
     return films, unreadable
 
 
-def _balanced(targets: Sequence[int], n: int, seed: int) -> list[int]:
-    """Indices of `n` radiographs in random order: half of each label, or all of the rarer one."""
+def _balanced(targets: Sequence[int], sets: Sequence[str], n: int, seed: int) -> list[int]:
+    """Indices of `n` radiographs in random order: as many of each set, and half of each label.
+
+    Where there are fewer of a set or of a label, all of them and more of the others.
+    """
     order = np.random.default_rng(seed).permutation(len(targets)).tolist()
+    by_set: dict[str, list[int]] = {name: [] for name in sorted(set(sets))}
+    for index in order:
+        by_set[sets[index]].append(index)
+    kept: set[int] = set()
+    # The smallest set first, so that what it lacks is shared among those that are left.
+    for left, own in zip(range(len(by_set), 0, -1), sorted(by_set.values(), key=len), strict=True):
+        kept |= _half_positive(targets, own, (n - len(kept)) // left)
+    return [index for index in order if index in kept]
+
+
+def _half_positive(targets: Sequence[int], order: Sequence[int], n: int) -> set[int]:
+    """The first `n` of `order`, half of each label, or all of the rarer one."""
     by_label = [[index for index in order if targets[index] == label] for label in (0, 1)]
     n = min(n, len(order))
     positives = min(len(by_label[1]), max(n // 2, n - len(by_label[0])))
-    kept = {*by_label[1][:positives], *by_label[0][: n - positives]}
-    return [index for index in order if index in kept]
+    return {*by_label[1][:positives], *by_label[0][: n - positives]}

@@ -3,8 +3,10 @@
 Parts of every radiograph are hidden and the model is asked again. What its ROC-AUC keeps without
 the lungs, or with nothing but the radiograph's edge, it did not learn from the disease (Zech et al.
 2018; DeGrave et al. 2021). What the cohort's own table tells, such as the view, needs no radiograph
-at all. Masked radiographs are out of distribution. A low figure is therefore inconclusive; a high
-figure is evidence of a shortcut.
+at all. In a cohort joined of several sets each ROC-AUC is the mean of the sets' own: hospitals
+differ in how ill their patients are, and whatever tells the hospital would count as a shortcut to
+the disease. Masked radiographs are out of distribution. A low figure is therefore inconclusive; a
+high figure is evidence of a shortcut.
 """
 
 from __future__ import annotations
@@ -49,6 +51,9 @@ def shortcuts(
 ) -> Outcome:
     """ROC-AUC with parts of the radiographs hidden, and of the cohort's table alone.
 
+    Of several sets it is the mean of theirs, and the rows tell each set's own, too. Radiographs of
+    sets of one label are left out, unless all are.
+
     Args:
         probe: the bundle.
         films: the sample; those without lungs are left out.
@@ -69,12 +74,13 @@ def shortcuts(
     for column, by_film in table.items():
         if known and all(film.name in by_film for film, _ in known):
             scores[f"table: {column}"] = np.array([by_film[film.name] for film, _ in known])
-    targets = [film.target for film, _ in known]
     limits = {"lungs_hidden": LUNGS_HIDDEN, "edge": EDGE_ALONE, "markers": MARKERS}
-    if len(set(targets)) < 2:
+    kept = _comparable([film for film, _ in known])
+    if not kept:
         reason = "Lungs were not found on radiographs of both labels: nothing could be hidden."
         return Outcome(False, len(known), {}, limits, (), [reason])
-    areas = _areas(scores, targets, [film.patient for film, _ in known])
+    judged = [known[index][0] for index in kept]
+    areas = _areas({name: values[kept] for name, values in scores.items()}, judged)
     auc = {name: area["auc"] for name, area in areas.items()}
     warnings = _warnings(auc)
     passed = not warnings
@@ -84,16 +90,65 @@ def shortcuts(
             f"No lungs were found on {len(films) - len(known)} of {len(films)} radiographs. They "
             "are left out."
         )
+    if all(len(labels) == 1 for labels in _labels(judged).values()):
+        warnings.append(
+            "Each set holds one label, so what tells the set tells the label. Give sets of both."
+        )
+    if len(kept) < len(known):
+        alone = sorted({film.cohort for film, _ in known} - {film.cohort for film in judged})
+        warnings.append(
+            f"Sets of one label cannot be judged by themselves. Left out: {', '.join(alone)}."
+        )
     figures = {key: auc[name] for name, key in _FIGURES.items()}
     rows = [Row(name, area) for name, area in areas.items()]
-    return Outcome(passed, len(known), figures, limits, rows, warnings)
+    return Outcome(passed, len(judged), figures, limits, rows, warnings)
+
+
+def _comparable(films: Sequence[AuditFilm]) -> list[int]:
+    """Indices of the radiographs of sets with both labels.
+
+    All, if every set holds one label and together they hold both; none, if there is one label.
+    """
+    labels = _labels(films)
+    both = [index for index, film in enumerate(films) if len(labels[film.cohort]) == 2]
+    if both or len({film.target for film in films}) < 2:
+        return both
+    return list(range(len(films)))
+
+
+def _labels(films: Sequence[AuditFilm]) -> dict[str, set[int]]:
+    """The labels that each set holds."""
+    labels: dict[str, set[int]] = {}
+    for film in films:
+        labels.setdefault(film.cohort, set()).add(film.target)
+    return labels
 
 
 def _areas(
-    scores: Mapping[str, NDArray[np.float64]], targets: Sequence[int], patients: Sequence[str]
+    scores: Mapping[str, NDArray[np.float64]], films: Sequence[AuditFilm]
 ) -> dict[str, dict[str, Interval]]:
-    """Of each view the ROC-AUC, and what it keeps of the whole radiograph's beyond chance."""
-    areas = roc_aucs(scores, targets)
+    """Of each view the ROC-AUC, and what it keeps of the whole radiograph's beyond chance.
+
+    First the mean of all sets, then each set's own if there are several.
+    """
+    sets = [film.cohort for film in films]
+    rows = _areas_of(scores, films, sets)
+    both = [name for name, labels in _labels(films).items() if len(labels) == 2]
+    for cohort in sorted(both) if len(both) > 1 else []:
+        own = [index for index, name in enumerate(sets) if name == cohort]
+        found = _areas_of(
+            {name: scores[name][own] for name in _FIGURES}, [films[index] for index in own], None
+        )
+        rows |= {f"{cohort}: {name}": area for name, area in found.items()}
+    return rows
+
+
+def _areas_of(
+    scores: Mapping[str, NDArray[np.float64]],
+    films: Sequence[AuditFilm],
+    sets: Sequence[str] | None,
+) -> dict[str, dict[str, Interval]]:
+    areas = roc_aucs(scores, [film.target for film in films], sets)
 
     def statistic(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         auc = areas(weights)
@@ -102,7 +157,7 @@ def _areas(
             kept = {f"kept {name}": (value - 0.5) / beyond for name, value in auc.items()}
         return {**auc, **{n: np.where(beyond > 0, value, np.nan) for n, value in kept.items()}}
 
-    found = bootstrap_patients(statistic, patients)
+    found = bootstrap_patients(statistic, [film.patient for film in films])
     return {name: {"auc": found[name], "auc_kept": found[f"kept {name}"]} for name in scores}
 
 

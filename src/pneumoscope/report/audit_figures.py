@@ -117,10 +117,15 @@ def places_figure(test: Test) -> Figure:
     return figure
 
 
+# Inches of a row; a cohort of several sets has many.
+_ROW = 0.25
+
+
 def shortcuts_figure(test: Test) -> Figure:
     """ROC-AUC of what is left of the radiographs, and of the table alone."""
     figure, axes = one_panel()
     rows = test["rows"][::-1]
+    figure.set_figheight(max(figure.get_figheight(), _ROW * len(rows)))
     axes.axvline(0.5, color=MUTED, linewidth=1.2, linestyle=DASHED)
     for place, row in enumerate(rows):
         table = row["label"].startswith("table: ")
