@@ -71,8 +71,8 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
 def test_folders_are_new_or_empty(tmp_path: Path) -> None:
     assert new_folder(tmp_path / "a" / "b").is_dir()
     assert new_folder(tmp_path / "a" / "b").is_dir()
-    for taken in (tmp_path / "a", Path(__file__)):
-        with pytest.raises(OutputError, match="already exists"):
+    for taken, problem in ((tmp_path / "a", "already exists"), (Path(__file__), "is a file")):
+        with pytest.raises(OutputError, match=problem):
             new_folder(taken)
     with pytest.raises(OutputError, match="cannot be written"):
         new_folder(Path(__file__) / "below")

@@ -97,7 +97,9 @@ def new_folder(path: Path) -> Path:
         OutputError: `path` is a file or a folder that is not empty, or cannot be created.
     """
     path = Path(path)
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+    if path.is_file():
+        raise OutputError("is a file; the output is a folder", path=path, remedy="name a folder")
+    if path.is_dir() and any(path.iterdir()):
         raise OutputError("already exists", path=path, remedy="choose another folder or remove it")
     try:
         path.mkdir(parents=True, exist_ok=True)

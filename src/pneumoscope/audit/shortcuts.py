@@ -139,7 +139,7 @@ def _areas(
         found = _areas_of(
             {name: scores[name][own] for name in _FIGURES}, [films[index] for index in own], None
         )
-        rows |= {f"{cohort}: {name}": area for name, area in found.items()}
+        rows |= {f"{name}, {cohort}": area for name, area in found.items()}
     return rows
 
 
