@@ -33,6 +33,11 @@ def short(value: float, digits: int = 3) -> str:
     return f"{value:.{digits}f}".removeprefix("0")
 
 
+def interval(figure: dict[str, float]) -> str:
+    """A figure with its interval as the pages write it."""
+    return f"{short(figure['value'])} ({short(figure['low'])} to {short(figure['high'])})"
+
+
 def test_there_are_results() -> None:
     assert EVALUATIONS
 
@@ -254,6 +259,47 @@ def test_what_a_set_adds_is_quoted() -> None:
     for name in ("audit_edge_roc_auc", "audit_whole_roc_auc"):
         assert short(passed[name]) in text
     assert all(short(each) in text for each in passed["test_boxes_found"].values())
+
+
+def test_the_round_judged_set_by_set_is_quoted() -> None:
+    found = json.loads((RESULTS / "levers" / "within.json").read_text())
+    text = (RESULTS / "README.md").read_text().split("judged set by set\n")[1]
+    default = json.loads((RESULTS / "levers" / "rounds.json").read_text())["mean of the three"]
+    candidates = {name: run for name, run in found.items() if "val_roc_auc" in run}
+    for name, run in {"the default": default, **candidates}.items():
+        odds = list(run["val_roc_auc"].values())
+        cells = [name, ", ".join(short(each, 4) for each in odds), short(np.mean(odds), 4)]
+        assert f"| {' | '.join(cells)} |" in text
+        gain = np.mean(odds) - np.mean(list(default["val_roc_auc"].values()))
+        assert gain < 0.005, "the rule of choice would have chosen it"
+    last = [
+        short(run["mean_val_roc_auc_by_epoch"][-1], 4)
+        for name, run in found.items()
+        if name in ("seed 42", "seed 43")
+    ]
+    assert f"({' and '.join(last)} at the end)" in text
+    audit = found["the default, audit on val"]
+    assert all(audit["passed"].values())
+    rows = audit["rows"]
+    for name in ("edge alone", "lungs hidden", "whole radiograph"):
+        assert interval(rows[name]) in text
+    for cohort in ("nih", "rsna", "siim", "kermany"):
+        assert short(rows[f"edge alone, {cohort}"]["value"]) in text
+
+
+def test_the_audit_is_quoted() -> None:
+    audit = json.loads((RESULTS / "self_taught" / "audit.json").read_text())
+    text = (RESULTS / "README.md").read_text().split("### Audit\n")[1].split("\n### ")[0]
+    assert all(audit["passed"].values()) and not audit["warnings"]
+    rows = {row["label"]: row["figures"] for row in audit["tests"]["shortcuts"]["rows"]}
+    for name in ("whole radiograph", "lungs hidden", "edge alone"):
+        assert interval(rows[name]["auc"]) in text
+    assert interval(rows["edge alone"]["auc_kept"]) in text
+    for cohort in ("adults", "rsna", "nih", "siim", "kermany"):
+        assert short(rows[f"edge alone, {cohort}"]["auc"]["value"]) in text
+    assert f"({audit['n_called_positive']} called positive)" in text
+    assert interval(audit["tests"]["places"]["figures"]["energy_in_lungs"]) in text
+    assert interval(audit["tests"]["randomisation"]["figures"]["rank_correlation"]) in text
 
 
 def _row(text: str, name: str, table: str) -> str:
