@@ -35,7 +35,7 @@ from pneumoscope.bundles import read_bundle
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.density import on_grid, shipped_prior
 from pneumoscope.errors import PneumoscopeError
-from pneumoscope.evaluate import _boxes
+from pneumoscope.evaluate import box_overlap
 from pneumoscope.evaluate._pixels import THRESHOLDS
 from pneumoscope.evaluate.annotations import LesionAnnotation
 from pneumoscope.evaluate.calibration import calibrated
@@ -122,7 +122,9 @@ def regions(
                 for part in positive_regions(heat, threshold=level)
             ]
             others = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-            best[str(name)] += _boxes.best(_boxes.overlaps(mark.boxes, others)[0]).tolist()
+            best[str(name)] += box_overlap.best(
+                box_overlap.overlaps(mark.boxes, others)[0]
+            ).tolist()
         found[str(level)] = {
             name: {
                 "boxes": len(own),

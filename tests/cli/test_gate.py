@@ -15,10 +15,10 @@ from pneumoscope.cli.train_gate import train_gate
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import SettingsError
 from pneumoscope.gate import InputGate
-from pneumoscope.training import gate_pictures
-from pneumoscope.training.gate_negatives import synthetic
-from pneumoscope.training.gate_others import read_others
-from pneumoscope.training.gate_pictures import phantoms
+from pneumoscope.training.gate import pictures
+from pneumoscope.training.gate.negatives import synthetic
+from pneumoscope.training.gate.others import read_others
+from pneumoscope.training.gate.pictures import phantoms
 
 KINDS = ("lateral", "ct", "teeth")
 
@@ -26,7 +26,7 @@ KINDS = ("lateral", "ct", "teeth")
 @pytest.fixture(autouse=True)
 def few_phantoms(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four phantoms instead of 250, which take most of the time."""
-    monkeypatch.setattr(gate_pictures, "phantoms", lambda _, side, seed: phantoms(4, side, seed))
+    monkeypatch.setattr(pictures, "phantoms", lambda _, side, seed: phantoms(4, side, seed))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pneumoscope.evaluate import _boxes, _parts, _pixels
+from pneumoscope.evaluate import _parts, _pixels, box_overlap
 
 
 def labelled(levels: NDArray[np.uint8]) -> Counter[tuple[int, ...]]:
@@ -78,7 +78,7 @@ def test_iou_is_that_of_torchvision() -> None:
     boxes, others = (
         np.hstack([rng.random((n, 2)) * 50, 1 + rng.random((n, 2)) * 40]) for n in (7, 9)
     )
-    iou, _ = _boxes.overlaps(boxes, others)
+    iou, _ = box_overlap.overlaps(boxes, others)
     corners = [torch.tensor(np.hstack([b[:, :2], b[:, :2] + b[:, 2:]])) for b in (boxes, others)]
     assert iou.shape == (7, 9) and 0.0 < iou.max() < 1.0
     np.testing.assert_allclose(iou, box_iou(*corners).numpy(), atol=1e-12)
@@ -87,13 +87,13 @@ def test_iou_is_that_of_torchvision() -> None:
 def test_iobb_is_the_part_of_the_region_that_lies_in_the_lesion() -> None:
     lesion = np.array([[0.0, 0.0, 10.0, 10.0]])
     regions = np.array([[2.0, 2.0, 1.0, 1.0], [5.0, 0.0, 10.0, 10.0], [0.0, 0.0, 20.0, 20.0]])
-    iou, iobb = _boxes.overlaps(lesion, regions)
+    iou, iobb = box_overlap.overlaps(lesion, regions)
     assert iobb.tolist() == [[1.0, 0.5, 0.25]]
     assert iou.tolist() == [[0.01, 50 / 150, 0.25]]
-    assert _boxes.overlaps(lesion, np.empty((0, 4)))[0].shape == (1, 0)
+    assert box_overlap.overlaps(lesion, np.empty((0, 4)))[0].shape == (1, 0)
 
 
 def test_centres() -> None:
     lesion = np.array([[0.0, 0.0, 10.0, 10.0]])
     regions = np.array([[8.0, 8.0, 4.0, 4.0], [8.0, 8.0, 4.1, 4.0], [-20.0, -20.0, 50.0, 50.0]])
-    assert _boxes.centred_in(lesion, regions).tolist() == [[True, False, True]]
+    assert box_overlap.centred_in(lesion, regions).tolist() == [[True, False, True]]

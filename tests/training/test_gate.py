@@ -11,15 +11,15 @@ from PIL import Image
 
 from pneumoscope.errors import CohortError, RunError, SettingsError
 from pneumoscope.gate import KINDS, InputGate
-from pneumoscope.training.gate import (
+from pneumoscope.training.gate.negatives import _MAKERS, synthetic
+from pneumoscope.training.gate.net import GateNet, export_gate
+from pneumoscope.training.gate.others import OtherPictures, read_others
+from pneumoscope.training.gate.pictures import Sources, bent, draw, phantoms, placed, sources
+from pneumoscope.training.gate.training import (
     GateSettings,
     choose_threshold,
     train_gate_nets,
 )
-from pneumoscope.training.gate_negatives import _MAKERS, synthetic
-from pneumoscope.training.gate_net import GateNet, export_gate
-from pneumoscope.training.gate_others import OtherPictures, read_others
-from pneumoscope.training.gate_pictures import Sources, bent, draw, phantoms, placed, sources
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import CohortError, RunError, SettingsError
 from pneumoscope.files import sha256_file
 from pneumoscope.lungs import LungSegmenter, LungsInfo
-from pneumoscope.training.lungs import LungSettings, mean_dice, train_lung_net
-from pneumoscope.training.lungs_augment import _reframe, augment_lungs
-from pneumoscope.training.lungs_data import LungFilms, lung_cases, read_films
-from pneumoscope.training.lungs_export import export_lungs
-from pneumoscope.training.lungs_net import LungNet, segmentation_loss
+from pneumoscope.training.lungs.augment import _reframe, augment_lungs
+from pneumoscope.training.lungs.data import LungFilms, lung_cases, read_films
+from pneumoscope.training.lungs.export import export_lungs
+from pneumoscope.training.lungs.net import LungNet, segmentation_loss
+from pneumoscope.training.lungs.training import LungSettings, mean_dice, train_lung_net
 
 TINY = LungSettings(side=64, stored_side=96, epochs=6, batch_size=8, learning_rate=4e-3, seed=1)
 

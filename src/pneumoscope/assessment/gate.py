@@ -175,7 +175,7 @@ def _of_table(gate: InputGate, table: Path, own: Sequence[Verdict]) -> dict[str,
     Raises:
         SettingsError: the gate was made by cross-validation over these pictures.
     """
-    from pneumoscope.training.gate_others import read_others
+    from pneumoscope.training.gate.others import read_others
 
     pictures = read_others(table)
     training = gate.info.training

@@ -74,7 +74,7 @@ def document_lungs(
     """Measure a segmenter's file on val and test; write the figures into it and `metrics.json`.
 
     Args:
-        model: the file, as `training.lungs_export` wrote it.
+        model: the file, as `training.lungs.export` wrote it.
         cases: radiographs with masks by split.
         stage: from what is done now to a context with a function of (done, total).
 

@@ -52,9 +52,9 @@ def train_gate(
     """
     require("train", "training the input gate")
     from pneumoscope.cohort.manifest import Manifest
-    from pneumoscope.training.gate import GateSettings
-    from pneumoscope.training.gate_delivery import make_gate
-    from pneumoscope.training.gate_others import read_others
+    from pneumoscope.training.gate.delivery import make_gate
+    from pneumoscope.training.gate.others import read_others
+    from pneumoscope.training.gate.training import GateSettings
 
     with progress("Decoding radiographs") as decoding, progress("Training steps") as steps:
         info = make_gate(

@@ -45,9 +45,9 @@ def train_lungs(
     from pneumoscope.assessment.lungs import document_lungs
     from pneumoscope.cohort.original_sizes import read_sizes
     from pneumoscope.files import new_folder
-    from pneumoscope.training.lungs import LungSettings, train_lung_net
-    from pneumoscope.training.lungs_data import lung_cases, lung_manifest, read_films
-    from pneumoscope.training.lungs_export import write_lungs
+    from pneumoscope.training.lungs.data import lung_cases, lung_manifest, read_films
+    from pneumoscope.training.lungs.export import write_lungs
+    from pneumoscope.training.lungs.training import LungSettings, train_lung_net
 
     settings = LungSettings.of(epochs=epochs, seed=seed)
     with progress("Scanning radiographs") as scanning:

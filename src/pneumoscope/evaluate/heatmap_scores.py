@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumoscope.errors import EvaluationError
-from pneumoscope.evaluate import _boxes, _parts, _pixels
+from pneumoscope.evaluate import _parts, _pixels, box_overlap
 from pneumoscope.evaluate._pixels import BINS, THRESHOLDS, Evidence
 from pneumoscope.evaluate.annotations import LesionAnnotation, Side
 
@@ -144,8 +144,8 @@ def score_heatmap(
     histogram = _pixels.histograms(heat, mask)
     outside, inside = histogram.astype(np.float64)[:, None, :]
     largest, best = _part_ious(reached, annotation.boxes)
-    iou, iobb = _boxes.overlaps(annotation.boxes, found[:, :4])
-    hits = _boxes.centred_in(annotation.boxes, found[:, :4])
+    iou, iobb = box_overlap.overlaps(annotation.boxes, found[:, :4])
+    hits = box_overlap.centred_in(annotation.boxes, found[:, :4])
     return replace(
         empty,
         peak_in_box=float(mask.ravel()[places].mean()),
@@ -161,8 +161,8 @@ def score_heatmap(
         largest_iou=largest,
         part_iou=best,
         histogram=histogram,
-        box_iou=_boxes.best(iou),
-        box_iobb=_boxes.best(iobb),
+        box_iou=box_overlap.best(iou),
+        box_iobb=box_overlap.best(iobb),
         box_scores=np.max(np.where(hits, found[:, 4], -np.inf), axis=1, initial=-np.inf),
         false_scores=found[~hits.any(axis=0), 4],
     )
@@ -270,7 +270,7 @@ def _part_ious(reached: NDArray[np.uint8], lesions: Array) -> tuple[Array, Array
     all.
     """
     threshold, area, boxes = _parts.parts(reached)
-    overlap = _boxes.overlaps(boxes, lesions)[0].max(axis=1)
+    overlap = box_overlap.overlaps(boxes, lesions)[0].max(axis=1)
     largest, best = np.zeros(len(THRESHOLDS)), np.zeros(len(THRESHOLDS))
     np.maximum.at(best, threshold, overlap)
     # Of parts equally large the one that overlaps more comes last and stays.

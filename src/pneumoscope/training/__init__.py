@@ -5,4 +5,7 @@ Leaves: a run folder: `config.yaml`, `manifest.csv`, `checkpoints/`, `history.cs
 May import: imaging, cohort, phantom, bundles, models, evaluate, lungs, density, gate, inference;
 lightning.
 All of its modules but `settings` import torch.
+
+The modules beside this file train the classifier. The packages train the small networks that the
+rooms of their names use: `gate` and `lungs`; what both share is in `small`.
 """

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pneumoscope.errors import RunError
 from pneumoscope.models.backbones import Backbone
-from pneumoscope.training.small_export import export_checked
+from pneumoscope.training.small.export import export_checked
 
 
 class FrozenEarly:

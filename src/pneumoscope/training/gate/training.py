@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch.nn import functional as F  # noqa: N812
 
 from pneumoscope.errors import RunError
-from pneumoscope.training.gate_net import GateNet
-from pneumoscope.training.gate_pictures import Drawn, Sources, draw
-from pneumoscope.training.small_loop import SmallLearner, SmallLoop
-from pneumoscope.training.small_settings import SmallSettings
+from pneumoscope.training.gate.net import GateNet
+from pneumoscope.training.gate.pictures import Drawn, Sources, draw
+from pneumoscope.training.small.loop import SmallLearner, SmallLoop
+from pneumoscope.training.small.settings import SmallSettings
 
 Row = dict[str, float]
 # At most this share of a cohort's val radiographs is flagged, where the least threshold allows it.

@@ -12,9 +12,9 @@ from pneumoscope.cohort.lung_masks import LungCase
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.files import sha256_file
 from pneumoscope.lungs import LungsInfo
-from pneumoscope.training.lungs import LungSettings
-from pneumoscope.training.lungs_net import STRIDE, LungNet
-from pneumoscope.training.small_export import export_checked
+from pneumoscope.training.lungs.net import STRIDE, LungNet
+from pneumoscope.training.lungs.training import LungSettings
+from pneumoscope.training.small.export import export_checked
 
 
 class _Probability(nn.Module):
@@ -38,7 +38,7 @@ def export_lungs(net: LungNet, side: int, path: Path) -> float:
         The largest difference between the two on a test pattern.
 
     Raises:
-        RunError: the difference is above `small_export.TOLERANCE`.
+        RunError: the difference is above `small.export.TOLERANCE`.
         OutputError: the file cannot be written.
     """
     module = _Probability(net).eval()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pneumoscope.gate import KINDS
-from pneumoscope.training.small_export import export_checked
+from pneumoscope.training.small.export import export_checked
 
 _WIDTHS = (16, 32, 48, 64)
 
@@ -72,7 +72,7 @@ def export_gate(nets: Sequence[GateNet], side: int, path: Path) -> float:
         The largest difference between file and network on a test pattern.
 
     Raises:
-        RunError: the difference is above `small_export.TOLERANCE`.
+        RunError: the difference is above `small.export.TOLERANCE`.
         OutputError: the file cannot be written.
     """
     example = torch.rand(3, 1, side, side, generator=torch.Generator().manual_seed(0)) * 255

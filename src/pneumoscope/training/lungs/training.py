@@ -20,11 +20,11 @@ from torch.nn import functional as F  # noqa: N812
 
 from pneumoscope.errors import RunError
 from pneumoscope.models.precision import computes_in_bfloat16
-from pneumoscope.training.lungs_augment import augment_lungs
-from pneumoscope.training.lungs_data import LungFilms
-from pneumoscope.training.lungs_net import MULTIPLE, STRIDE, LungNet, segmentation_loss
-from pneumoscope.training.small_loop import SmallLearner, SmallLoop
-from pneumoscope.training.small_settings import SmallSettings
+from pneumoscope.training.lungs.augment import augment_lungs
+from pneumoscope.training.lungs.data import LungFilms
+from pneumoscope.training.lungs.net import MULTIPLE, STRIDE, LungNet, segmentation_loss
+from pneumoscope.training.small.loop import SmallLearner, SmallLoop
+from pneumoscope.training.small.settings import SmallSettings
 
 Row = dict[str, float]
 _EVALUATION_BATCH = 64

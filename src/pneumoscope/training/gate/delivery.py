@@ -18,10 +18,10 @@ from pneumoscope.files import new_folder, sha256_file
 from pneumoscope.gate import GateInfo, InputGate
 from pneumoscope.imaging import model_input
 from pneumoscope.training.cache import Progress, cached_pixels
-from pneumoscope.training.gate import GateSettings, Row, choose_threshold, train_gate_nets
-from pneumoscope.training.gate_net import GateNet, export_gate
-from pneumoscope.training.gate_others import OtherPictures
-from pneumoscope.training.gate_pictures import sources
+from pneumoscope.training.gate.net import GateNet, export_gate
+from pneumoscope.training.gate.others import OtherPictures
+from pneumoscope.training.gate.pictures import sources
+from pneumoscope.training.gate.training import GateSettings, Row, choose_threshold, train_gate_nets
 
 
 def make_gate(

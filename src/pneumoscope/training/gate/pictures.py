@@ -13,8 +13,8 @@ from PIL import Image, ImageFilter, ImageOps
 from pneumoscope.gate import KINDS
 from pneumoscope.phantom import PhantomSettings, render
 from pneumoscope.phantom.writing import cases
-from pneumoscope.training.gate_negatives import Gray, synthetic
-from pneumoscope.training.gate_others import OtherPictures
+from pneumoscope.training.gate.negatives import Gray, synthetic
+from pneumoscope.training.gate.others import OtherPictures
 
 # How often each of `KINDS` is drawn where there are pictures of all of them.
 _SHARES = (0.42, 0.08, 0.09, 0.11, 0.09, 0.07, 0.14)

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from pneumoscope.errors import RunError
 from pneumoscope.training.module import warmup_cosine
 from pneumoscope.training.runner import ema_decay
-from pneumoscope.training.small_settings import SmallSettings
+from pneumoscope.training.small.settings import SmallSettings
 
 Network = TypeVar("Network", bound=nn.Module)
 _WARMUP, _STEEPEST = 0.05, 5.0
