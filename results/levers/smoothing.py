@@ -122,9 +122,8 @@ def regions(
                 for part in positive_regions(heat, threshold=level)
             ]
             others = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-            best[str(name)] += box_overlap.best(
-                box_overlap.overlaps(mark.boxes, others)[0]
-            ).tolist()
+            iou, _ = box_overlap.overlaps(mark.boxes, others)
+            best[str(name)] += box_overlap.best(iou).tolist()
         found[str(level)] = {
             name: {
                 "boxes": len(own),
