@@ -17,6 +17,7 @@ from pneumoscope.files import (
     cache_folder,
     new_folder,
     sha256_file,
+    sha256_tree,
     write_json,
     write_text,
     writing,
@@ -81,6 +82,21 @@ def test_folders_are_new_or_empty(tmp_path: Path) -> None:
 def test_digest(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     assert sha256_file(tmp_path / "empty").startswith("e3b0c44298fc1c14")
+
+
+def test_digest_of_a_folder_is_of_names_and_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a" / "deep").mkdir(parents=True)
+    file = tmp_path / "a" / "deep" / "mask.png"
+    file.write_bytes(b"one")
+    assert sha256_tree(file) == sha256_file(file)
+    before = sha256_tree(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert sha256_tree(tmp_path / "b") == before
+    file = tmp_path / "b" / "deep" / "mask.png"
+    file.write_bytes(b"two")
+    changed = sha256_tree(tmp_path / "b")
+    file.rename(file.with_name("other.png"))
+    assert len({before, changed, sha256_tree(tmp_path / "b")}) == 3
 
 
 def test_errors_name_file_and_remedy() -> None:

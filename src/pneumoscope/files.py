@@ -74,6 +74,17 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sha256_tree(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, or of the names and bytes of all files below a folder."""
+    path = Path(path)
+    if not path.is_dir():
+        return sha256_file(path)
+    digest = hashlib.sha256()
+    for file in sorted(each for each in path.rglob("*") if each.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{sha256_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
 def cache_folder() -> Path:
     """`$PNEUMOSCOPE_CACHE`, else the user's cache folder."""
     named = os.environ.get("PNEUMOSCOPE_CACHE")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,19 +96,19 @@ def test_damaged_predictions_are_told(run: PlannedRun) -> None:
         read_scores(run, "test", "PNEUMONIA")
 
 
-def test_annotations_are_told_apart_by_content_and_place(tmp_path: Path) -> None:
-    boxes = tmp_path / "boxes.csv"
+def test_annotations_are_told_apart_by_their_content(tmp_path: Path) -> None:
+    boxes, lungs = tmp_path / "boxes.csv", tmp_path / "lungs"
     boxes.write_text("image,x,y,width,height\na,1,1,2,2\n")
-
-    def identity() -> Mapping[str, str]:
-        found = Annotations.read(boxes, None, tmp_path)
-        assert found is not None
-        return found.identity
-
-    before = identity()
-    assert set(before) == {"boxes", "lungs"}
+    lungs.mkdir()
+    (lungs / "a.png").write_bytes(b"a mask")
+    found = Annotations.read(boxes, None, lungs)
+    assert found is not None
+    before = found.identity()
+    assert set(before) == {"boxes", "lungs"} and found.identity() == before
     boxes.write_text("image,x,y,width,height\na,1,1,2,3\n")
-    assert identity() != before
+    (lungs / "a.png").write_bytes(b"corrected in place")
+    after = found.identity()
+    assert all(after[name] != before[name] for name in before)
 
 
 def figures(value: float | None, low: float | None, high: float | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.original_sizes import stated_sizes
 from pneumoscope.errors import EvaluationError
 from pneumoscope.evaluate.annotations import LesionAnnotation
-from pneumoscope.files import sha256_file
+from pneumoscope.files import sha256_tree
 from pneumoscope.inference import Explained
 
 
@@ -30,15 +30,14 @@ class Annotations:
     Attributes:
         drawings: the lesions by the names that their file has for the radiographs, or None.
         lungs: folder of lung masks; None takes the segmenter's lungs.
-        identity: what tells these annotations from others: the file's digest, the folders'
-            places.
+        sources: the files and folders that they were read from, by the command's options.
         found: the lesions by the images of a cohort, see `of`.
         originals: (height, width) that the images had before they were resized, where known.
     """
 
     drawings: Drawings | None = field(default=None, repr=False)
     lungs: Path | None = None
-    identity: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, Path] = field(default_factory=dict)
     found: Mapping[str, Drawing] = field(default_factory=dict, repr=False)
     originals: Mapping[str, tuple[int, int] | None] = field(default_factory=dict, repr=False)
 
@@ -75,8 +74,8 @@ class Annotations:
         drawings = (
             None if lesions is None else read_drawings(lesions, choice, outlines=boxes is None)
         )
-        identity = {name: _identity(path) for name, path in named.items() if path is not None}
-        return cls(drawings, lungs, identity) if identity else None
+        sources = {name: path for name, path in named.items() if path is not None}
+        return cls(drawings, lungs, sources) if sources else None
 
     @classmethod
     def of_boxes(cls, boxes: Mapping[str, ArrayLike], lungs: Path | None = None) -> Annotations:
@@ -110,6 +109,13 @@ class Annotations:
         originals = dict(zip(paths, stated_sizes(part.table), strict=True))
         return replace(self, found=found, originals=originals)
 
+    def identity(self) -> dict[str, str]:
+        """What tells these annotations from others: by option, the digest of what is there now.
+
+        All files are read for it.
+        """
+        return {name: sha256_tree(path) for name, path in self.sources.items()}
+
     @property
     def has_lesions(self) -> bool:
         """Whether lesions are annotated at all."""
@@ -140,7 +146,3 @@ class Annotations:
         else:
             mask = item.lung_mask
         return mask if mask is not None and mask.any() else None
-
-
-def _identity(path: Path) -> str:
-    return path.resolve().as_posix() if path.is_dir() else sha256_file(path)

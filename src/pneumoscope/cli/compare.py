@@ -144,6 +144,7 @@ def compare(
         split=split,
         annotations=annotations,
         from_scratch=from_scratch,
+        truth={} if annotations is None else annotations.identity(),
     )
     plan.check_folder(out)
     standings = session.survey(runs, task)

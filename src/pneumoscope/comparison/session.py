@@ -48,6 +48,8 @@ class Task:
         split: what is measured on.
         annotations: what localization is measured by; None if it is not.
         from_scratch: a backbone whose weights cannot be had starts from random ones.
+        truth: what tells the annotations apart from others, `Annotations.identity`; empty without
+            any.
     """
 
     manifest: Manifest
@@ -55,11 +57,7 @@ class Task:
     split: str
     annotations: Annotations | None = None
     from_scratch: bool = False
-
-    @property
-    def truth(self) -> Mapping[str, str]:
-        """What tells the annotations apart from others; empty without any."""
-        return {} if self.annotations is None else self.annotations.identity
+    truth: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
