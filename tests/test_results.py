@@ -278,11 +278,12 @@ def test_the_round_judged_set_by_set_is_quoted() -> None:
         if name in ("seed 42", "seed 43")
     ]
     assert f"({' and '.join(last)} at the end)" in text
-    audit = found["the default, audit on val"]
-    assert all(audit["passed"].values())
-    rows = audit["rows"]
-    for name in ("edge alone", "lungs hidden", "whole radiograph"):
-        assert interval(rows[name]) in text
+    for model in ("the default, audit on val", "mean of the three, shortcuts on val"):
+        assert all(found[model]["passed"].values())
+        for name in ("edge alone", "lungs hidden"):
+            assert interval(found[model]["rows"][name]) in text
+    rows = found["the default, audit on val"]["rows"]
+    assert interval(rows["whole radiograph"]) in text
     for cohort in ("nih", "rsna", "siim", "kermany"):
         assert short(rows[f"edge alone, {cohort}"]["value"]) in text
 
