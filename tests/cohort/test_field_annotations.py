@@ -29,6 +29,7 @@ from tests.cohort.test_field_tables import (
 
 HEIGHT, WIDTH = 40, 50
 BOX = [10.0, 5.0, 20.0, 15.0]
+CORNERS = "x_min,y_min,x_max,y_max"
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -136,6 +137,23 @@ def coco_file(folder: Path, **annotation: object) -> Path:
         ],
     }
     return write(folder, "coco.json", json.dumps(content))
+
+
+def test_boxes_of_a_resized_radiograph_are_not_lost(tmp_path: Path) -> None:
+    # On the original of 250 x 200 pixels; the radiograph was stored in 50 x 40.
+    rows = "a,R8,Lung Opacity,100,100,150,150\na,R9,Lung Opacity,100,100,150,150\n"
+    path = write(tmp_path, "train.csv", f"image_id,rad_id,class_name,{CORNERS}\n{rows}")
+    drawing = read_drawings(path).match(["a.png"])["a.png"]
+    with pytest.raises(CohortError, match=r"at \(100, 100\) of a is not .* scan --sizes"):
+        drawing.on(HEIGHT, WIDTH)
+    np.testing.assert_array_equal(drawing.on(HEIGHT, WIDTH, (200, 250)), filled((20, 20, 10, 10)))
+    one = write(tmp_path, "one.csv", f"image_id,class_name,{CORNERS}\na,Lung Opacity,60,9,90,30\n")
+    with pytest.raises(CohortError, match="scan --sizes"):
+        on_film(read_drawings(one))
+    rows = "a,R8,0.1,0.1,0.1,0.1\na,R9,0.1,0.1,0.1,0.1\n"
+    path = write(tmp_path, "fractions.csv", f"image,reader,x,y,width,height\n{rows}")
+    with pytest.raises(CohortError, match="no fractions"):
+        on_film(read_drawings(path))
 
 
 def test_coco(tmp_path: Path) -> None:
