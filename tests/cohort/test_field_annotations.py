@@ -104,6 +104,16 @@ def test_tables_of_the_field(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.on(40, 50, (40, 200)), [[7.5 / 4, 5, 2.5, 20]])
 
 
+def test_nih_spells_infiltration_in_two_ways(tmp_path: Path) -> None:
+    head = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+    rows = (
+        "a.png,Infiltrate,256,256,512,512,,,\na.png,Mass,1,1,9,9,,,\na.png,Pneumonia,1,1,9,9,,,\n"
+    )
+    path = write(tmp_path, "BBox_List_2017.csv", head + rows)
+    drawings = read_drawings(path, Choice(positive="Pneumonia|Infiltration"))
+    assert drawings.taken == {"Infiltrate": 1, "Pneumonia": 1} and drawings.left_out == {"Mass": 1}
+
+
 def test_several_readers(tmp_path: Path) -> None:
     text = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max\n" + "".join(
         f"a,{name},7,{reader},{box}\n"
