@@ -294,6 +294,11 @@ def test_writing_where_one_cannot(tmp_path: Path) -> None:
         manifest.write(tmp_path / "file" / "cohort.csv")
 
 
+def test_a_folder_of_radiographs_is_to_be_scanned(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match=r"is a folder and no manifest.*pneumoscope scan"):
+        Manifest.read(tmp_path)
+
+
 def test_weights_are_numbers_above_zero(tmp_path: Path) -> None:
     table = pd.DataFrame({"image": ["a.png", "b.png"], "label": ["NORMAL", "PNEUMONIA"]})
     (tmp_path / "plain.csv").write_text(table.to_csv(index=False))

@@ -120,6 +120,12 @@ class Manifest:
                 how to sort them.
         """
         path = Path(path)
+        if path.is_dir():
+            raise CohortError(
+                "is a folder and no manifest",
+                path=path,
+                remedy=f"make one first: pneumoscope scan {path} --out cohort.csv",
+            )
         choice = choice or Choice()
         sidecar = read_sidecar(path)
         root = path.parent / sidecar.root if images is None else Path(images)
