@@ -303,7 +303,7 @@ def test_nifti(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("a.csv", "image,x,y\na.png,1,2\n", "without a column of labels"),
+        ("a.csv", "image,x,y\na.png,1,2\n", "labels or of boxes .* name boxes x,y,width,height"),
         ("a.csv", "x,y,width,height\n1,2,3,4\n", "without a column of images"),
         ("a.csv", "image,x,y,width,height\na.png,1,2,three,4\n", "line 2 has a coordinate"),
         ("a.csv", "image,x,y,width,height\na,1,2,3,4\nb,1,2,,4\n", "line 3 has a coordinate"),
