@@ -168,6 +168,18 @@ def test_a_radiograph_without_a_heatmap_counts_as_an_empty_one(
     assert f"films/{gone:02d}.png" in said and "1 heatmaps could not be used" in said
 
 
+def test_a_heatmap_with_a_value_that_is_not_finite_is_named(
+    cohort: Path, predictions: Path, heatmaps: dict[str, Path]
+) -> None:
+    (path,) = (heatmaps["good"] / "films").glob("04.*")
+    np.save(path, np.array([[1.0, np.nan], [0.0, 0.0]]))
+    manifest = Manifest.read(cohort)
+    program = OtherProgram.from_files(predictions, {"good": heatmaps["good"]}, manifest)
+    found = assess(program, manifest, Annotations.read(cohort.parent / "boxes.csv", None, None))
+    said = " ".join(found.warnings())
+    assert "films/04.png: holds a value that is not finite" in said
+
+
 def test_a_film_without_a_probability_is_left_out_and_named(
     cohort: Path, predictions: Path
 ) -> None:

@@ -243,6 +243,14 @@ def test_evaluate_mistakes(manifest_file: Path, run_folder: Path, tmp_path: Path
     fails(pneumoscope(*own, "--by", "smoker"), "no column smoker", "Choose among image")
 
 
+def test_columns_to_break_down_by_are_looked_for_before_a_model_is_loaded(tmp_path: Path) -> None:
+    cohort = tmp_path / "c.csv"
+    cohort.write_text("image,label,patient,split\na.png,NORMAL,1,test\nb.png,PNEUMONIA,2,test\n")
+    no_model = ("--bundle", tmp_path / "none", "--out", tmp_path / "out")
+    fails(pneumoscope("evaluate", cohort, *no_model, "--by", "smoker"), "no column smoker")
+    assert not (tmp_path / "out").exists()
+
+
 def test_unreadable_radiographs_are_left_out_and_named(
     manifest_file: Path, run_folder: Path, tmp_path: Path
 ) -> None:

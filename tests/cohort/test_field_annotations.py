@@ -29,6 +29,7 @@ from tests.cohort.test_field_tables import (
 
 HEIGHT, WIDTH = 40, 50
 BOX = [10.0, 5.0, 20.0, 15.0]
+CORNERS = "x_min,y_min,x_max,y_max"
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -103,6 +104,16 @@ def test_tables_of_the_field(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.on(40, 50, (40, 200)), [[7.5 / 4, 5, 2.5, 20]])
 
 
+def test_nih_spells_infiltration_in_two_ways(tmp_path: Path) -> None:
+    head = "Image Index,Finding Label,Bbox [x,y,w,h],,,\n"
+    rows = (
+        "a.png,Infiltrate,256,256,512,512,,,\na.png,Mass,1,1,9,9,,,\na.png,Pneumonia,1,1,9,9,,,\n"
+    )
+    path = write(tmp_path, "BBox_List_2017.csv", head + rows)
+    drawings = read_drawings(path, Choice(positive="Pneumonia|Infiltration"))
+    assert drawings.taken == {"Infiltrate": 1, "Pneumonia": 1} and drawings.left_out == {"Mass": 1}
+
+
 def test_several_readers(tmp_path: Path) -> None:
     text = "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max\n" + "".join(
         f"a,{name},7,{reader},{box}\n"
@@ -136,6 +147,23 @@ def coco_file(folder: Path, **annotation: object) -> Path:
         ],
     }
     return write(folder, "coco.json", json.dumps(content))
+
+
+def test_boxes_of_a_resized_radiograph_are_not_lost(tmp_path: Path) -> None:
+    # On the original of 250 x 200 pixels; the radiograph was stored in 50 x 40.
+    rows = "a,R8,Lung Opacity,100,100,150,150\na,R9,Lung Opacity,100,100,150,150\n"
+    path = write(tmp_path, "train.csv", f"image_id,rad_id,class_name,{CORNERS}\n{rows}")
+    drawing = read_drawings(path).match(["a.png"])["a.png"]
+    with pytest.raises(CohortError, match=r"at \(100, 100\) of a is not .* scan --sizes"):
+        drawing.on(HEIGHT, WIDTH)
+    np.testing.assert_array_equal(drawing.on(HEIGHT, WIDTH, (200, 250)), filled((20, 20, 10, 10)))
+    one = write(tmp_path, "one.csv", f"image_id,class_name,{CORNERS}\na,Lung Opacity,60,9,90,30\n")
+    with pytest.raises(CohortError, match="scan --sizes"):
+        on_film(read_drawings(one))
+    rows = "a,R8,0.1,0.1,0.1,0.1\na,R9,0.1,0.1,0.1,0.1\n"
+    path = write(tmp_path, "fractions.csv", f"image,reader,x,y,width,height\n{rows}")
+    with pytest.raises(CohortError, match="no fractions"):
+        on_film(read_drawings(path))
 
 
 def test_coco(tmp_path: Path) -> None:
@@ -275,7 +303,7 @@ def test_nifti(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("a.csv", "image,x,y\na.png,1,2\n", "without a column of labels"),
+        ("a.csv", "image,x,y\na.png,1,2\n", "labels or of boxes .* name boxes x,y,width,height"),
         ("a.csv", "x,y,width,height\n1,2,3,4\n", "without a column of images"),
         ("a.csv", "image,x,y,width,height\na.png,1,2,three,4\n", "line 2 has a coordinate"),
         ("a.csv", "image,x,y,width,height\na,1,2,3,4\nb,1,2,,4\n", "line 3 has a coordinate"),

@@ -294,6 +294,21 @@ def test_writing_where_one_cannot(tmp_path: Path) -> None:
         manifest.write(tmp_path / "file" / "cohort.csv")
 
 
+def test_labels_may_be_written_in_other_case(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("image,label,patient\na.png,normal,1\nb.png,Pneumonia,2\nc.png,normal,3\n")
+    found = Manifest.read(path).labelled(("NORMAL", "PNEUMONIA"))
+    assert found.labels == ("NORMAL", "PNEUMONIA") and found.targets().tolist() == [0, 1, 0]
+    assert list(found.table["label"]) == ["NORMAL", "PNEUMONIA", "NORMAL"]
+    other = Manifest.read(path).labelled(("NORMAL", "COVID"))
+    assert other.labels == ("normal", "Pneumonia")
+
+
+def test_a_folder_of_radiographs_is_to_be_scanned(tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match=r"is a folder and no manifest.*pneumoscope scan"):
+        Manifest.read(tmp_path)
+
+
 def test_weights_are_numbers_above_zero(tmp_path: Path) -> None:
     table = pd.DataFrame({"image": ["a.png", "b.png"], "label": ["NORMAL", "PNEUMONIA"]})
     (tmp_path / "plain.csv").write_text(table.to_csv(index=False))

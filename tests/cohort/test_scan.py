@@ -174,6 +174,20 @@ def test_a_csv_with_patients_and_extras(tmp_path: Path) -> None:
     assert len(result.audit.mixed_patients) == 6
 
 
+def test_sizes_name_radiographs_without_folder_and_suffix(tmp_path: Path) -> None:
+    for name in ("A/a.png", "B/b.png", "B/c.png"):
+        save(tmp_path / "films" / name, film(ord(name[-5])))
+    sizes = tmp_path / "sizes.csv"
+    sizes.write_text("image_id,dim0,dim1,split\na,1317,1857,train\nc,900,800,train\nd,1,1,test\n")
+    settings = ScanSettings(sizes=sizes, positive="B")
+    table = scan(tmp_path / "films", settings).manifest.table.set_index("image")
+    assert table["orig_width"].to_dict() == {"A/a.png": "1857", "B/b.png": "", "B/c.png": "800"}
+    assert table["orig_height"].to_dict() == {"A/a.png": "1317", "B/b.png": "", "B/c.png": "900"}
+    sizes.write_text("image,orig_width,orig_height\nx.png,10,10\n")
+    with pytest.raises(CohortError, match="names none of these radiographs"):
+        scan(tmp_path / "films", settings)
+
+
 def test_dicom_patients_group_and_stay_secret(tmp_path: Path) -> None:
     for k in range(8):
         label = "NORMAL" if k < 4 else "PNEUMONIA"

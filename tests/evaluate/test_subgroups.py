@@ -31,6 +31,15 @@ def test_numbers_are_cut_into_bands_and_the_unknown_left_out() -> None:
     assert sum(group["n"] for group in found.values()) == 270
 
 
+def test_ages_as_dicom_writes_them_are_numbers() -> None:
+    cohort = binormal(300)
+    ages = [f"{20 + row % 60:03d}Y" if row % 10 else f"{row % 24:03d}M" for row in range(300)]
+    found = subgroup_figures(cohort, {"age": ages}, 0.5)["age"]
+    assert {name: group["n"] for name, group in found.items()} == {
+        "0-19": 30, "20-39": 90, "40-59": 90, "60-79": 90,
+    }  # fmt: skip
+
+
 def test_small_groups_and_those_of_one_label_are_counted_alone() -> None:
     cohort = binormal(100)
     view = ["lateral" if row < 5 else "AP" if cohort.targets[row] else "PA" for row in range(100)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import combinations
 from typing import Any
@@ -94,7 +94,26 @@ def compare_assessments(assessments: Mapping[str, Assessment]) -> ComparedAssess
         )
         for name, found in assessments.items()
     ]
-    return ComparedAssessments(compare_models(scores, ensembles=False), _localized(assessments))
+    compared = compare_models(scores, ensembles=False)
+    known = [sentence for name in assessments for sentence in _known(name, assessments[name])]
+    return ComparedAssessments(
+        replace(compared, verdict=[*compared.verdict, *known]), _localized(assessments)
+    )
+
+
+def _known(name: str, found: Assessment) -> list[str]:
+    """A caution if a model was trained or tuned on radiographs that it is compared on."""
+    overlap = found.metrics.get("overlap")
+    if overlap is None:
+        return []
+    train, val = (overlap["radiographs"][split] for split in ("train", "val"))
+    if not train + val:
+        return []
+    return [
+        f"Of the {found.metrics['n']:,} radiographs {train:,} were used to train {name} and "
+        f"{val:,} to choose its epoch, threshold and calibration: its figures are optimistic, and "
+        "the comparison may favour it."
+    ]
 
 
 def _seed(found: Assessment) -> int:

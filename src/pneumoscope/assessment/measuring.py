@@ -57,11 +57,7 @@ def assess(
     """
     manifest = subject.labelled(manifest)
     part = manifest.subset(split)
-    if missing := [name for name in by if name not in part.table.columns]:
-        raise EvaluationError(
-            f"the cohort has no column {', '.join(missing)}",
-            remedy=f"choose among {', '.join(part.table.columns)}",
-        )
+    check_columns(part, by)
     study = None
     if annotations is not None:
         annotations = annotations.of(part)
@@ -112,6 +108,19 @@ def assess(
         changed=changed,
         lesions=None if study is None else study.lesions,
     )
+
+
+def check_columns(part: Manifest, by: Sequence[str]) -> None:
+    """Refuse columns to break figures down by that the cohort does not have.
+
+    Raises:
+        EvaluationError: it lacks one.
+    """
+    if missing := [name for name in by if name not in part.table.columns]:
+        raise EvaluationError(
+            f"the cohort has no column {', '.join(missing)}",
+            remedy=f"choose among {', '.join(part.table.columns)}",
+        )
 
 
 def _predictions(part: Manifest, scored: Mapping[str, tuple[float, float]]) -> Predictions:

@@ -193,6 +193,8 @@ class OtherProgram:
             try:
                 values = read_values(source) if isinstance(source, Path) else np.asarray(source)
                 relative = on_film(values, film.height, film.width)
+                if np.isnan(relative).any():
+                    self._unusable[name, image] = f"{image}: holds a value that is not finite"
                 return on_film_scale(relative, max(self._probabilities[image], _LEAST_HEAT))
             except EvaluationError as error:
                 self._unusable[name, image] = f"{image}: {error}"

@@ -9,6 +9,7 @@ from typing import Any
 from pneumoscope.assessment.overlap import overlap_figures, shared
 from pneumoscope.assessment.subject import Film
 from pneumoscope.bundles import BundleInfo, HeatmapSpec
+from pneumoscope.cohort.formats.words import NEGATIVE, POSITIVE
 from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.cohort.original_sizes import read_film
 from pneumoscope.errors import EvaluationError
@@ -54,7 +55,10 @@ class OwnModel:
         if found.labels != own:
             raise EvaluationError(
                 f"the cohort's labels {found.labels} are not the bundle's {own}",
-                remedy="rename the cohort's labels",
+                remedy="rename the cohort's labels, or say with --positive and --negative of scan "
+                f"which of them mean {own[1]} and {own[0]}"
+                if own == (NEGATIVE, POSITIVE)
+                else "rename the cohort's labels",
             )
         return found
 

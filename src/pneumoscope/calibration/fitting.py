@@ -81,7 +81,14 @@ def fit_site(
             remedy="give radiographs of the site that the model was not trained on",
         )
     used = sample.only(new)
-    fit = recalibrate(used, _point(info), rule, prevalence=prevalence)
+    try:
+        fit = recalibrate(used, _point(info), rule, prevalence=prevalence)
+    except EvaluationError as error:
+        if new.all():
+            raise
+        # Else the reader, who counts more of them, does not know of which sample it is said.
+        problem = f"without {(~new).sum()} radiographs that the model was trained on, "
+        raise EvaluationError(problem + error.problem, remedy=error.remedy) from error
     warnings = fit.warnings if info.seen is not None else [*fit.warnings, _NO_LIST]
     figures = fit.figures()
     site = SiteInfo(

@@ -108,7 +108,7 @@ def evaluate(
     """
     require("evaluate", "evaluate")
     from pneumoscope.assessment.annotations import Annotations
-    from pneumoscope.assessment.measuring import assess
+    from pneumoscope.assessment.measuring import assess, check_columns
     from pneumoscope.assessment.own_model import OwnModel
     from pneumoscope.cohort.formats.choice import Choice
     from pneumoscope.cohort.manifest import Manifest
@@ -122,6 +122,8 @@ def evaluate(
     if annotations is not None and annotations.drawings is not None:
         console.print(f"[dim]{shown(annotations.drawings.summary())}[/dim]")
     part = manifest.subset(split)
+    # Before a model is loaded, which takes long.
+    check_columns(part, options.names(by))
     subject: Subject
     if predictions is not None:
         if bundle != Path("default"):

@@ -55,8 +55,8 @@ def scan(
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="image,orig_width,orig_height of radiographs that were stored squashed. Training "
-            "and evaluation restore their proportions.",
+            help="image,orig_width,orig_height (or image_id,dim0,dim1) of radiographs that were "
+            "stored squashed. Training and evaluation restore their proportions.",
             show_default=False,
         ),
     ] = None,

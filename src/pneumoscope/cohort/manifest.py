@@ -120,6 +120,12 @@ class Manifest:
                 how to sort them.
         """
         path = Path(path)
+        if path.is_dir():
+            raise CohortError(
+                "is a folder and no manifest",
+                path=path,
+                remedy=f"make one first: pneumoscope scan {path} --out cohort.csv",
+            )
         choice = choice or Choice()
         sidecar = read_sidecar(path)
         root = path.parent / sidecar.root if images is None else Path(images)
@@ -251,7 +257,14 @@ class Manifest:
         return replace(self, table=table, labels=labels)
 
     def labelled(self, labels: tuple[str, str]) -> Manifest:
-        """This cohort with other labels, if one of its columns is of that finding; else itself."""
+        """This cohort with other labels, if one of its columns is of that finding; else itself.
+
+        Its own labels are renamed if they are the same words, written in other case.
+        """
+        same = {own: label for own, label in zip(self.labels, labels, strict=True) if own != label}
+        if same and all(own.casefold() == label.casefold() for own, label in same.items()):
+            table = self.table.assign(label=self.table["label"].replace(same))
+            return replace(self, table=table, labels=labels)
         name = labels[1]
         is_column = name in self.table.columns and name not in COLUMNS
         if labels == self.labels or labels[0] != absence(name) or not is_column:

@@ -15,16 +15,23 @@ from pneumoscope.imaging import Letterbox, Radiograph, read_radiograph
 Sizes = Mapping[str, tuple[int, int]]
 """Image to the (height, width) in pixels that its radiograph had at first."""
 SIZE_COLUMNS = ("orig_width", "orig_height")
+_OF_KAGGLE = {"image_id": "image", "dim1": "orig_width", "dim0": "orig_height"}
+"""Columns of the sizes that go round with resized copies of SIIM-COVID and VinDr-CXR."""
 
 
 def read_sizes(path: Path) -> dict[str, tuple[int, int]]:
-    """Read a CSV with `image,orig_width,orig_height`; other columns are passed over.
+    """Read a CSV with `image,orig_width,orig_height`, or `image_id,dim0,dim1` (height, width).
+
+    Other columns are passed over.
 
     Raises:
         CohortError: it cannot be read, a column is missing, or a size is no positive number.
     """
-    rows = read_rows(Path(path)).records(("image", *SIZE_COLUMNS), path)
-    return {row["image"]: original_size(row, path) for row in rows}
+    rows = read_rows(Path(path))
+    if _OF_KAGGLE.keys() <= set(rows.header):
+        rows = replace(rows, header=[_OF_KAGGLE.get(name, name) for name in rows.header])
+    records = rows.records(("image", *SIZE_COLUMNS), path)
+    return {row["image"]: original_size(row, path) for row in records}
 
 
 def original_size(row: Mapping[str, str], path: Path) -> tuple[int, int]:

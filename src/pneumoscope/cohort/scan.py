@@ -16,6 +16,7 @@ from pneumoscope.cohort.duplicates import equal_bytes, near_pairs, thumbnail
 from pneumoscope.cohort.evidence import Evidence, make_audit
 from pneumoscope.cohort.formats.choice import UNION, Choice
 from pneumoscope.cohort.formats.finding_columns import FindingColumns
+from pneumoscope.cohort.formats.names import matched
 from pneumoscope.cohort.formats.words import NONE_FOUND, SOME_FOUND
 from pneumoscope.cohort.labels import infer_labels
 from pneumoscope.cohort.layout import OFFICIAL, Listing, list_cohort
@@ -54,8 +55,8 @@ class ScanSettings:
             (or the whole match) is the patient.
         positive: the positive label; inferred from the words when None.
         workers: threads that read files; one per available core when None.
-        sizes: a CSV with `image,orig_width,orig_height` of radiographs that were stored squashed;
-            the sizes become columns of the manifest.
+        sizes: a CSV of radiographs that were stored squashed, see `read_sizes`; the sizes become
+            columns of the manifest.
         negative: with `positive`, which findings of a table make a radiograph negative; both may
             be several, joined by `|`, and other radiographs are left out.
         readers: of several readers `union`, `majority` or one by name, see `Choice`.
@@ -200,14 +201,18 @@ def _labels(listing: Listing, settings: ScanSettings, path: Path) -> tuple[str, 
 
 
 def _add_sizes(table: pd.DataFrame, path: Path) -> None:
-    """Add the columns of original sizes; radiographs that the CSV does not name have none."""
+    """Add the columns of original sizes; radiographs that the CSV does not name have none.
+
+    Folders and suffixes of its names may be missing.
+    """
     known = read_sizes(path)
-    sizes = [known.get(image) for image in table["image"]]
+    names = matched(table["image"], known, path)
+    sizes = [known[names[image]] if image in names else None for image in table["image"]]
     if not any(sizes):
         raise CohortError(
             "names none of these radiographs",
             path=path,
-            remedy="give paths as they stand in the manifest, below the cohort's root",
+            remedy="give names as they stand in the manifest; folder and suffix may be missing",
         )
     table["orig_width"] = [str(size[1]) if size else "" for size in sizes]
     table["orig_height"] = [str(size[0]) if size else "" for size in sizes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ FEWEST = 20
 
 _MOST_KINDS = 12
 _BAND = 20
+# Ages as NIH and DICOM write them: `058Y`, `006M`, `010D`.
+_AGE = re.compile(r"(\d+)([DWMY])")
+_IN_A_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
 
 
 def subgroup_figures(
@@ -26,8 +30,9 @@ def subgroup_figures(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Figures with patient-level intervals for each value of each column.
 
-    A column of many numbers, such as ages, is cut into bands of 20. Radiographs without a value are
-    left out; groups of fewer than `FEWEST` radiographs, or of one label, have counts alone.
+    A column of many numbers, such as ages (`58` or `058Y`), is cut into bands of 20. Radiographs
+    without a value are left out; groups of fewer than `FEWEST` radiographs, or of one label, have
+    counts alone.
 
     Args:
         predictions: the whole set.
@@ -52,20 +57,23 @@ def kinds_of(values: Sequence[str]) -> NDArray[np.str_]:
     """The group of each value: its text, or of many numbers the band of 20; "" where unknown."""
     text = np.array([str(value).strip() for value in values])
     known = text[text != ""]
-    if len(set(known.tolist())) <= _MOST_KINDS or not all(_is_number(value) for value in known):
+    if len(set(known.tolist())) <= _MOST_KINDS or not all(map(np.isfinite, map(_number, known))):
         return text
     return np.array([_band(value) if value else "" for value in text])
 
 
-def _is_number(text: str) -> bool:
+def _number(text: str) -> float:
+    """A number, or an age in years; not a number for other text."""
+    if age := _AGE.fullmatch(text):
+        return int(age[1]) / _IN_A_YEAR[age[2]]
     try:
-        return bool(np.isfinite(float(text)))
+        return float(text)
     except ValueError:
-        return False
+        return float("nan")
 
 
 def _band(text: str) -> str:
-    low = int(float(text) // _BAND) * _BAND
+    low = int(_number(text) // _BAND) * _BAND
     return f"{low}-{low + _BAND - 1}"
 
 

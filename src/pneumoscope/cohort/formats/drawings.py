@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pneumoscope.cohort.formats.choice import MAJORITY, Choice, Rule, narrowed
-from pneumoscope.cohort.formats.marks import Box, FieldFile, Grid, Mark, Mask, Shape
+from pneumoscope.cohort.formats.marks import ORIGINAL, Box, FieldFile, Grid, Mark, Mask, Shape
 from pneumoscope.cohort.formats.names import matched
 from pneumoscope.errors import CohortError
 
@@ -51,7 +51,8 @@ class Drawing:
             without a lesion.
 
         Raises:
-            CohortError: the radiograph has another shape than the one that was drawn on.
+            CohortError: the radiograph has another shape than the one that was drawn on, or a box
+                was not counted on its pixels.
         """
         drawn = [shapes for shapes in self.shapes.values() if shapes]
         if not drawn:
@@ -59,7 +60,12 @@ class Drawing:
         boxes = [shape for shapes in drawn for shape in shapes if isinstance(shape, Box)]
         for box in boxes:
             self._check(box.grid, height, width, original)
-        if len(self.shapes) == 1 and len(boxes) == len(drawn[0]):
+        alone = len(self.shapes) == 1 and len(boxes) == len(drawn[0])
+        for box in boxes:
+            # Boxes alone are checked by who measures with them; a mask would hide what is amiss.
+            if not alone or box.grid == ORIGINAL:
+                self._check_place(box, height, width, original)
+        if alone:
             return np.array([box.on(height, width, original) for box in boxes], dtype=np.float64)
         masks = [self._mask(shapes, height, width, original) for shapes in drawn]
         votes = np.sum(masks, axis=0, dtype=np.int64)
@@ -97,6 +103,23 @@ class Drawing:
                 remedy="give radiographs that are not cropped; if they were squashed, state their "
                 "original sizes with scan --sizes",
             )
+
+    def _check_place(self, box: Box, height: int, width: int, original: Grid | None) -> None:
+        """Refuse a box that lies beside the radiograph, or between the centres of its pixels."""
+        x, y, across, down = box.on(height, width, original)
+        inside = _overlap(x, across, width) * _overlap(y, down, height)
+        if inside >= 0.5 * across * down and _centres(x, across) and _centres(y, down):
+            return
+        raise CohortError(
+            f"the box {across:g} x {down:g} at ({x:g}, {y:g}) of {self.image} is not counted on "
+            f"its {width} x {height} pixels",
+            path=self.path,
+            remedy="boxes of this format are counted on the original radiograph: if yours was "
+            "resized, state its original size with scan --sizes"
+            if box.grid == ORIGINAL and original is None
+            else "give boxes in pixels of the radiograph itself, not of a resized copy, and no "
+            "fractions",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +207,16 @@ def _drawing(path: Path, image: str, marks: Sequence[Mark], rule: Rule) -> Drawi
             shapes[mark.reader].append(mark.shape)
     by_reader = {reader: tuple(own) for reader, own in shapes.items()}
     return Drawing(path, image, by_reader, rule.readers == MAJORITY)
+
+
+def _overlap(start: float, length: float, side: int) -> float:
+    """How much of an interval lies between 0 and `side`."""
+    return max(min(start + length, side) - max(start, 0.0), 0.0)
+
+
+def _centres(start: float, length: float) -> bool:
+    """Whether an interval holds the centre of a pixel."""
+    return bool(np.ceil(start - 0.5) < np.ceil(start + length - 0.5))
 
 
 def _resized(mask: Mask, height: int, width: int) -> Mask:

@@ -194,7 +194,11 @@ class _Reading:
         if self._image is None:
             raise self._lacks("a column of images", "name it image")
         if self._finding is None and not self._wide and self._box is None:
-            raise self._lacks("a column of labels", "name it label, or give --label-column")
+            raise self._lacks(
+                "a column of labels or of boxes",
+                "name labels label, or give --label-column; name boxes x,y,width,height or "
+                "x1,y1,x2,y2",
+            )
         self._words = self._texts()
         self._truths = self._are_truths(choice)
 

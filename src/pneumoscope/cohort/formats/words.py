@@ -19,10 +19,14 @@ _TRUTH = {
     **dict.fromkeys(("0", "0.0", "no", "n", "false", "f", "negative", "absent"), False),
 }
 
+# NIH's table of labels says Infiltration, its list of boxes Infiltrate.
+_SAME = {"infiltrate": "infiltration"}
+
 
 def finding_key(name: str) -> str:
-    """A finding's name for comparison: without case, `_` and `-` as spaces."""
-    return re.sub(r"[\s_-]+", " ", name.strip()).casefold()
+    """A finding's name for comparison: without case, `_` and `-` as spaces, in one spelling."""
+    key = re.sub(r"[\s_-]+", " ", name.strip()).casefold()
+    return _SAME.get(key, key)
 
 
 def truth(text: str) -> bool | None:
