@@ -53,6 +53,13 @@ def average_runs(
     bundles = [read_bundle(run) for run in runs]
     infos = [info for _, info in bundles]
     _check(runs, infos)
+    if not (runs[0] / CONFIG).is_file():
+        # A bundle alone, or the folder of one of several findings.
+        raise RunError(
+            f"holds no {CONFIG}, so it is not a run of one finding",
+            path=runs[0],
+            remedy="give folders that train wrote for one finding",
+        )
     settings, manifest = read_settings(runs[0] / CONFIG), Manifest.read(runs[0] / MANIFEST)
     if region_threshold is not None:
         settings = settings.model_copy(update={"region_threshold": region_threshold})
