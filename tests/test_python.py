@@ -17,7 +17,7 @@ from pneumoscope import Explained, Reader
 from pneumoscope.assessment.assessment import Assessment
 from pneumoscope.assessment.own_model import OwnModel
 from pneumoscope.bundles import BundleInfo
-from pneumoscope.errors import EvaluationError, ImageError, SettingsError
+from pneumoscope.errors import CohortError, EvaluationError, ImageError, SettingsError
 from pneumoscope.findings import Finding, Region
 from pneumoscope.imaging import Radiograph
 from pneumoscope.inference import heatmaps_beside
@@ -186,3 +186,16 @@ def test_a_table_of_localization_that_does_not_exist_is_refused(manifest_file: P
     assert found.localization_table("annotated").empty
     with pytest.raises(SettingsError, match=r"'annoted'\. Choose among true_positives"):
         found.localization_table("annoted")  # type: ignore[arg-type]
+
+
+def test_several_findings_may_be_a_text_or_a_list(phantoms: Path, tmp_path: Path) -> None:
+    wanted = ["Opacity=PNEUMONIA", "Dense=PNEUMONIA"]
+    table = phantoms / "cohort.csv"
+    found = pneumoscope.scan(table, findings=wanted).manifest.table
+    assert found.equals(pneumoscope.scan(table, findings=",".join(wanted)).manifest.table)
+    read = pneumoscope.read_cohort(table, findings=wanted)
+    assert read.table["Opacity"].value_counts().to_dict() == {
+        value: (found["Opacity"] == value).sum() for value in ("0", "1")
+    }
+    with pytest.raises(CohortError, match="no column of a finding 'Nodule'"):
+        pneumoscope.train(read, tmp_path / "run", findings="Opacity, Nodule")

@@ -38,7 +38,7 @@ def read_cohort(
     label_column: str | None = None,
     readers: str = "union",
     images: AnyPath | None = None,
-    findings: str | None = None,
+    findings: str | Sequence[str] | None = None,
 ) -> Manifest:
     """Read a manifest of `scan`, a CSV with `image,label`, or a table of the field.
 
@@ -50,7 +50,7 @@ def read_cohort(
         readers: of several readers `union`, `majority` or one by name.
         images: the folder of the radiographs, if it is not the table's.
         findings: several findings instead of `positive` and `negative`, each a column of the
-            cohort, such as `Effusion,Opacity=Pneumonia|Consolidation`.
+            cohort, such as `Effusion,Opacity=Pneumonia|Consolidation`, or a list of them.
 
     Raises:
         CohortError: the table cannot be used.
@@ -61,8 +61,8 @@ def read_cohort(
     from pneumoscope.cohort.formats.finding_columns import FindingColumns
     from pneumoscope.cohort.manifest import Manifest
 
-    several = None if findings is None else FindingColumns.parse(findings)
-    choice = Choice(positive, negative, readers, label_column, several)
+    columns = None if findings is None else FindingColumns.parse(",".join(_listed(findings)))
+    choice = Choice(positive, negative, readers, label_column, columns)
     return Manifest.read(Path(path), choice=choice, images=_path(images))
 
 
@@ -113,7 +113,7 @@ def scan(
         out: manifest to write, with its sidecar and audit beside it; None to write nothing.
         progress: called with (done, total).
         settings: fields of `cohort.scan.ScanSettings`: seed, keep_official, patient_pattern,
-            positive and others.
+            positive and others. `findings` may be a list.
 
     Returns:
         `manifest` and `audit`.
@@ -126,6 +126,8 @@ def scan(
     from pneumoscope.cohort.scan import ScanSettings
     from pneumoscope.cohort.scan import scan as run
 
+    if settings.get("findings") is not None:
+        settings["findings"] = ",".join(_listed(settings["findings"]))
     try:
         chosen = ScanSettings(**settings)
     except TypeError as error:
@@ -153,6 +155,7 @@ def train(
         preset: `default`, or `paper` for the protocol of arXiv 2511.00456.
         epoch: called with the figures of each epoch.
         settings: of `train --show-config`, for instance `epochs=4, backbone="resnet18"`.
+            `findings` may be a text with commas, as on the command line.
 
     Returns:
         The run's folder, for `load`; `metrics.json` and `report.html` in it are of val. With
@@ -169,6 +172,8 @@ def train(
     from pneumoscope.training.runner import RunListener, start_run
     from pneumoscope.training.settings import make_settings
 
+    if settings.get("findings") is not None:
+        settings["findings"] = _listed(settings["findings"])
     chosen = make_settings(preset, **settings)
     result = start_run(_manifest(cohort), chosen, Path(out), RunListener(epoch=epoch))
     document_runs(result)
@@ -294,6 +299,13 @@ def explain(
     names = reader.methods if methods == "all" else several(methods)
     wanted = [name for name in dict.fromkeys(names) if name != own]
     return reader.find(films, methods=wanted)
+
+
+def _listed(findings: str | Sequence[str]) -> tuple[str, ...]:
+    """Findings as a tuple; a text holds them between commas, as on the command line."""
+    if not isinstance(findings, str):
+        return tuple(findings)
+    return tuple(part.strip() for part in findings.split(",") if part.strip())
 
 
 def _path(path: AnyPath | None) -> Path | None:

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from pneumoscope.audit import TESTS
-from pneumoscope.cli.audit import audit
+from pneumoscope.cli.audit import _show, audit
 from pneumoscope.errors import BundleError, EvaluationError, OutputError
 
 app = typer.Typer()
@@ -67,3 +67,11 @@ def test_mistakes_leave_no_folder(run_folder: Path, tmp_path: Path) -> None:
     assert other.exception is not None and not isinstance(other.exception, SystemExit)
     assert isinstance(other.exception, EvaluationError), other.exception
     assert not out.exists()
+
+
+def test_what_is_known_of_the_sample_is_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    sample = {"what": "radiographs"}
+    counts = {"n": 8, "n_patients": 3, "n_called_positive": 2}
+    words = {"warnings": ["The edge alone tells."], "notes": ["All 8 are held out."]}
+    _show({"tests": {}, "model": "m", "heatmap": "gradcam", "sample": sample, **counts, **words})
+    assert capsys.readouterr().err == "warning: The edge alone tells.\nAll 8 are held out.\n"

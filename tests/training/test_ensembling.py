@@ -18,6 +18,7 @@ from pneumoscope.localize.randomise import cascade, randomised
 from pneumoscope.models.classifier import positive_logit
 from pneumoscope.models.ensemble import Ensemble
 from pneumoscope.models.loading import load_classifier
+from pneumoscope.training.averaging import average_runs
 from pneumoscope.training.ensembling import ensemble_runs
 from tests.export.bundles import described
 from tests.models.families import films, small
@@ -152,3 +153,11 @@ def test_runs_that_do_not_belong_together_are_refused(run_folder: Path, tmp_path
     with pytest.raises(RunError, match="another manifest"):
         ensemble_runs([run_folder, other], tmp_path / "both")
     assert not (tmp_path / "both").exists()
+
+
+def test_a_folder_without_settings_is_not_a_run(run_folder: Path) -> None:
+    # As the folder of one of several findings.
+    folder = run_folder / "bundle"
+    for together in (ensemble_runs, average_runs):
+        with pytest.raises(RunError, match=r"holds no config\.yaml, so it is not a run of one"):
+            together([folder, folder], run_folder / "out")

@@ -112,7 +112,7 @@ class OtherProgram:
             threshold: a probability of at least this is positive.
 
         Raises:
-            CohortError: the table cannot be used, or names no radiograph of the cohort.
+            CohortError: the table cannot be used, or names none of these radiographs.
             EvaluationError: a folder holds no heatmap of the cohort.
             SettingsError: see `OtherProgram`.
         """
@@ -251,7 +251,7 @@ def read_probabilities(path: Path, images: Sequence[str]) -> dict[str, float]:
 
     Args:
         path: the table; folders and suffixes of its names may be missing.
-        images: the radiographs of the cohort.
+        images: the radiographs of the cohort that are measured.
 
     Returns:
         Image as in the cohort to the probability of the positive label.
@@ -276,9 +276,11 @@ def read_probabilities(path: Path, images: Sequence[str]) -> dict[str, float]:
     by_image = matched(images, names, path)
     if not by_image:
         raise CohortError(
-            "names no radiograph of the cohort",
+            "names none of the radiographs to be measured",
             path=path,
-            remedy=f"write images as the cohort does, for instance {images[0]}",
+            # It may be right, and of another split, as out-of-fold predictions are.
+            remedy=f"write images as the cohort does, for instance {images[0]}, or measure "
+            "another split",
         )
     return {image: _probability(values[own], own, path) for image, own in by_image.items()}
 

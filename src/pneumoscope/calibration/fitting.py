@@ -80,15 +80,17 @@ def fit_site(
             f"{info.model_id} was trained on all {new.size} radiographs of the sample",
             remedy="give radiographs of the site that the model was not trained on",
         )
-    used = sample.only(new)
+    used, left_out = sample.only(new), int((~new).sum())
     try:
         fit = recalibrate(used, _point(info), rule, prevalence=prevalence)
     except EvaluationError as error:
-        if new.all():
+        if not left_out:
             raise
-        # Else the reader, who counts more of them, does not know of which sample it is said.
-        problem = f"without {(~new).sum()} radiographs that the model was trained on, "
-        raise EvaluationError(problem + error.problem, remedy=error.remedy) from error
+        # Its counts are of what is left, and not those of the table that was given.
+        raise EvaluationError(
+            f"{error.problem}; {left_out} radiographs are left out: the model was trained on them",
+            remedy=error.remedy,
+        ) from error
     warnings = fit.warnings if info.seen is not None else [*fit.warnings, _NO_LIST]
     figures = fit.figures()
     site = SiteInfo(
@@ -113,7 +115,7 @@ def fit_site(
         rows = [int(row) for row in np.flatnonzero(new)]
         seen = seen.with_tuned([digests[row] for row in rows], [keys[row] for row in rows])
     changes = {"seen": seen, "site": site, "weaknesses": tuple(map(_dated, info.weaknesses))}
-    return SiteFit(_changed(info, fit, changes), fit, int((~new).sum()))
+    return SiteFit(_changed(info, fit, changes), fit, left_out)
 
 
 def _point(info: BundleInfo) -> OperatingPoint:

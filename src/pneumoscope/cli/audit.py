@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pneumoscope.cli import options
-from pneumoscope.cli.console import console, disclaim, print_json, progress, shown, warn
+from pneumoscope.cli.console import console, disclaim, errors, print_json, progress, shown, warn
 from pneumoscope.cli.tables import show_card
 from pneumoscope.extras import require
 
@@ -78,7 +78,7 @@ def audit(
 
 
 def _show(content: Mapping[str, Any]) -> None:
-    """Print verdicts and figures, then the warnings."""
+    """Print verdicts and figures, then the warnings and the notes."""
     from rich.table import Column, Table
 
     from pneumoscope.report.audit_words import FIGURES
@@ -100,5 +100,8 @@ def _show(content: Mapping[str, Any]) -> None:
         f"{content['sample']['what']} of {content['n_patients']} patients, "
         f"{content['n_called_positive']} called positive"
     )
-    for sentence in (*content["warnings"], *content["notes"]):
+    for sentence in content["warnings"]:
         warn(sentence)
+    for sentence in content["notes"]:
+        # To be known before the figures are read, as `evaluate` says it; it may well be good news.
+        errors.print(shown(sentence), style="warning")

@@ -116,6 +116,13 @@ def write_joined(
 
 
 def _check(runs: Sequence[Path], infos: Sequence[BundleInfo]) -> None:
+    if not (runs[0] / CONFIG).is_file():
+        # A bundle alone, or the folder of one of several findings.
+        raise RunError(
+            f"holds no {CONFIG}, so it is not a run of one finding",
+            path=runs[0],
+            remedy="give folders that train wrote for one finding",
+        )
     first = infos[0]
     for run, info in zip(runs[1:], infos[1:], strict=True):
         different = {
