@@ -53,6 +53,7 @@ def average_runs(
     bundles = [read_bundle(run) for run in runs]
     infos = [info for _, info in bundles]
     _check(runs, infos)
+    check_run(runs[0])
     settings, manifest = read_settings(runs[0] / CONFIG), Manifest.read(runs[0] / MANIFEST)
     if region_threshold is not None:
         settings = settings.model_copy(update={"region_threshold": region_threshold})
@@ -115,14 +116,21 @@ def write_joined(
     return RunResult(out, info, [])
 
 
-def _check(runs: Sequence[Path], infos: Sequence[BundleInfo]) -> None:
-    if not (runs[0] / CONFIG).is_file():
-        # A bundle alone, or the folder of one of several findings.
+def check_run(folder: Path) -> None:
+    """Refuse a bundle alone, and the folder of one of several findings.
+
+    Raises:
+        RunError: it is one of these.
+    """
+    if not (folder / CONFIG).is_file():
         raise RunError(
             f"holds no {CONFIG}, so it is not a run of one finding",
-            path=runs[0],
+            path=folder,
             remedy="give folders that train wrote for one finding",
         )
+
+
+def _check(runs: Sequence[Path], infos: Sequence[BundleInfo]) -> None:
     first = infos[0]
     for run, info in zip(runs[1:], infos[1:], strict=True):
         different = {

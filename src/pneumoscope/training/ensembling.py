@@ -15,7 +15,7 @@ from pneumoscope.errors import RunError
 from pneumoscope.models.ensemble import Ensemble
 from pneumoscope.models.loading import load_classifier
 from pneumoscope.models.weights import WeightRecord
-from pneumoscope.training.averaging import write_joined
+from pneumoscope.training.averaging import check_run, write_joined
 from pneumoscope.training.cache import Progress
 from pneumoscope.training.module import ClassifierModule
 from pneumoscope.training.runner import CONFIG, MANIFEST, RunResult
@@ -40,6 +40,7 @@ def ensemble_runs(runs: Sequence[Path], out: Path, progress: Progress | None = N
     bundles = [read_bundle(run) for run in runs]
     infos = [info for _, info in bundles]
     _check(runs, infos)
+    check_run(runs[0])
     settings, manifest = read_settings(runs[0] / CONFIG), Manifest.read(runs[0] / MANIFEST)
     members = [
         MemberInfo(
