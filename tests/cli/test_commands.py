@@ -175,6 +175,8 @@ def test_evaluate_measures_what_predict_delivers(
     assert result.returncode == 0, result.stderr
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["n"] == 60 and metrics["split"] == "all"
+    assert "view: AP" in result.stdout and "Groups of fewer than 20" in result.stdout
+    assert "view: AP" in (out / "report.html").read_text()
     assert {"accuracy", "roc_auc", "sensitivity", "specificity", "f1", "pr_auc", "ece"} <= set(
         metrics["classification"]
     )

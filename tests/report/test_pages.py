@@ -94,6 +94,16 @@ class Page(HTMLParser):
         self.text += data
 
 
+def test_groups_that_were_asked_for_stand_on_the_page() -> None:
+    area = {"value": 0.9, "low": 0.8, "high": 0.95}
+    few = {"n": 4, "n_positive": 1, "roc_auc": None, "sensitivity": None, "specificity": None}
+    view = {"AP": {**few, "n": 30, "roc_auc": area}, "PA": few}
+    page = Page(render_report(content(metrics={**METRICS, "subgroups": {"view": view}})))
+    for part in ("Groups", "view: AP", "0.900", "0.800 to 0.950", "view: PA", "n/a"):
+        assert part in page.text
+    assert "Groups of fewer" not in Page(render_report(content())).text
+
+
 def test_page_says_what_it_was_given() -> None:
     page = Page(render_report(content()))
     for part in (

@@ -19,11 +19,13 @@ _LOCALIZATION = (
 )  # fmt: skip
 # What fits beside a method's whole name in 80 columns.
 _NARROW, _FIGURE = 3, 7
+_MORE = "95 % intervals and further figures: --wide, or the report"
 
 
 def show_metrics(title: str, metrics: Mapping[str, Any], *, wide: bool = False) -> None:
     """Print the figures of `metrics.json`."""
     from pneumoscope.report.numbers import figure_text, metric_name
+    from pneumoscope.report.subgroups import COLUMNS, WORDS, subgroup_lines
 
     value = Column("value (95 % interval)", justify="right")
     table = Table(Column(shown(title), header_style="bold"), value, header_style="dim")
@@ -35,6 +37,10 @@ def show_metrics(title: str, metrics: Mapping[str, Any], *, wide: bool = False) 
         f"{metrics['n']} radiographs of {metrics['n_patients']} patients   "
         f"{'  '.join(counts)}   threshold {metrics['threshold']:.3f}"
     )
+    if lines := subgroup_lines(metrics, intervals=wide):
+        caption = WORDS if wide else f"{WORDS} {_MORE}"
+        groups = Table(header_style="dim", caption=caption, caption_justify="left")
+        _print_lines(groups, COLUMNS, lines)
     if metrics.get("localization"):
         (print_whole if wide else console.print)(localization_table(metrics, wide=wide))
 
@@ -65,7 +71,7 @@ def localization_table(metrics: Mapping[str, Any], *, wide: bool = False) -> Tab
     own = metrics["localization_method"]
     columns = [name for name in _LOCALIZATION if name in localization[own]]
     columns = columns if wide else columns[:_NARROW]
-    caption = None if wide else "95 % intervals and further figures: --wide, or the report"
+    caption = None if wide else _MORE
     table = Table(
         header_style="dim", box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left"
     )

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pneumoscope.report import subgroups
 from pneumoscope.report.numbers import MISSING, figure_text, metric_name, number_text
 from pneumoscope.report.overlap import seen_text
 
@@ -19,7 +20,6 @@ Measured = Mapping[str, Any]
 _CLASSIFICATION = ("roc_auc", "accuracy", "sensitivity", "specificity", "ece")
 _ABSTENTION = ("uncertain", "kept_positive", "kept_negative", "accuracy_decided")
 _LOCALIZATION = ("peak_in_box", "area_matched", "energy_in_lungs", "peak_in_lungs")
-_SUBGROUPS = ("roc_auc", "sensitivity", "specificity")
 _ROUTES = ("auc_whole", "auc_lungs_hidden", "auc_edge", "auc_markers_hidden")
 
 
@@ -113,21 +113,8 @@ def _localization(cohorts: Measured) -> CardTable:
 
 
 def _subgroups(name: str, metrics: Measured) -> CardTable:
-    return CardTable(
-        f"Subgroups of {name}",
-        "Groups of fewer than 20 radiographs, or of one label, are counted and not measured.",
-        ["Group", "Radiographs", "Positive", *map(metric_name, _SUBGROUPS)],
-        [
-            [
-                f"{column}: {kind}",
-                number_text(group["n"]),
-                number_text(group["n_positive"]),
-                *_figures(group, _SUBGROUPS),
-            ]
-            for column, groups in (metrics.get("subgroups") or {}).items()
-            for kind, group in groups.items()
-        ],
-    )
+    lines = subgroups.subgroup_lines(metrics)
+    return CardTable(f"Subgroups of {name}", subgroups.WORDS, subgroups.COLUMNS, lines)
 
 
 def _cross(cross: Measured) -> CardTable:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pneumoscope.report import tables
+from pneumoscope.report import subgroups, tables
 from pneumoscope.report.localization_view import localization_view
 from pneumoscope.report.overlap import fitted_on, optimistic, overlap_table
 from pneumoscope.report.pages import render
@@ -78,6 +78,9 @@ def render_report(content: ReportContent) -> str:
         fitted_on=fitted_on(metrics),
         given=fitted_on(metrics) is None,
         overlap=overlap_table(metrics),
+        subgroups=subgroups.subgroup_lines(metrics),
+        subgroup_columns=subgroups.COLUMNS,
+        subgroup_words=subgroups.WORDS,
         localization=localization_view(metrics),
         localization_figures=[embedded(*picture) for picture in content.localization_figures],
         flow_columns=columns,
