@@ -180,9 +180,16 @@ def test_sizes_name_radiographs_without_folder_and_suffix(tmp_path: Path) -> Non
     sizes = tmp_path / "sizes.csv"
     sizes.write_text("image_id,dim0,dim1,split\na,1317,1857,train\nc,900,800,train\nd,1,1,test\n")
     settings = ScanSettings(sizes=sizes, positive="B")
-    table = scan(tmp_path / "films", settings).manifest.table.set_index("image")
+    found = scan(tmp_path / "films", settings)
+    (warning,) = (text for text in found.audit.warnings if "original size" in text)
+    assert warning.startswith("1 of 3 radiographs") and warning.endswith("B/b.png")
+    table = found.manifest.table.set_index("image")
     assert table["orig_width"].to_dict() == {"A/a.png": "1857", "B/b.png": "", "B/c.png": "800"}
     assert table["orig_height"].to_dict() == {"A/a.png": "1317", "B/b.png": "", "B/c.png": "900"}
+    sizes.write_text("image_id,dim0,dim1\na,1317,1857\nb,10,10\nc,900,800\n")
+    assert not any(
+        "original size" in text for text in scan(tmp_path / "films", settings).audit.warnings
+    )
     sizes.write_text("image,orig_width,orig_height\nx.png,10,10\n")
     with pytest.raises(CohortError, match="names none of these radiographs"):
         scan(tmp_path / "films", settings)

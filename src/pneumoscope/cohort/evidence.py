@@ -12,6 +12,7 @@ import pandas as pd
 from pneumoscope.cohort.audit import Audit, Count, DuplicateGroup, Part, Unreadable
 from pneumoscope.cohort.layout import OFFICIAL
 from pneumoscope.cohort.manifest import Manifest
+from pneumoscope.cohort.original_sizes import SIZE_COLUMNS
 from pneumoscope.cohort.patients import Rule
 from pneumoscope.cohort.split import EXCLUDED, SPLITS
 
@@ -77,6 +78,7 @@ def make_audit(manifest: Manifest, evidence: Evidence) -> Audit:
             *_duplicate_warnings(duplicates),
             *_split_warnings(by_split, overlap),
             *_file_warnings(evidence),
+            *_size_warnings(table),
         ),
         left_out=dict(evidence.left_out),
         recognised=evidence.recognised,
@@ -200,3 +202,17 @@ def _file_warnings(evidence: Evidence) -> list[str]:
             f"{evidence.ignored[0]}"
         )
     return warnings
+
+
+def _size_warnings(table: pd.DataFrame) -> list[str]:
+    """Some radiographs are stretched back to their proportions and others are not."""
+    if not set(SIZE_COLUMNS) <= set(table.columns):
+        return []
+    blank = table.index[table["orig_width"].eq("") & table["orig_height"].eq("")]
+    # Without any size the columns say nothing, and nothing is stretched.
+    if blank.empty or len(blank) == len(table):
+        return []
+    return [
+        f"{len(blank):,} of {len(table):,} radiographs have no original size and keep the "
+        f"proportions of their files; the first is {table.loc[blank[0], 'image']}"
+    ]
