@@ -73,14 +73,17 @@ def test_findings_are_one_line_each(terminal: io.StringIO) -> None:
     assert "error: is damaged" in lines[2]
 
 
-def metrics() -> dict[str, object]:
+def metrics(n: int = 12) -> dict[str, object]:
     figure = {"value": 0.691, "low": 0.608, "high": 0.758}
     names = ("peak_in_box", "area_matched", "mean_iou@0.5", "mean_iou", "energy_in_lungs")
     figures = dict.fromkeys(names, figure)
     return {
         "localization": {OWN: figures, "usual_location": figures},
         "localization_method": OWN,
-        "localization_details": {"slice": "test half"},
+        "localization_details": {
+            "slice": "test half",
+            "methods": {OWN: {"slices": {"true_positives": {"n": n}}}},
+        },
     }
 
 
@@ -91,6 +94,15 @@ def test_methods_are_named_in_full_in_80_columns(terminal: io.StringIO) -> None:
     (row,) = [line for line in text.splitlines() if "Regional" in line]
     assert row.strip().split("  ")[0] == "Regional + mirror + lungs + density + smooth"
     assert row.count("0.691") == 3
+
+
+def test_the_table_says_how_many_radiographs_it_is_of(terminal: io.StringIO) -> None:
+    console.console.print(localization_table(metrics(0)))
+    # Which is why there are no figures.
+    assert "0 true positives, test half" in terminal.getvalue()
+    details = {"slice": "true positives", "methods": {OWN: {"n": 1}}}
+    console.console.print(localization_table({**metrics(), "localization_details": details}))
+    assert "1 true positive " in terminal.getvalue()
 
 
 def test_a_wide_table_keeps_its_intervals(

@@ -75,8 +75,7 @@ def localization_table(metrics: Mapping[str, Any], *, wide: bool = False) -> Tab
     table = Table(
         header_style="dim", box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left"
     )
-    title = shown(f"Heatmap, {details['slice']}")
-    table.add_column(title, header_style="bold", no_wrap=True)
+    table.add_column(_measured_on(details, own), header_style="bold", no_wrap=True)
     for name in columns:
         table.add_column(metric_name(name), justify="right", max_width=None if wide else _FIGURE)
     for method, figures in localization.items():
@@ -86,6 +85,15 @@ def localization_table(metrics: Mapping[str, Any], *, wide: bool = False) -> Tab
         texts = (interval_text(one) if wide else number_text(one["value"]) for one in found)
         table.add_row(shown(title), *texts, style=style)
     return table
+
+
+def _measured_on(details: Mapping[str, Any], own: str) -> str:
+    """How many true positives the figures are of; none explains why there are none."""
+    report = details["methods"][own]
+    # Where only lungs were measured there is one slice, and the counts stand by themselves.
+    n = report.get("slices", {}).get("true_positives", report)["n"]
+    half = f", {details['slice']}" if details["slice"] == "test half" else ""
+    return f"{n:,} true positive{'s' * (n != 1)}{half}"
 
 
 def show_overlap(metrics: Mapping[str, Any]) -> None:
