@@ -199,3 +199,9 @@ def test_several_findings_may_be_a_text_or_a_list(phantoms: Path, tmp_path: Path
     }
     with pytest.raises(CohortError, match="no column of a finding 'Nodule'"):
         pneumoscope.train(read, tmp_path / "run", findings="Opacity, Nodule")
+
+
+def test_epoch_for_epochs_is_refused_before_any_work(manifest_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"epochs=3"):
+        pneumoscope.train(manifest_file, tmp_path / "run", epoch=3)  # type: ignore[arg-type]
+    assert not (tmp_path / "run").exists()

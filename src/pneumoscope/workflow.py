@@ -172,6 +172,11 @@ def train(
     from pneumoscope.training.runner import RunListener, start_run
     from pneumoscope.training.settings import make_settings
 
+    if epoch is not None and not callable(epoch):
+        raise SettingsError(
+            f"epoch is a function that hears of each epoch, and not {epoch!r}",
+            remedy=f"for the number of epochs, write epochs={epoch!r}",
+        )
     if settings.get("findings") is not None:
         settings["findings"] = _listed(settings["findings"])
     chosen = make_settings(preset, **settings)
