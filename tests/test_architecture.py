@@ -14,7 +14,17 @@ import pneumoscope
 from pneumoscope.extras import LIBRARIES as EXTRAS
 
 ROOT = Path(pneumoscope.__file__).parent
-LEAVES = {"addresses", "cpus", "errors", "files", "components", "shipped", "names", "extras"}
+LEAVES = {
+    "addresses",
+    "ages",
+    "cpus",
+    "errors",
+    "files",
+    "components",
+    "shipped",
+    "names",
+    "extras",
+}
 # room: (rooms it may import, heavy libraries it may import anywhere)
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "imaging": (set(), {"pydicom", "PIL"}),

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pneumoscope.ages import age_in_years
 from pneumoscope.errors import UnsupportedImage
 from pneumoscope.imaging import Orientation, Radiograph, read_header, read_radiograph
-from pneumoscope.imaging.orientation import age_in_years
 from tests.imaging.films import gray8, write_dicom
 
 # Where the patient's right and left, head and feet, are on the stored picture, read off the

@@ -16,6 +16,7 @@ from pneumoscope.evaluate.localization import LocalizationEvaluator
 from pneumoscope.evaluate.localization_report import FigureReport
 from pneumoscope.findings.words import RESEARCH_ONLY
 from pneumoscope.report.numbers import interval_text, metric_name
+from pneumoscope.report.overlap import used_text
 
 _SHOWN = ("roc_auc", "sensitivity", "specificity", "brier")
 
@@ -104,15 +105,12 @@ def compare_assessments(assessments: Mapping[str, Assessment]) -> ComparedAssess
 def _known(name: str, found: Assessment) -> list[str]:
     """A caution if a model was trained or tuned on radiographs that it is compared on."""
     overlap = found.metrics.get("overlap")
-    if overlap is None:
-        return []
-    train, val = (overlap["radiographs"][split] for split in ("train", "val"))
-    if not train + val:
+    used = "" if overlap is None else used_text(overlap, name)
+    if not used:
         return []
     return [
-        f"Of the {found.metrics['n']:,} radiographs {train:,} were used to train {name} and "
-        f"{val:,} to choose its epoch, threshold and calibration: its figures are optimistic, and "
-        "the comparison may favour it."
+        f"Of the {found.metrics['n']:,} radiographs {used}: its figures are optimistic, and the "
+        "comparison may favour it."
     ]
 
 

@@ -53,12 +53,14 @@ class OwnModel:
         own = self.info.labels
         found = manifest.labelled(own)
         if found.labels != own:
+            remedy = "rename the cohort's labels"
+            if own == (NEGATIVE, POSITIVE):
+                remedy += (
+                    ", or say with --positive and --negative of scan which of them mean "
+                    f"{own[1]} and {own[0]}"
+                )
             raise EvaluationError(
-                f"the cohort's labels {found.labels} are not the bundle's {own}",
-                remedy="rename the cohort's labels, or say with --positive and --negative of scan "
-                f"which of them mean {own[1]} and {own[0]}"
-                if own == (NEGATIVE, POSITIVE)
-                else "rename the cohort's labels",
+                f"the cohort's labels {found.labels} are not the bundle's {own}", remedy=remedy
             )
         return found
 

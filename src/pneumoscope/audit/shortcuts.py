@@ -22,7 +22,7 @@ from pneumoscope.audit.places import find_lungs
 from pneumoscope.audit.probe import Probe
 from pneumoscope.audit.sample import AuditFilm, Progress
 from pneumoscope.evaluate import Interval, bootstrap_patients
-from pneumoscope.evaluate.discrimination import roc_aucs
+from pneumoscope.evaluate.discrimination import roc_aucs, sets_of_both_classes
 from pneumoscope.lungs import LungSegmenter
 
 LUNGS_HIDDEN, EDGE_ALONE, MARKERS = 0.5, 0.25, 0.02
@@ -75,12 +75,13 @@ def shortcuts(
         if known and all(film.name in by_film for film, _ in known):
             scores[f"table: {column}"] = np.array([by_film[film.name] for film, _ in known])
     limits = {"lungs_hidden": LUNGS_HIDDEN, "edge": EDGE_ALONE, "markers": MARKERS}
-    kept = _comparable([film for film, _ in known])
-    if not kept:
+    shown = [film for film, _ in known]
+    sets = sets_of_both_classes([film.target for film in shown], [film.cohort for film in shown])
+    kept = np.sort(np.concatenate(sets)) if sets else np.arange(len(shown))
+    if len({film.target for film in shown}) < 2:
         reason = "Lungs were not found on radiographs of both labels: nothing could be hidden."
         return Outcome(False, len(known), {}, limits, (), [reason])
-    judged = [known[index][0] for index in kept]
-    areas = _areas({name: values[kept] for name, values in scores.items()}, judged)
+    areas = _areas(scores, shown, kept, sets)
     auc = {name: area["auc"] for name, area in areas.items()}
     warnings = _warnings(auc)
     passed = not warnings
@@ -90,65 +91,55 @@ def shortcuts(
             f"No lungs were found on {len(films) - len(known)} of {len(films)} radiographs. They "
             "are left out."
         )
-    if all(len(labels) == 1 for labels in _labels(judged).values()):
+    if not sets:
         warnings.append(
             "Each set holds one label, so what tells the set tells the label. Give sets of both."
         )
     if len(kept) < len(known):
-        alone = sorted({film.cohort for film, _ in known} - {film.cohort for film in judged})
+        alone = sorted({film.cohort for film in shown} - {shown[row].cohort for row in kept})
         warnings.append(
             f"Sets of one label cannot be judged by themselves. Left out: {', '.join(alone)}."
         )
     figures = {key: auc[name] for name, key in _FIGURES.items()}
     rows = [Row(name, area) for name, area in areas.items()]
-    return Outcome(passed, len(judged), figures, limits, rows, warnings)
-
-
-def _comparable(films: Sequence[AuditFilm]) -> list[int]:
-    """Indices of the radiographs of sets with both labels.
-
-    All, if every set holds one label and together they hold both; none, if there is one label.
-    """
-    labels = _labels(films)
-    both = [index for index, film in enumerate(films) if len(labels[film.cohort]) == 2]
-    if both or len({film.target for film in films}) < 2:
-        return both
-    return list(range(len(films)))
-
-
-def _labels(films: Sequence[AuditFilm]) -> dict[str, set[int]]:
-    """The labels that each set holds."""
-    labels: dict[str, set[int]] = {}
-    for film in films:
-        labels.setdefault(film.cohort, set()).add(film.target)
-    return labels
+    return Outcome(passed, len(kept), figures, limits, rows, warnings)
 
 
 def _areas(
-    scores: Mapping[str, NDArray[np.float64]], films: Sequence[AuditFilm]
+    scores: Mapping[str, NDArray[np.float64]],
+    films: Sequence[AuditFilm],
+    kept: NDArray[np.int64],
+    sets: Sequence[NDArray[np.int64]],
 ) -> dict[str, dict[str, Interval]]:
     """Of each view the ROC-AUC, and what it keeps of the whole radiograph's beyond chance.
 
     First the mean of all sets, then each set's own if there are several.
+
+    Args:
+        scores: of each view, one for each radiograph.
+        films: the radiographs.
+        kept: indices of those that are judged.
+        sets: indices of those of each set with both labels.
     """
-    sets = [film.cohort for film in films]
-    rows = _areas_of(scores, films, sets)
-    both = [name for name, labels in _labels(films).items() if len(labels) == 2]
-    for cohort in sorted(both) if len(both) > 1 else []:
-        own = [index for index, name in enumerate(sets) if name == cohort]
-        found = _areas_of(
-            {name: scores[name][own] for name in _FIGURES}, [films[index] for index in own], None
-        )
-        rows |= {f"{name}, {cohort}": area for name, area in found.items()}
+    rows = _areas_of(scores, films, kept)
+    own = {name: scores[name] for name in _FIGURES}
+    for part in sets if len(sets) > 1 else []:
+        found = _areas_of(own, films, part)
+        rows |= {f"{name}, {films[part[0]].cohort}": area for name, area in found.items()}
     return rows
 
 
 def _areas_of(
     scores: Mapping[str, NDArray[np.float64]],
     films: Sequence[AuditFilm],
-    sets: Sequence[str] | None,
+    rows: NDArray[np.int64],
 ) -> dict[str, dict[str, Interval]]:
-    areas = roc_aucs(scores, [film.target for film in films], sets)
+    judged = [films[row] for row in rows]
+    areas = roc_aucs(
+        {name: values[rows] for name, values in scores.items()},
+        [film.target for film in judged],
+        [film.cohort for film in judged],
+    )
 
     def statistic(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         auc = areas(weights)
@@ -157,7 +148,7 @@ def _areas_of(
             kept = {f"kept {name}": (value - 0.5) / beyond for name, value in auc.items()}
         return {**auc, **{n: np.where(beyond > 0, value, np.nan) for n, value in kept.items()}}
 
-    found = bootstrap_patients(statistic, [film.patient for film in films])
+    found = bootstrap_patients(statistic, [film.patient for film in judged])
     return {name: {"auc": found[name], "auc_kept": found[f"kept {name}"]} for name in scores}
 
 

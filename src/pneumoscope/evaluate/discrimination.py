@@ -30,7 +30,7 @@ def roc_aucs(
         EvaluationError: lengths that differ, NaN, or other targets.
     """
     y = _checks.target_vector(targets)
-    parts = _parts(y, sets)
+    parts = sets_of_both_classes(y, sets) or [np.arange(y.size)]
     rankings = {}
     for name, values in scores.items():
         score = _checks.finite_vector(values, f"scores '{name}'")
@@ -50,11 +50,20 @@ def roc_aucs(
     return areas
 
 
-def _parts(targets: NDArray[np.int64], sets: Sequence[str] | None) -> list[NDArray[np.int64]]:
-    """Indices of the radiographs of each set that holds both classes; of all if there is none."""
-    names = np.asarray([""] * targets.size if sets is None else sets)
-    _checks.same_length(targets=targets.size, sets=names.size)
+def sets_of_both_classes(
+    targets: ArrayLike, sets: Sequence[str] | NDArray[np.str_] | None
+) -> list[NDArray[np.int64]]:
+    """Indices of the radiographs of each set that holds both classes, sets in order of name.
+
+    Args:
+        targets: (n,) of 0 and 1.
+        sets: (n,) the set that each radiograph is of; None for one.
+
+    Raises:
+        EvaluationError: lengths that differ.
+    """
+    y = np.asarray(targets)
+    names = np.asarray([""] * y.size if sets is None else sets)
+    _checks.same_length(targets=y.size, sets=names.size)
     parts = [np.flatnonzero(names == name) for name in np.unique(names)]
-    return [part for part in parts if np.unique(targets[part]).size == 2] or [
-        np.arange(targets.size)
-    ]
+    return [part for part in parts if np.unique(y[part]).size == 2]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pneumoscope.ages import age_in_years
 from pneumoscope.evaluate.classification import classification_report
 from pneumoscope.evaluate.predictions import Predictions
 
@@ -20,9 +20,6 @@ FEWEST = 20
 
 _MOST_KINDS = 12
 _BAND = 20
-# Ages as NIH and DICOM write them: `058Y`, `006M`, `010D`.
-_AGE = re.compile(r"(\d+)([DWMY])")
-_IN_A_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
 
 
 def subgroup_figures(
@@ -64,8 +61,8 @@ def kinds_of(values: Sequence[str]) -> NDArray[np.str_]:
 
 def _number(text: str) -> float:
     """A number, or an age in years; not a number for other text."""
-    if age := _AGE.fullmatch(text):
-        return int(age[1]) / _IN_A_YEAR[age[2]]
+    if (age := age_in_years(text)) is not None:
+        return age
     try:
         return float(text)
     except ValueError:

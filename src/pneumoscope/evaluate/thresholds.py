@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pneumoscope.evaluate import _checks, _weighted
+from pneumoscope.evaluate.discrimination import sets_of_both_classes
 
 NEUTRAL_THRESHOLD = 0.5
 """Taken when no threshold does better than calling all radiographs the same."""
@@ -80,17 +81,15 @@ def mean_rates(
         Two of (steps + 1,) in 0 to 1, cut i calling the i highest scores positive; None if no set
         holds both classes.
     """
-    _checks.same_length(probabilities=probabilities.size, sets=sets.size)
-    total, count = np.zeros((2, scores.size + 1)), 0
+    parts = sets_of_both_classes(targets, sets)
+    total = np.zeros((2, scores.size + 1))
     # Cut i calls the i highest scores positive.
     edges = np.concatenate([[np.inf], scores])
-    for name in np.unique(sets):
-        of_set = sets == name
-        ill, well = (np.sort(probabilities[of_set & (targets == label)]) for label in (1, 0))
-        if ill.size and well.size:
-            total += [1 - np.searchsorted(part, edges) / part.size for part in (ill, well)]
-            count += 1
-    return (total[0] / count, total[1] / count) if count else None
+    for rows in parts:
+        own = probabilities[rows]
+        ill, well = (np.sort(own[targets[rows] == label]) for label in (1, 0))
+        total += [1 - np.searchsorted(part, edges) / part.size for part in (ill, well)]
+    return (total[0] / len(parts), total[1] / len(parts)) if parts else None
 
 
 def cuts(

@@ -24,12 +24,13 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
 )
 
+from pneumoscope.ages import age_in_years
 from pneumoscope.errors import ImageError, UnreadableImage, UnsupportedImage
 from pneumoscope.imaging.colour import gray_of_rgb
 from pneumoscope.imaging.elements import MalformedElement, code, items, number, text, texts
 from pneumoscope.imaging.layout import COLOUR, PALETTE, Layout
 from pneumoscope.imaging.limits import Limits
-from pneumoscope.imaging.orientation import Orientation, age_in_years, is_lateral
+from pneumoscope.imaging.orientation import Orientation, is_lateral
 from pneumoscope.imaging.radiograph import Header, Radiograph, to_unit
 from pneumoscope.imaging.spacing import read_spacing
 from pneumoscope.imaging.stored import check_pixels, no_picture, read_values
@@ -105,7 +106,7 @@ def read_dicom(path: Path, limits: Limits) -> Radiograph:
             view=header.view,
             patient=header.patient,
             orientation=orientation,
-            age=age_in_years(code(dataset, "PatientAge")),
+            age=age_in_years((code(dataset, "PatientAge") or "").strip().upper()),
             notes=(*notes, *spacing_notes, *tone_notes, *turned),
         )
 

@@ -117,12 +117,3 @@ def is_lateral(directions: Sequence[str] | None) -> bool:
         and len(directions) > 0
         and str(directions[0]).strip().upper()[:1] in ("A", "P")
     )
-
-
-def age_in_years(text: str | None) -> float | None:
-    """DICOM's PatientAge, such as "012Y", "006M", "003W" or "010D"; None if it tells no age."""
-    text = (text or "").strip().upper()
-    per_year = {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}.get(text[-1:])
-    if per_year is None or not text[:-1].isdecimal():
-        return None
-    return int(text[:-1]) / per_year

@@ -32,13 +32,11 @@ def overlap_sentences(metrics: Mapping[str, Any]) -> list[str]:
     overlap = metrics.get("overlap")
     if overlap is None:
         return _without_list(metrics)
-    n, radiographs = metrics["n"], overlap["radiographs"]
-    train, val, test = (radiographs[split] for split in ("train", "val", "test"))
+    n, test = metrics["n"], overlap["radiographs"]["test"]
     said = []
-    if train + val:
+    if used := used_text(overlap, "the model"):
         said.append(
-            f"Of {n:,} radiographs {train:,} were used to train the model and {val:,} to choose "
-            f"its epoch, threshold and calibration. Figures of all {n:,} are optimistic: this is "
+            f"Of {n:,} radiographs {used}. Figures of all {n:,} are optimistic: this is "
             f"not an independent evaluation.{_rest(overlap.get('rest'))}"
         )
     if overlap["same_patient_key"]:
@@ -79,6 +77,17 @@ def fitted_on(metrics: Mapping[str, Any]) -> str | None:
     if metrics.get("trained_on_this_cohort", False) is None:
         return None
     return str((metrics.get("calibration") or {}).get("fitted_on", "val"))
+
+
+def used_text(overlap: Mapping[str, Any], model: str) -> str:
+    """How many radiographs the model was trained and tuned on; "" where it was on none."""
+    train, val = (overlap["radiographs"][split] for split in ("train", "val"))
+    if not train + val:
+        return ""
+    return (
+        f"{train:,} were used to train {model} and {val:,} to choose its epoch, threshold and "
+        "calibration"
+    )
 
 
 def overlap_table(metrics: Mapping[str, Any]) -> OverlapTable | None:

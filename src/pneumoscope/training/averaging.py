@@ -53,8 +53,7 @@ def average_runs(
     bundles = [read_bundle(run) for run in runs]
     infos = [info for _, info in bundles]
     _check(runs, infos)
-    check_run(runs[0])
-    settings, manifest = read_settings(runs[0] / CONFIG), Manifest.read(runs[0] / MANIFEST)
+    settings, manifest = read_run(runs[0])
     if region_threshold is not None:
         settings = settings.model_copy(update={"region_threshold": region_threshold})
     classifier = load_classifier(*bundles[0])
@@ -116,11 +115,12 @@ def write_joined(
     return RunResult(out, info, [])
 
 
-def check_run(folder: Path) -> None:
-    """Refuse a bundle alone, and the folder of one of several findings.
+def read_run(folder: Path) -> tuple[TrainingSettings, Manifest]:
+    """Settings and manifest of a run of one finding.
 
     Raises:
-        RunError: it is one of these.
+        RunError: it is a bundle alone, or the folder of one of several findings.
+        SettingsError, CohortError: they cannot be read.
     """
     if not (folder / CONFIG).is_file():
         raise RunError(
@@ -128,6 +128,7 @@ def check_run(folder: Path) -> None:
             path=folder,
             remedy="give folders that train wrote for one finding",
         )
+    return read_settings(folder / CONFIG), Manifest.read(folder / MANIFEST)
 
 
 def _check(runs: Sequence[Path], infos: Sequence[BundleInfo]) -> None:

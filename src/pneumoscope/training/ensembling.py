@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pneumoscope.bundles import BundleInfo, MemberInfo, read_bundle
-from pneumoscope.cohort.manifest import Manifest
 from pneumoscope.errors import RunError
 from pneumoscope.models.ensemble import Ensemble
 from pneumoscope.models.loading import load_classifier
 from pneumoscope.models.weights import WeightRecord
-from pneumoscope.training.averaging import check_run, write_joined
+from pneumoscope.training.averaging import read_run, write_joined
 from pneumoscope.training.cache import Progress
 from pneumoscope.training.module import ClassifierModule
-from pneumoscope.training.runner import CONFIG, MANIFEST, RunResult
-from pneumoscope.training.settings import read_settings
+from pneumoscope.training.runner import RunResult
 
 
 def ensemble_runs(runs: Sequence[Path], out: Path, progress: Progress | None = None) -> RunResult:
@@ -40,8 +38,7 @@ def ensemble_runs(runs: Sequence[Path], out: Path, progress: Progress | None = N
     bundles = [read_bundle(run) for run in runs]
     infos = [info for _, info in bundles]
     _check(runs, infos)
-    check_run(runs[0])
-    settings, manifest = read_settings(runs[0] / CONFIG), Manifest.read(runs[0] / MANIFEST)
+    settings, manifest = read_run(runs[0])
     members = [
         MemberInfo(
             model_id=info.model_id,

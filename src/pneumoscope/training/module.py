@@ -21,6 +21,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from pneumoscope.errors import RunError
+from pneumoscope.evaluate.discrimination import sets_of_both_classes
 from pneumoscope.models.backbones import QuickOnProcessors
 from pneumoscope.models.classifier import Classifier, positive_logit
 from pneumoscope.models.precision import computes_in_bfloat16
@@ -264,10 +265,8 @@ def mean_roc_auc(
     Pooled over sets, the figure would rather say which set a radiograph is of: sets differ in how
     many are ill.
     """
-    rows = [slice(None)] if sets is None else [sets == name for name in np.unique(sets)]
-    parts = [(targets[row], scores[row]) for row in rows]
-    both = [roc_auc_score(truth, score) for truth, score in parts if np.unique(truth).size == 2]
-    return float(np.mean(both)) if both else float(roc_auc_score(targets, scores))
+    parts = sets_of_both_classes(targets, sets) or [np.arange(len(targets))]
+    return float(np.mean([roc_auc_score(targets[rows], scores[rows]) for rows in parts]))
 
 
 def warmup_cosine(step: int, total: int, warmup: float) -> float:
